@@ -1,0 +1,85 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest-physical memory as sorted runs, and the walk over it by page.
+ *
+ * The runs point into memory that belongs to somebody else and must stay
+ * mapped while this object is used. After guest_ram_seal the object is
+ * not changed and any thread may read it.
+ */
+
+#ifndef DUMP_VMCORE_GUEST_RAM_H
+#define DUMP_VMCORE_GUEST_RAM_H
+
+#include "pfn-bitmap.h"
+
+typedef struct GuestRamRun {
+    uint64_t paddr;             /* guest-physical address, bytes */
+    uint64_t size;              /* bytes, not 0; paddr + size may be 2^64 */
+    const uint8_t *host;        /* where it is mapped */
+} GuestRamRun;
+
+typedef struct GuestRam {
+    GArray *runs;               /* GuestRamRun, sorted once sealed */
+    uint64_t bytes;             /* in all runs, once sealed */
+} GuestRam;
+
+void guest_ram_init(GuestRam *ram);
+void guest_ram_deinit(GuestRam *ram);
+
+/* Add memory, in any order; empty and wrapping pieces are passed over
+ * (the part below 2^64 is kept). */
+void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
+                   const uint8_t *host);
+
+/* Keep only [begin, begin + length); call it before sealing. length is not
+ * 0 and the sum does not wrap beyond 2^64. */
+void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length);
+
+/* Sort, cut overlaps (the run that starts first keeps its bytes) and join
+ * runs that follow one another both in the guest and in the host. */
+void guest_ram_seal(GuestRam *ram);
+
+static inline size_t guest_ram_nr_runs(const GuestRam *ram)
+{
+    return ram->runs->len;
+}
+
+static inline const GuestRamRun *guest_ram_run(const GuestRam *ram, size_t i)
+{
+    return &g_array_index(ram->runs, GuestRamRun, i);
+}
+
+/*
+ * Runs of whole page frames that cover every byte of the runs, sorted and
+ * joined: a page that is RAM in part counts. @page_size is a power of two.
+ * Returns a GArray of PfnRun; the caller owns it.
+ */
+GArray *guest_ram_pfn_runs(const GuestRam *ram, size_t page_size);
+
+/* One past the highest page frame: ceil(end of RAM / page_size). */
+uint64_t guest_ram_max_pfn(const GuestRam *ram, size_t page_size);
+
+/*
+ * Copy @len bytes from guest-physical @paddr. What is not RAM reads as
+ * zero. Returns the number of bytes that are RAM.
+ */
+size_t guest_ram_read(const GuestRam *ram, uint64_t paddr, void *buf,
+                      size_t len);
+
+/*
+ * The page of @page_size bytes at page frame @pfn: a pointer into guest
+ * memory when one run holds it whole, else @scratch (page_size bytes) filled
+ * from the runs and with zeroes between them.
+ */
+const uint8_t *guest_ram_page(const GuestRam *ram, uint64_t pfn,
+                              size_t page_size, uint8_t *scratch);
+
+/*
+ * The longest stretch of mapped memory that starts at @paddr: its host
+ * address, and in *@len its bytes; NULL if @paddr is not RAM.
+ */
+const uint8_t *guest_ram_host(const GuestRam *ram, uint64_t paddr,
+                              uint64_t *len);
+
+#endif

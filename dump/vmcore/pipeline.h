@@ -1,0 +1,54 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A bounded pool of workers that handles numbered items in parallel and
+ * hands the results over in order.
+ *
+ *   worker 0..n-1   claim the next item, fill a slot
+ *   caller          takes the slots in the order of their items
+ *
+ * There are a fixed number of slots, allocated once, so that memory does
+ * not grow with the number of items. No lock is held while an item is
+ * worked on or consumed.
+ */
+
+#ifndef DUMP_VMCORE_PIPELINE_H
+#define DUMP_VMCORE_PIPELINE_H
+
+#include "progress.h"
+
+#define DUMP_PIPELINE_MAX_THREADS 64
+
+typedef struct DumpPipelineOps {
+    /* A slot: room for one item's result. NULL with @errp on failure.
+     * Called on the caller's thread. */
+    void *(*slot_new)(void *opaque, Error **errp);
+    void (*slot_free)(void *opaque, void *slot);
+
+    /* What one worker keeps for itself. Called on the caller's thread. */
+    void *(*worker_new)(void *opaque, Error **errp);
+    void (*worker_free)(void *opaque, void *worker);
+
+    /* On a worker's thread: work on item @index into @slot. */
+    bool (*work)(void *opaque, void *worker, uint64_t index, void *slot,
+                 Error **errp);
+
+    /* On the caller's thread, in the order of @index: use the result. */
+    bool (*consume)(void *opaque, uint64_t index, void *slot, Error **errp);
+} DumpPipelineOps;
+
+/*
+ * Handle items 0 .. @nr_items - 1 and return when all are consumed, or on
+ * the first failure of work or consume (in the order of items), or soon
+ * after @progress was cancelled (error "dump: cancelled"). In every case
+ * all workers have ended and all slots and workers are freed on return.
+ *
+ * @threads: workers, 1 to DUMP_PIPELINE_MAX_THREADS; fewer run if a thread
+ *           cannot be created. With 1 the caller does the work itself.
+ * @progress: only its cancel flag is read
+ */
+bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,
+                       unsigned threads, uint64_t nr_items,
+                       DumpProgress *progress, Error **errp);
+
+#endif

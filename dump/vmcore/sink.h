@@ -1,0 +1,107 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where a dump goes: bytes with a file offset, in large pieces.
+ *
+ * Three kinds share this interface:
+ *
+ *   file    a descriptor that can seek: any offset, in any order; what is
+ *           never written reads as zero (a hole where the file has holes)
+ *   stream  a descriptor that cannot: offsets must follow one another;
+ *           a step forward is filled with zero bytes
+ *   flat    makedumpfile's flattened form over one of the others: any
+ *           offset in any order, each byte once
+ *
+ * One thread at a time may use a sink. The first error sticks: every later
+ * write fails with the same text and touches nothing, and so does finish.
+ */
+
+#ifndef DUMP_VMCORE_SINK_H
+#define DUMP_VMCORE_SINK_H
+
+#include "progress.h"
+
+typedef struct DumpSink DumpSink;
+
+/* Implemented by each kind. Errors are set once, with errno and @what. */
+typedef struct DumpSinkOps {
+    const char *name;
+    bool random_access;
+
+    /* Write all of @iov (which may be changed) at @offset. Must retry
+     * short writes, EINTR and, by waiting, EAGAIN. */
+    bool (*write)(DumpSink *sink, uint64_t offset, struct iovec *iov,
+                  int niov, const char *what, Error **errp);
+
+    /* Last call before free on the good path: write trailers, give the
+     * file its size, close the descriptor and report what close says.
+     * @size is where the file ends. */
+    bool (*finish)(DumpSink *sink, uint64_t size, Error **errp);
+
+    /* Release everything, close the descriptor if it is still open. */
+    void (*free)(DumpSink *sink);
+} DumpSinkOps;
+
+/* Head of each kind's structure. */
+struct DumpSink {
+    const DumpSinkOps *ops;
+    DumpProgress *progress;     /* may be NULL; not owned */
+    Error *error;               /* first error, owned */
+    bool finished;
+};
+
+/*
+ * A sink over @fd, which it owns and closes from here on. Offsets count
+ * from the descriptor's position at this call. A regular file (without
+ * O_APPEND), a block device or a character device that can seek gives a
+ * file sink, all else a stream. Never fails.
+ *
+ * @progress: told of every byte handed to the kernel, asked for a cancel
+ *            while waiting; NULL for none; must outlive the sink
+ */
+DumpSink *dump_sink_new_fd(int fd, DumpProgress *progress);
+
+/* The two kinds by name, for dump_sink_new_fd and for tests. */
+DumpSink *dump_sink_file_new(int fd, DumpProgress *progress);
+DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress);
+
+/* True if dump_sink_new_fd would give a file sink. */
+bool dump_sink_fd_can_seek(int fd);
+
+/*
+ * A flattened sink that owns @base. The flat header is written with the
+ * first record. Records are as large as the writes that make them;
+ * consecutive writes are not joined, so callers write large pieces.
+ */
+DumpSink *dump_sink_flat_new(DumpSink *base);
+
+/* True if offsets may be written in any order. */
+bool dump_sink_random_access(const DumpSink *sink);
+
+/*
+ * Write @len bytes at @offset. @what names the part of the dump for the
+ * message: "dump: writing page data: No space left on device". A byte
+ * must not be written twice, except that a file sink allows it.
+ *
+ * Returns false with @errp set on failure (also when cancelled while
+ * waiting: ECANCELED "dump: cancelled").
+ */
+bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
+                     size_t len, const char *what, Error **errp);
+
+/* The same for a vector, which is used up. niov up to IOV_MAX. */
+bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
+                      int niov, const char *what, Error **errp);
+
+/*
+ * All data is written: the dump is @size bytes long (at least the end of
+ * the last write). After this only dump_sink_free may be called. On
+ * failure the descriptor is closed all the same.
+ */
+bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
+
+/* NULL is allowed. Without a finish before, the dump is abandoned. */
+void dump_sink_free(DumpSink *sink);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpSink, dump_sink_free)
+
+#endif
