@@ -5,8 +5,7 @@
  *
  * Three kinds share this interface:
  *
- *   file    a descriptor that can seek: any offset, in any order; what is
- *           never written reads as zero (a hole where the file has holes)
+ *   file    a descriptor that can seek: any offset, in any order
  *   stream  a descriptor that cannot: offsets must follow one another;
  *           a step forward is filled with zero bytes
  *   flat    makedumpfile's flattened form over one of the others: any
@@ -26,7 +25,6 @@ typedef struct DumpSink DumpSink;
 /* Implemented by each kind. Errors are set once, with errno and @what. */
 typedef struct DumpSinkOps {
     const char *name;
-    bool random_access;
 
     /* Write all of @iov (which may be changed) at @offset. Must retry
      * short writes, EINTR and, by waiting, EAGAIN. */
@@ -46,6 +44,9 @@ typedef struct DumpSinkOps {
 struct DumpSink {
     const DumpSinkOps *ops;
     DumpProgress *progress;     /* may be NULL; not owned */
+    bool random_access;         /* any offset, in any order */
+    bool holes;                 /* what is not written reads as zero */
+    bool nowait;                /* ask for writes that do not block */
     Error *error;               /* first error, owned */
     bool finished;
 };
@@ -79,7 +80,14 @@ DumpSink *dump_sink_flat_new(DumpSink *base);
 bool dump_sink_random_access(const DumpSink *sink);
 
 /*
- * Write @len bytes at @offset. @what names the part of the dump for the
+ * True if what is never written reads as zero and costs nothing: a new or
+ * empty regular file, or the flattened form. A stream fills steps forward
+ * with zero bytes and is not meant here.
+ */
+bool dump_sink_has_holes(const DumpSink *sink);
+
+/*
+ * Write @len bytes at @offset; nothing happens for 0. @what names the part of the dump for the
  * message: "dump: writing page data: No space left on device". A byte
  * must not be written twice, except that a file sink allows it.
  *
@@ -99,6 +107,19 @@ bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
  * failure the descriptor is closed all the same.
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
+
+/*
+ * For the kinds: the core of each write. Writes all of @iov to @fd, at
+ * @offset, or at the descriptor's own position if that is negative; goes
+ * on after short writes and EINTR, waits out EAGAIN, tells @sink's progress.
+ * While it waits it looks at the cancel flag ten times a second.
+ */
+bool dump_sink_write_fd(DumpSink *sink, int fd, off_t offset,
+                        struct iovec *iov, int niov, const char *what,
+                        Error **errp);
+
+/* Close and report what close says. */
+bool dump_sink_close_fd(int fd, Error **errp);
 
 /* NULL is allowed. Without a finish before, the dump is abandoned. */
 void dump_sink_free(DumpSink *sink);

@@ -35,8 +35,9 @@ const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key);
 /*
  * A number as the kernel prints it: decimal, maybe negative, for NUMBER(),
  * OFFSET(), SIZE(), LENGTH() and PAGESIZE; "0x" selects hexadecimal, which
- * some NUMBER() lines use. Returns false, and leaves *@value alone, when the
- * key is missing, the number has trailing characters or does not fit.
+ * some NUMBER() lines use (any 64 bits, taken as two's complement).
+ * Returns false, and leaves *@value alone, when the key is missing, the
+ * number has other characters around it or does not fit.
  */
 bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,
                            int64_t *value);

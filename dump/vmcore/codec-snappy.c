@@ -1,0 +1,46 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Snappy pages (raw format, without framing).
+ */
+
+#include "qemu/osdep.h"
+#include <snappy-c.h>
+#include "codec.h"
+#include "kdump-format.h"
+
+/* Snappy keeps nothing between calls; a state must not be NULL. */
+static char snappy_no_state;
+
+static void *snappy_create(Error **errp)
+{
+    return &snappy_no_state;
+}
+
+static void snappy_destroy(void *state)
+{
+}
+
+static size_t snappy_bound(size_t len)
+{
+    return snappy_max_compressed_length(len);
+}
+
+static size_t snappy_page(void *state, const uint8_t *src, size_t len,
+                          uint8_t *dst)
+{
+    size_t used = snappy_bound(len);
+
+    return snappy_compress((const char *)src, len, (char *)dst, &used) ==
+           SNAPPY_OK ? used : 0;
+}
+
+const DumpCodec dump_codec_snappy = {
+    .id = DUMP_CODEC_SNAPPY,
+    .name = "snappy",
+    .kdump_flag = KDUMP_PAGE_SNAPPY,
+    .create = snappy_create,
+    .destroy = snappy_destroy,
+    .bound = snappy_bound,
+    .compress = snappy_page,
+};

@@ -1,0 +1,52 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Zstandard pages (RFC 8878), one frame per page.
+ */
+
+#include "qemu/osdep.h"
+#include <zstd.h>
+#include "qapi/error.h"
+#include "codec.h"
+#include "kdump-format.h"
+
+#define ZSTD_PAGE_LEVEL 1
+
+static void *zstd_create(Error **errp)
+{
+    ZSTD_CCtx *ctx = ZSTD_createCCtx();
+
+    if (!ctx) {
+        error_setg(errp, "dump: the zstd library cannot be set up");
+    }
+    return ctx;
+}
+
+static void zstd_destroy(void *state)
+{
+    ZSTD_freeCCtx(state);
+}
+
+static size_t zstd_bound(size_t len)
+{
+    return ZSTD_compressBound(len);
+}
+
+static size_t zstd_compress(void *state, const uint8_t *src, size_t len,
+                            uint8_t *dst)
+{
+    size_t used = ZSTD_compressCCtx(state, dst, zstd_bound(len), src, len,
+                                    ZSTD_PAGE_LEVEL);
+
+    return ZSTD_isError(used) ? 0 : used;
+}
+
+const DumpCodec dump_codec_zstd = {
+    .id = DUMP_CODEC_ZSTD,
+    .name = "zstd",
+    .kdump_flag = KDUMP_PAGE_ZSTD,
+    .create = zstd_create,
+    .destroy = zstd_destroy,
+    .bound = zstd_bound,
+    .compress = zstd_compress,
+};

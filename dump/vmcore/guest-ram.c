@@ -1,0 +1,215 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest-physical memory as sorted runs.
+ *
+ * A run's last byte, paddr + (size - 1), is used rather than its end, which
+ * may be 2^64.
+ */
+
+#include "qemu/osdep.h"
+#include "guest-ram.h"
+
+void guest_ram_init(GuestRam *ram)
+{
+    ram->runs = g_array_new(false, false, sizeof(GuestRamRun));
+    ram->bytes = 0;
+}
+
+void guest_ram_deinit(GuestRam *ram)
+{
+    g_clear_pointer(&ram->runs, g_array_unref);
+}
+
+void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
+                   const uint8_t *host)
+{
+    GuestRamRun run = { .paddr = paddr, .size = size, .host = host };
+
+    if (!size) {
+        return;
+    }
+    if (size - 1 > UINT64_MAX - paddr) {
+        run.size = UINT64_MAX - paddr + 1;
+    }
+    g_array_append_val(ram->runs, run);
+}
+
+static uint64_t run_last(const GuestRamRun *run)
+{
+    return run->paddr + (run->size - 1);
+}
+
+void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length)
+{
+    uint64_t last = begin + (length - 1);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < ram->runs->len; i++) {
+        GuestRamRun run = *guest_ram_run(ram, i);
+        uint64_t from = MAX(run.paddr, begin);
+        uint64_t to = MIN(run_last(&run), last);
+
+        if (from > to) {
+            continue;
+        }
+        run.host += from - run.paddr;
+        run.paddr = from;
+        run.size = to - from + 1;
+        g_array_index(ram->runs, GuestRamRun, kept++) = run;
+    }
+    g_array_set_size(ram->runs, kept);
+}
+
+static gint compare_runs(gconstpointer a, gconstpointer b)
+{
+    const GuestRamRun *ra = a, *rb = b;
+
+    return ra->paddr < rb->paddr ? -1 : ra->paddr > rb->paddr;
+}
+
+/* Take what @prev covers away from @run; false if nothing is left. */
+static bool run_cut_overlap(const GuestRamRun *prev, GuestRamRun *run)
+{
+    uint64_t over;
+
+    if (run->paddr > run_last(prev)) {
+        return true;
+    }
+    if (run_last(run) <= run_last(prev)) {
+        return false;
+    }
+    over = run_last(prev) - run->paddr + 1;
+    run->paddr += over;
+    run->host += over;
+    run->size -= over;
+    return true;
+}
+
+void guest_ram_seal(GuestRam *ram)
+{
+    size_t kept = 0;
+
+    g_array_sort(ram->runs, compare_runs);
+    for (size_t i = 0; i < ram->runs->len; i++) {
+        GuestRamRun run = *guest_ram_run(ram, i);
+        GuestRamRun *prev = kept ?
+            &g_array_index(ram->runs, GuestRamRun, kept - 1) : NULL;
+
+        if (prev && !run_cut_overlap(prev, &run)) {
+            continue;
+        }
+        if (prev && run_last(prev) + 1 == run.paddr &&
+            prev->host + prev->size == run.host) {
+            prev->size += run.size;
+        } else {
+            g_array_index(ram->runs, GuestRamRun, kept++) = run;
+        }
+    }
+    g_array_set_size(ram->runs, kept);
+
+    ram->bytes = 0;
+    for (size_t i = 0; i < kept; i++) {
+        ram->bytes += guest_ram_run(ram, i)->size;
+    }
+}
+
+GArray *guest_ram_pfn_runs(const GuestRam *ram, size_t page_size)
+{
+    GArray *runs = g_array_new(false, false, sizeof(PfnRun));
+
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+        PfnRun *prev = runs->len ?
+            &g_array_index(runs, PfnRun, runs->len - 1) : NULL;
+        uint64_t first = run->paddr / page_size;
+        uint64_t end = run_last(run) / page_size + 1;
+
+        if (prev && first <= prev->first + prev->count) {
+            prev->count = end - prev->first;
+        } else {
+            PfnRun pfns = { .first = first, .count = end - first };
+            g_array_append_val(runs, pfns);
+        }
+    }
+    return runs;
+}
+
+uint64_t guest_ram_max_pfn(const GuestRam *ram, size_t page_size)
+{
+    size_t n = guest_ram_nr_runs(ram);
+
+    return n ? run_last(guest_ram_run(ram, n - 1)) / page_size + 1 : 0;
+}
+
+/* Index of the first run that ends at or above @paddr. */
+static size_t first_run_above(const GuestRam *ram, uint64_t paddr)
+{
+    size_t lo = 0, hi = guest_ram_nr_runs(ram);
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (run_last(guest_ram_run(ram, mid)) < paddr) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+const uint8_t *guest_ram_host(const GuestRam *ram, uint64_t paddr,
+                              uint64_t *len)
+{
+    size_t i = first_run_above(ram, paddr);
+    const GuestRamRun *run;
+
+    if (i == guest_ram_nr_runs(ram)) {
+        return NULL;
+    }
+    run = guest_ram_run(ram, i);
+    if (run->paddr > paddr) {
+        return NULL;
+    }
+    *len = run->size - (paddr - run->paddr);
+    return run->host + (paddr - run->paddr);
+}
+
+size_t guest_ram_read(const GuestRam *ram, uint64_t paddr, void *buf,
+                      size_t len)
+{
+    uint64_t last;
+    size_t found = 0;
+
+    memset(buf, 0, len);
+    if (!len) {
+        return 0;
+    }
+    last = paddr + MIN(len - 1, UINT64_MAX - paddr);
+    for (size_t i = first_run_above(ram, paddr);
+         i < guest_ram_nr_runs(ram) && guest_ram_run(ram, i)->paddr <= last;
+         i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+        uint64_t from = MAX(run->paddr, paddr);
+        size_t n = MIN(run_last(run), last) - from + 1;
+
+        memcpy((uint8_t *)buf + (from - paddr), run->host +
+               (from - run->paddr), n);
+        found += n;
+    }
+    return found;
+}
+
+const uint8_t *guest_ram_page(const GuestRam *ram, uint64_t pfn,
+                              size_t page_size, uint8_t *scratch)
+{
+    uint64_t len;
+    const uint8_t *host = guest_ram_host(ram, pfn * page_size, &len);
+
+    if (host && len >= page_size) {
+        return host;
+    }
+    guest_ram_read(ram, pfn * page_size, scratch, page_size);
+    return scratch;
+}

@@ -1,0 +1,136 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The plan of a file.
+ */
+
+#include "qemu/osdep.h"
+#include "layout.h"
+
+typedef struct DumpExtent {
+    const char *name;
+    uint64_t offset;
+    uint64_t size;              /* DUMP_EXTENT_OPEN while not known */
+    uint64_t written;           /* bytes, each counted once */
+} DumpExtent;
+
+struct DumpLayout {
+    GArray *extents;
+};
+
+DumpLayout *dump_layout_new(void)
+{
+    DumpLayout *layout = g_new0(DumpLayout, 1);
+
+    layout->extents = g_array_new(false, false, sizeof(DumpExtent));
+    return layout;
+}
+
+void dump_layout_free(DumpLayout *layout)
+{
+    if (layout) {
+        g_array_unref(layout->extents);
+        g_free(layout);
+    }
+}
+
+static DumpExtent *layout_extent(const DumpLayout *layout, unsigned extent)
+{
+    assert(extent < layout->extents->len);
+    return &g_array_index(layout->extents, DumpExtent, extent);
+}
+
+uint64_t dump_layout_end(const DumpLayout *layout)
+{
+    const DumpExtent *last;
+
+    if (!layout->extents->len) {
+        return 0;
+    }
+    last = layout_extent(layout, layout->extents->len - 1);
+    return last->offset + (last->size == DUMP_EXTENT_OPEN ? last->written :
+                                                            last->size);
+}
+
+unsigned dump_layout_add(DumpLayout *layout, const char *name, uint64_t size,
+                         uint64_t align)
+{
+    uint64_t end = dump_layout_end(layout);
+    DumpExtent extent = { .name = name, .size = size };
+
+    assert(align && !(align & (align - 1)));
+    assert(!layout->extents->len ||
+           layout_extent(layout, layout->extents->len - 1)->size !=
+           DUMP_EXTENT_OPEN);
+    assert(end <= UINT64_MAX - (align - 1));
+    extent.offset = ROUND_UP(end, align);
+    assert(size == DUMP_EXTENT_OPEN || size <= UINT64_MAX - extent.offset);
+    g_array_append_val(layout->extents, extent);
+    return layout->extents->len - 1;
+}
+
+uint64_t dump_layout_offset(const DumpLayout *layout, unsigned extent)
+{
+    return layout_extent(layout, extent)->offset;
+}
+
+uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent)
+{
+    return layout_extent(layout, extent)->size;
+}
+
+/* Nothing may go where the plan did not put it. */
+static void extent_account(DumpExtent *e, uint64_t pos, uint64_t len)
+{
+    if (e->size == DUMP_EXTENT_OPEN) {
+        assert(pos == e->written);
+    } else {
+        assert(pos <= e->size && len <= e->size - pos);
+        assert(len <= e->size - e->written);
+    }
+    e->written += len;
+}
+
+bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
+                        struct iovec *iov, int niov, DumpSink *sink,
+                        Error **errp)
+{
+    DumpExtent *e = layout_extent(layout, extent);
+    uint64_t len = 0;
+
+    for (int i = 0; i < niov; i++) {
+        len += iov[i].iov_len;
+    }
+    extent_account(e, pos, len);
+    return !len || dump_sink_writev(sink, e->offset + pos, iov, niov, e->name,
+                                    errp);
+}
+
+bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
+                       const void *buf, size_t len, DumpSink *sink,
+                       Error **errp)
+{
+    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+    return dump_layout_writev(layout, extent, pos, &iov, 1, sink, errp);
+}
+
+void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len)
+{
+    DumpExtent *e = layout_extent(layout, extent);
+
+    assert(e->size != DUMP_EXTENT_OPEN && len <= e->size - e->written);
+    e->written += len;
+}
+
+bool dump_layout_complete(const DumpLayout *layout)
+{
+    for (unsigned i = 0; i < layout->extents->len; i++) {
+        const DumpExtent *e = layout_extent(layout, i);
+
+        if (e->size != DUMP_EXTENT_OPEN && e->written != e->size) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,139 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A Linux guest's description of itself; see the header.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/host-utils.h"
+#include "linux-guest.h"
+
+#define LINUX_PAGE_SIZE_MIN     4096
+#define LINUX_PAGE_SIZE_MAX     65536
+
+/* Where the kernel image is mapped, for targets where that is fixed. */
+#define X86_64_KERNEL_MAP       0xffffffff80000000ULL
+#define I386_PAGE_OFFSET        0xc0000000ULL
+#define PPC64_PAGE_OFFSET       0xc000000000000000ULL
+
+QEMU_BUILD_BUG_ON(sizeof(KdumpUts) != 6 * KDUMP_UTS_LEN);
+
+static bool describe_page_size(DumpGuest *guest, const VmcoreInfo *info)
+{
+    int64_t size;
+
+    if (!vmcoreinfo_get(info, "PAGESIZE")) {
+        return true;
+    }
+    if (!vmcoreinfo_get_number(info, "PAGESIZE", &size) ||
+        size < LINUX_PAGE_SIZE_MIN || size > LINUX_PAGE_SIZE_MAX ||
+        !is_power_of_2(size)) {
+        return false;
+    }
+    guest->page_size = size;
+    return true;
+}
+
+/* Decimal phys_base (x86 prints "%ld"), hexadecimal PHYS_OFFSET (arm64). */
+static bool describe_phys_base(DumpGuest *guest, const VmcoreInfo *info)
+{
+    static const char *const keys[] = {
+        "NUMBER(phys_base)", "NUMBER(PHYS_OFFSET)",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        if (vmcoreinfo_get(info, keys[i])) {
+            return vmcoreinfo_get_number(info, keys[i], &guest->phys_base);
+        }
+    }
+    return true;
+}
+
+/* The guest-physical address of a symbol in the kernel image. */
+static uint64_t kernel_to_phys(const DumpGuest *guest, const VmcoreInfo *info,
+                               uint64_t vaddr)
+{
+    int64_t offset;
+
+    switch (guest->abi.elf_machine) {
+    case EM_X86_64:
+        return vaddr - X86_64_KERNEL_MAP + guest->phys_base;
+    case EM_386:
+        return vaddr - I386_PAGE_OFFSET;
+    case EM_PPC64:
+        return vaddr - PPC64_PAGE_OFFSET;
+    case EM_AARCH64:
+        if (vmcoreinfo_get_number(info, "NUMBER(kimage_voffset)", &offset)) {
+            return vaddr - offset;
+        }
+        break;
+    case EM_RISCV:
+        if (vmcoreinfo_get_number(info, "NUMBER(va_kernel_pa_offset)",
+                                  &offset)) {
+            return vaddr - offset;
+        }
+        break;
+    }
+    return vaddr;
+}
+
+static void uts_set(char dst[KDUMP_UTS_LEN], const char *src)
+{
+    g_strlcpy(dst, src, KDUMP_UTS_LEN);
+}
+
+/*
+ * init_uts_ns.name in guest memory. Any address may be claimed, so the
+ * bytes count only if they look like the structure and name the release
+ * that VMCOREINFO names.
+ */
+static bool read_kernel_uts(const DumpGuest *guest, const GuestRam *ram,
+                            const VmcoreInfo *info, KdumpUts *uts)
+{
+    const char *release = vmcoreinfo_get(info, "OSRELEASE");
+    uint64_t symbol;
+    int64_t offset;
+
+    if (!release ||
+        !vmcoreinfo_get_address(info, "SYMBOL(init_uts_ns)", &symbol) ||
+        !vmcoreinfo_get_number(info, "OFFSET(uts_namespace.name)", &offset)) {
+        return false;
+    }
+    if (guest_ram_read(ram, kernel_to_phys(guest, info, symbol + offset),
+                       uts, sizeof(*uts)) != sizeof(*uts)) {
+        return false;
+    }
+    for (size_t i = KDUMP_UTS_LEN - 1; i < sizeof(*uts); i += KDUMP_UTS_LEN) {
+        ((char *)uts)[i] = '\0';
+    }
+    return !strcmp(uts->sysname, "Linux") && !strcmp(uts->release, release);
+}
+
+static void describe_uts(DumpGuest *guest, const GuestRam *ram,
+                         const VmcoreInfo *info)
+{
+    const char *machine = kdump_machine_name(&guest->abi);
+    const char *release = vmcoreinfo_get(info, "OSRELEASE");
+    KdumpUts uts;
+
+    if (read_kernel_uts(guest, ram, info, &uts)) {
+        guest->uts = uts;
+    } else if (release) {
+        uts_set(guest->uts.sysname, "Linux");
+        uts_set(guest->uts.release, release);
+    }
+    /* The readers look the architecture up by this very spelling. */
+    if (machine) {
+        uts_set(guest->uts.machine, machine);
+    }
+}
+
+bool linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
+                          const VmcoreInfo *info)
+{
+    bool ok = describe_page_size(guest, info);
+
+    ok &= describe_phys_base(guest, info);
+    describe_uts(guest, ram, info);
+    return ok;
+}

@@ -1,0 +1,56 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Progress and cancellation of one dump.
+ */
+
+#include "qemu/osdep.h"
+#include "progress.h"
+
+void dump_progress_init(DumpProgress *p)
+{
+    memset(p, 0, sizeof(*p));
+}
+
+void dump_progress_set_total(DumpProgress *p, uint64_t bytes)
+{
+    qatomic_set_u64(&p->total, bytes);
+}
+
+void dump_progress_advance(DumpProgress *p, uint64_t bytes)
+{
+    uint64_t completed = qatomic_read_u64(&p->completed);
+
+    assert(bytes <= qatomic_read_u64(&p->total) - completed);
+    qatomic_set_u64(&p->completed, completed + bytes);
+}
+
+void dump_progress_add_written(DumpProgress *p, uint64_t bytes)
+{
+    qatomic_set_u64(&p->written, qatomic_read_u64(&p->written) + bytes);
+}
+
+uint64_t dump_progress_total(const DumpProgress *p)
+{
+    return qatomic_read_u64(&p->total);
+}
+
+uint64_t dump_progress_completed(const DumpProgress *p)
+{
+    return qatomic_read_u64(&p->completed);
+}
+
+uint64_t dump_progress_written(const DumpProgress *p)
+{
+    return qatomic_read_u64(&p->written);
+}
+
+void dump_progress_cancel(DumpProgress *p)
+{
+    qatomic_set(&p->cancelled, true);
+}
+
+bool dump_progress_cancelled(const DumpProgress *p)
+{
+    return qatomic_read(&p->cancelled);
+}

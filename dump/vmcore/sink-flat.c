@@ -1,0 +1,117 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sink that wraps every write in a record of makedumpfile's flattened form,
+ * one behind the other in another sink.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/compiler.h"
+#include "kdump-format.h"
+#include "sink.h"
+
+typedef struct FlatSink {
+    DumpSink parent;
+    DumpSink *base;             /* owned */
+    uint64_t pos;               /* in base */
+    uint64_t end;               /* of what the records describe */
+} FlatSink;
+
+static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
+                        const char *what, Error **errp)
+{
+    uint64_t len = 0;
+
+    for (int i = 0; i < niov; i++) {
+        len += iov[i].iov_len;
+    }
+    if (!dump_sink_writev(s->base, s->pos, iov, niov, what, errp)) {
+        return false;
+    }
+    s->pos += len;
+    return true;
+}
+
+static bool flat_start(FlatSink *s, Error **errp)
+{
+    uint8_t head[FLAT_HEADER_SIZE];
+    struct iovec iov = { .iov_base = head, .iov_len = sizeof(head) };
+
+    if (s->pos) {
+        return true;
+    }
+    flat_put_header(head);
+    return flat_append(s, &iov, 1, "flattened header", errp);
+}
+
+static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
+                       int niov, const char *what, Error **errp)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+    g_autofree struct iovec *all = g_new(struct iovec, niov + 1);
+    uint8_t record[FLAT_RECORD_SIZE];
+    uint64_t len = 0;
+
+    for (int i = 0; i < niov; i++) {
+        len += iov[i].iov_len;
+        all[i + 1] = iov[i];
+    }
+    all[0] = (struct iovec) { .iov_base = record, .iov_len = sizeof(record) };
+    flat_put_record(record, offset, len);
+    if (!flat_start(s, errp) || !flat_append(s, all, niov + 1, what, errp)) {
+        return false;
+    }
+    s->end = MAX(s->end, offset + len);
+    return true;
+}
+
+/* The last byte must be in a record: no reader sees a gap at the end. */
+static bool flat_reach(FlatSink *s, uint64_t size, Error **errp)
+{
+    uint8_t zero = 0;
+    struct iovec iov = { .iov_base = &zero, .iov_len = 1 };
+
+    return s->end >= size ||
+           flat_write(&s->parent, size - 1, &iov, 1, "the end", errp);
+}
+
+static bool flat_finish(DumpSink *sink, uint64_t size, Error **errp)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+    uint8_t record[FLAT_RECORD_SIZE];
+    struct iovec iov = { .iov_base = record, .iov_len = sizeof(record) };
+
+    flat_put_end(record);
+    return flat_start(s, errp) &&
+           flat_reach(s, size, errp) &&
+           flat_append(s, &iov, 1, "flattened end record", errp) &&
+           dump_sink_finish(s->base, s->pos, errp);
+}
+
+static void flat_free(DumpSink *sink)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+
+    dump_sink_free(s->base);
+    g_free(s);
+}
+
+static const DumpSinkOps flat_ops = {
+    .name = "flat",
+    .write = flat_write,
+    .finish = flat_finish,
+    .free = flat_free,
+};
+
+DumpSink *dump_sink_flat_new(DumpSink *base)
+{
+    FlatSink *s = g_new0(FlatSink, 1);
+
+    s->parent.ops = &flat_ops;
+    s->parent.progress = base->progress;
+    s->parent.random_access = true;
+    s->parent.holes = true;
+    s->base = base;
+    return &s->parent;
+}

@@ -1,0 +1,195 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What all sinks share: the sticky error, and writing to a descriptor.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "sink.h"
+
+/* How often a writer that has to wait looks for a cancel. */
+#define SINK_POLL_MS    100
+
+bool dump_sink_fd_can_seek(int fd)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+
+    /* Positions do not count for O_APPEND: it always writes at the end. */
+    if (flags < 0 || (flags & O_APPEND) || fstat(fd, &st) < 0 ||
+        lseek(fd, 0, SEEK_CUR) < 0) {
+        return false;
+    }
+    return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode);
+}
+
+DumpSink *dump_sink_new_fd(int fd, DumpProgress *progress)
+{
+    return dump_sink_fd_can_seek(fd) ? dump_sink_file_new(fd, progress) :
+                                       dump_sink_stream_new(fd, progress);
+}
+
+bool dump_sink_random_access(const DumpSink *sink)
+{
+    return sink->random_access;
+}
+
+bool dump_sink_has_holes(const DumpSink *sink)
+{
+    return sink->holes;
+}
+
+/* Remember the first error, and say it again to all who come later. */
+static bool sink_failed(DumpSink *sink, Error *err, Error **errp)
+{
+    if (err) {
+        sink->error = error_copy(err);
+        error_propagate(errp, err);
+        return true;
+    }
+    if (sink->error) {
+        error_propagate(errp, error_copy(sink->error));
+        return true;
+    }
+    return false;
+}
+
+bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
+                      int niov, const char *what, Error **errp)
+{
+    Error *err = NULL;
+
+    assert(!sink->finished);
+    if (sink_failed(sink, NULL, errp)) {
+        return false;
+    }
+    sink->ops->write(sink, offset, iov, niov, what, &err);
+    return !sink_failed(sink, err, errp);
+}
+
+bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
+                     size_t len, const char *what, Error **errp)
+{
+    struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+    return !len || dump_sink_writev(sink, offset, &iov, 1, what, errp);
+}
+
+bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp)
+{
+    Error *err = NULL;
+
+    assert(!sink->finished);
+    if (sink_failed(sink, NULL, errp)) {
+        return false;
+    }
+    sink->ops->finish(sink, size, &err);
+    sink->finished = true;
+    return !sink_failed(sink, err, errp);
+}
+
+void dump_sink_free(DumpSink *sink)
+{
+    if (sink) {
+        error_free(sink->error);
+        sink->ops->free(sink);
+    }
+}
+
+/* -- descriptors --------------------------------------------------------- */
+
+static bool sink_cancelled(DumpSink *sink, Error **errp)
+{
+    if (sink->progress && dump_progress_cancelled(sink->progress)) {
+        error_setg(errp, "dump: cancelled");
+        return true;
+    }
+    return false;
+}
+
+static bool sink_wait(DumpSink *sink, int fd, Error **errp)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+    while (!sink_cancelled(sink, errp)) {
+        if (poll(&pfd, 1, SINK_POLL_MS) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * One system call. A write to a pipe must not block, or a reader that has
+ * stalled could not be cancelled; but the descriptor may be shared with
+ * other processes, so its flags are not ours to change. RWF_NOWAIT asks for
+ * one call; where that is not known, a plain write has to do.
+ */
+static ssize_t sink_write_once(const DumpSink *sink, int fd, off_t offset,
+                               const struct iovec *iov, int niov)
+{
+#ifdef RWF_NOWAIT
+    if (sink->nowait && offset < 0) {
+        ssize_t n = pwritev2(fd, iov, niov, -1, RWF_NOWAIT);
+
+        if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
+                       errno != ESPIPE && errno != EINVAL)) {
+            return n;
+        }
+    }
+#endif
+    return offset < 0 ? writev(fd, iov, niov) :
+                        pwritev(fd, iov, niov, offset);
+}
+
+/* Drop @n bytes from the front of the vector. */
+static void iov_consume(struct iovec **iov, int *niov, size_t n)
+{
+    while (*niov && n >= (*iov)->iov_len) {
+        n -= (*iov)->iov_len;
+        (*iov)++;
+        (*niov)--;
+    }
+    if (n) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
+        (*iov)->iov_len -= n;
+    }
+}
+
+bool dump_sink_write_fd(DumpSink *sink, int fd, off_t offset,
+                        struct iovec *iov, int niov, const char *what,
+                        Error **errp)
+{
+    iov_consume(&iov, &niov, 0);
+    while (niov) {
+        ssize_t n = sink_write_once(sink, fd, offset, iov, niov);
+
+        if (n > 0) {
+            iov_consume(&iov, &niov, n);
+            offset += offset < 0 ? 0 : n;
+            if (sink->progress) {
+                dump_progress_add_written(sink->progress, n);
+            }
+        } else if (n < 0 && errno == EAGAIN) {
+            if (!sink_wait(sink, fd, errp)) {
+                return false;
+            }
+        } else if (n == 0 || errno != EINTR) {
+            error_setg_errno(errp, n ? errno : EIO, "dump: writing %s", what);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool dump_sink_close_fd(int fd, Error **errp)
+{
+    /* Network file systems report a full disk only now. The descriptor is
+     * gone whatever close says, EINTR included. */
+    if (qemu_close(fd) < 0 && errno != EINTR) {
+        error_setg_errno(errp, errno, "dump: closing the output");
+        return false;
+    }
+    return true;
+}

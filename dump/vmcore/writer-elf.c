@@ -1,0 +1,507 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * ELF core writer.
+ *
+ *   ELF header
+ *   program headers     directly behind it: makedumpfile looks nowhere else
+ *   section headers     only for more than 65,534 program headers, or when
+ *                       the target has sections of its own
+ *   notes               PT_NOTE, the first program header
+ *   memory              one extent per range of RAM, page-aligned
+ *   section data        of the target
+ *   section names
+ *
+ * One PT_LOAD per range of RAM; with paging, one per guest-virtual mapping,
+ * several of which may show the same bytes of the file. The file is
+ * written front to back, so that it can go down a pipe.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "elf-core.h"
+#include "layout.h"
+#include "writer.h"
+
+/* Large enough for the kernel's sake, small enough for prompt progress. */
+#define ELF_WRITE_CHUNK         MiB
+
+/* Of memory in the file; also the grain of the search for zeroes. */
+#define ELF_PAGE                4096
+
+/* RAM without a gap in guest-physical space: one extent of the file. */
+typedef struct ElfRange {
+    uint64_t paddr;
+    uint64_t size;
+    size_t first_run;           /* of guest->ram */
+    size_t nr_runs;
+    unsigned extent;
+} ElfRange;
+
+typedef struct ElfWriter {
+    const DumpGuest *guest;
+    DumpProgress *progress;
+    DumpLayout *layout;
+    GArray *ranges;             /* ElfRange, sorted */
+    GArray *segments;           /* ElfCoreSegment; [0] is PT_NOTE */
+    uint32_t shnum;             /* section headers, 0 for none */
+    unsigned ehdr, phdrs, shdrs, notes, extra_data, shstrtab;  /* extents */
+    GByteArray *shdr_bytes;
+    GArray *names;              /* of char */
+} ElfWriter;
+
+/* -- planning ------------------------------------------------------------ */
+
+static void elf_find_ranges(ElfWriter *w)
+{
+    const GuestRam *ram = &w->guest->ram;
+
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+        ElfRange *last = w->ranges->len ?
+            &g_array_index(w->ranges, ElfRange, w->ranges->len - 1) : NULL;
+
+        if (last && last->paddr + last->size == run->paddr) {
+            last->size += run->size;
+            last->nr_runs++;
+        } else {
+            ElfRange range = {
+                .paddr = run->paddr,
+                .size = run->size,
+                .first_run = i,
+                .nr_runs = 1,
+            };
+            g_array_append_val(w->ranges, range);
+        }
+    }
+}
+
+static const ElfRange *elf_range(const ElfWriter *w, size_t i)
+{
+    return &g_array_index(w->ranges, ElfRange, i);
+}
+
+static void elf_add_load(ElfWriter *w, uint64_t paddr, uint64_t vaddr,
+                         uint64_t size)
+{
+    ElfCoreSegment seg = {
+        .type = PT_LOAD,
+        .paddr = paddr,
+        .vaddr = vaddr,
+        .filesz = size,
+        .memsz = size,
+        /* p_align stays 0: crash takes page-aligned cores with a p_align
+         * for something else. */
+    };
+    g_array_append_val(w->segments, seg);
+}
+
+/* The first range that ends above @paddr. */
+static size_t elf_range_above(const ElfWriter *w, uint64_t paddr)
+{
+    size_t lo = 0, hi = w->ranges->len;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        const ElfRange *r = elf_range(w, mid);
+
+        if (r->paddr + (r->size - 1) < paddr) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* One segment for each piece of the mapping that is RAM. */
+static void elf_add_mapping(ElfWriter *w, const DumpMapping *m)
+{
+    uint64_t last = m->paddr + MIN(m->size - 1, UINT64_MAX - m->paddr);
+
+    for (size_t i = elf_range_above(w, m->paddr); i < w->ranges->len; i++) {
+        const ElfRange *r = elf_range(w, i);
+        uint64_t start = MAX(r->paddr, m->paddr);
+        uint64_t end = MIN(r->paddr + (r->size - 1), last);
+
+        if (r->paddr > last) {
+            break;
+        }
+        elf_add_load(w, start, m->vaddr + (start - m->paddr),
+                     end - start + 1);
+    }
+}
+
+static void elf_find_segments(ElfWriter *w)
+{
+    const GArray *mappings = w->guest->mappings;
+    ElfCoreSegment note = {
+        .type = PT_NOTE,
+        .filesz = w->guest->notes->len,
+    };
+
+    g_array_append_val(w->segments, note);
+    if (mappings) {
+        for (size_t i = 0; i < mappings->len; i++) {
+            const DumpMapping *m = &g_array_index(mappings, DumpMapping, i);
+
+            if (m->size) {
+                elf_add_mapping(w, m);
+            }
+        }
+    } else {
+        for (size_t i = 0; i < w->ranges->len; i++) {
+            const ElfRange *r = elf_range(w, i);
+
+            elf_add_load(w, r->paddr, r->paddr, r->size);
+        }
+    }
+}
+
+/* Every offset and address below is bounded by this one check. */
+static bool elf_check_size(const ElfWriter *w, Error **errp)
+{
+    const DumpAbi *abi = &w->guest->abi;
+    const ElfRange *last;
+    uint64_t extra = w->guest->extra ? w->guest->extra->data_size : 0;
+    uint64_t other, room;
+
+    if (!w->ranges->len) {
+        error_setg(errp, "dump: the guest has no memory to dump");
+        return false;
+    }
+    if (w->segments->len == UINT32_MAX) {
+        error_setg(errp, "dump: too many mappings for an ELF core");
+        return false;
+    }
+    last = elf_range(w, w->ranges->len - 1);
+    other = elf_core_ehdr_size(abi) +
+            (uint64_t)elf_core_phdr_size(abi) * w->segments->len +
+            w->guest->notes->len + (uint64_t)ELF_PAGE * w->ranges->len + MiB;
+    room = dump_abi_is64(abi) ? (uint64_t)INT64_MAX : UINT32_MAX;
+    if (other > room || extra > room - other ||
+        w->guest->ram.bytes > room - other - extra ||
+        !elf_core_fits(abi, last->paddr + (last->size - 1))) {
+        error_setg(errp, "dump: guest memory is too large for an ELF%d core",
+                   dump_abi_is64(abi) ? 64 : 32);
+        return false;
+    }
+    return true;
+}
+
+static void elf_count_sections(ElfWriter *w)
+{
+    uint32_t extra = w->guest->extra ? w->guest->extra->count : 0;
+
+    if (extra || w->segments->len > ELF_CORE_MAX_PLAIN_PHNUM) {
+        w->shnum = 1 + extra + 1;   /* null, the target's, names */
+    }
+}
+
+static void elf_lay_out(ElfWriter *w)
+{
+    const DumpAbi *abi = &w->guest->abi;
+    DumpLayout *l = w->layout;
+
+    w->ehdr = dump_layout_add(l, "ELF header", elf_core_ehdr_size(abi), 1);
+    w->phdrs = dump_layout_add(l, "program headers",
+                               (uint64_t)elf_core_phdr_size(abi) *
+                               w->segments->len, 1);
+    w->shdrs = dump_layout_add(l, "section headers",
+                               (uint64_t)elf_core_shdr_size(abi) * w->shnum,
+                               w->shnum ? 8 : 1);
+    w->notes = dump_layout_add(l, "notes", w->guest->notes->len, 4);
+    for (size_t i = 0; i < w->ranges->len; i++) {
+        ElfRange *r = &g_array_index(w->ranges, ElfRange, i);
+
+        r->extent = dump_layout_add(l, "memory", r->size, ELF_PAGE);
+    }
+    w->extra_data = dump_layout_add(l, "section data", w->guest->extra ?
+                                    w->guest->extra->data_size : 0, 1);
+}
+
+static void elf_place_segments(ElfWriter *w)
+{
+    g_array_index(w->segments, ElfCoreSegment, 0).offset =
+        dump_layout_offset(w->layout, w->notes);
+
+    for (size_t i = 1; i < w->segments->len; i++) {
+        ElfCoreSegment *s = &g_array_index(w->segments, ElfCoreSegment, i);
+        const ElfRange *r = elf_range(w, elf_range_above(w, s->paddr));
+
+        s->offset = dump_layout_offset(w->layout, r->extent) +
+                    (s->paddr - r->paddr);
+    }
+}
+
+static void elf_put_section(ElfWriter *w, const ElfCoreSection *sec)
+{
+    size_t size = elf_core_shdr_size(&w->guest->abi);
+
+    g_byte_array_set_size(w->shdr_bytes, w->shdr_bytes->len + size);
+    elf_core_put_shdr(&w->guest->abi, sec,
+                      w->shdr_bytes->data + w->shdr_bytes->len - size);
+}
+
+/* The target fills its headers itself; without them it goes unnoticed. */
+static bool elf_put_extra_sections(ElfWriter *w, Error **errp)
+{
+    const DumpExtraSections *extra = w->guest->extra;
+    size_t at = w->shdr_bytes->len;
+    size_t len;
+
+    if (!extra) {
+        return true;
+    }
+    len = elf_core_shdr_size(&w->guest->abi) * extra->count;
+    g_byte_array_set_size(w->shdr_bytes, at + len);
+    memset(w->shdr_bytes->data + at, 0, len);
+    if (!extra->headers(extra->opaque,
+                        dump_layout_offset(w->layout, w->extra_data),
+                        w->names, w->shdr_bytes->data + at, len)) {
+        error_setg(errp, "dump: the target's section headers do not match "
+                   "what it announced");
+        return false;
+    }
+    return true;
+}
+
+/* Headers and names; the names come last in the file. */
+static bool elf_plan_sections(ElfWriter *w, Error **errp)
+{
+    static const char own_name[] = ".shstrtab";
+    ElfCoreSection null = elf_core_null_section(w->segments->len);
+    ElfCoreSection names = { .type = SHT_STRTAB, .addralign = 1 };
+
+    if (w->shnum) {
+        g_array_append_vals(w->names, "", 1);
+        elf_put_section(w, &null);
+        if (!elf_put_extra_sections(w, errp)) {
+            return false;
+        }
+        names.name = w->names->len;
+        g_array_append_vals(w->names, own_name, sizeof(own_name));
+        names.size = w->names->len;
+        names.offset = dump_layout_end(w->layout);
+        elf_put_section(w, &names);
+    }
+    w->shstrtab = dump_layout_add(w->layout, "section names",
+                                  w->names->len, 1);
+    return true;
+}
+
+static void elf_free(DumpWriter *opaque)
+{
+    ElfWriter *w = (ElfWriter *)opaque;
+
+    dump_layout_free(w->layout);
+    g_array_unref(w->ranges);
+    g_array_unref(w->segments);
+    g_byte_array_unref(w->shdr_bytes);
+    g_array_unref(w->names);
+    g_free(w);
+}
+
+static ElfWriter *elf_new(const DumpGuest *guest, DumpProgress *progress)
+{
+    ElfWriter *w = g_new0(ElfWriter, 1);
+
+    w->guest = guest;
+    w->progress = progress;
+    w->layout = dump_layout_new();
+    w->ranges = g_array_new(false, false, sizeof(ElfRange));
+    w->segments = g_array_new(false, false, sizeof(ElfCoreSegment));
+    w->shdr_bytes = g_byte_array_new();
+    w->names = g_array_new(false, false, 1);
+    return w;
+}
+
+static DumpWriter *elf_plan(const DumpFormat *format, const DumpGuest *guest,
+                            DumpProgress *progress, Error **errp)
+{
+    ElfWriter *w = elf_new(guest, progress);
+
+    elf_find_ranges(w);
+    elf_find_segments(w);
+    if (!elf_check_size(w, errp)) {
+        elf_free((DumpWriter *)w);
+        return NULL;
+    }
+    elf_count_sections(w);
+    elf_lay_out(w);
+    elf_place_segments(w);
+    if (!elf_plan_sections(w, errp)) {
+        elf_free((DumpWriter *)w);
+        return NULL;
+    }
+    dump_progress_set_total(progress, guest->ram.bytes);
+    return (DumpWriter *)w;
+}
+
+static uint64_t elf_file_size(const DumpWriter *opaque)
+{
+    return dump_layout_end(((const ElfWriter *)opaque)->layout);
+}
+
+/* -- writing ------------------------------------------------------------- */
+
+static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
+{
+    const DumpAbi *abi = &w->guest->abi;
+    size_t phsize = elf_core_phdr_size(abi);
+    g_autofree uint8_t *ehdr = g_malloc(elf_core_ehdr_size(abi));
+    g_autofree uint8_t *phdrs = g_malloc(phsize * w->segments->len);
+    ElfCoreHeader hdr = {
+        .phnum = w->segments->len,
+        .phoff = dump_layout_offset(w->layout, w->phdrs),
+        .shnum = w->shnum,
+        .shoff = w->shnum ? dump_layout_offset(w->layout, w->shdrs) : 0,
+        .shstrndx = w->shnum ? w->shnum - 1 : 0,
+    };
+
+    elf_core_put_ehdr(abi, &hdr, ehdr);
+    for (size_t i = 0; i < w->segments->len; i++) {
+        elf_core_put_phdr(abi, &g_array_index(w->segments, ElfCoreSegment, i),
+                          phdrs + i * phsize);
+    }
+    return dump_layout_write(w->layout, w->ehdr, 0, ehdr,
+                             elf_core_ehdr_size(abi), sink, errp) &&
+           dump_layout_write(w->layout, w->phdrs, 0, phdrs,
+                             phsize * w->segments->len, sink, errp) &&
+           dump_layout_write(w->layout, w->shdrs, 0, w->shdr_bytes->data,
+                             w->shdr_bytes->len, sink, errp) &&
+           dump_layout_write(w->layout, w->notes, 0, w->guest->notes->data,
+                             w->guest->notes->len, sink, errp);
+}
+
+/*
+ * Bytes from @p on that are of one kind: all zero, or no page of them
+ * zero.
+ */
+static size_t elf_stretch(const uint8_t *p, size_t len, bool *zero)
+{
+    size_t n = MIN(len, ELF_PAGE);
+
+    *zero = buffer_is_zero(p, n);
+    while (n < len &&
+           buffer_is_zero(p + n, MIN(len - n, ELF_PAGE)) == *zero) {
+        n += MIN(len - n, ELF_PAGE);
+    }
+    return n;
+}
+
+/* A file that can have holes gets them for zeroes. */
+static bool elf_write_sparse(ElfWriter *w, unsigned extent, uint64_t pos,
+                             const uint8_t *p, size_t len, DumpSink *sink,
+                             Error **errp)
+{
+    while (len) {
+        bool zero;
+        size_t n = elf_stretch(p, len, &zero);
+
+        if (zero) {
+            dump_layout_skip(w->layout, extent, n);
+        } else if (!dump_layout_write(w->layout, extent, pos, p, n, sink,
+                                      errp)) {
+            return false;
+        }
+        p += n;
+        pos += n;
+        len -= n;
+    }
+    return true;
+}
+
+/* Straight from guest memory to the output. */
+static bool elf_write_run(ElfWriter *w, const ElfRange *r,
+                          const GuestRamRun *run, DumpSink *sink, Error **errp)
+{
+    bool sparse = dump_sink_has_holes(sink);
+
+    for (uint64_t done = 0; done < run->size; ) {
+        size_t n = MIN(run->size - done, ELF_WRITE_CHUNK);
+        uint64_t pos = run->paddr - r->paddr + done;
+
+        if (dump_progress_cancelled(w->progress)) {
+            error_setg(errp, "dump: cancelled");
+            return false;
+        }
+        if (sparse ? !elf_write_sparse(w, r->extent, pos, run->host + done, n,
+                                       sink, errp) :
+                     !dump_layout_write(w->layout, r->extent, pos,
+                                        run->host + done, n, sink, errp)) {
+            return false;
+        }
+        dump_progress_advance(w->progress, n);
+        done += n;
+    }
+    return true;
+}
+
+static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
+{
+    for (size_t i = 0; i < w->ranges->len; i++) {
+        const ElfRange *r = elf_range(w, i);
+
+        for (size_t j = 0; j < r->nr_runs; j++) {
+            if (!elf_write_run(w, r, guest_ram_run(&w->guest->ram,
+                                                   r->first_run + j),
+                               sink, errp)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool elf_write_sections(ElfWriter *w, DumpSink *sink, Error **errp)
+{
+    const DumpExtraSections *extra = w->guest->extra;
+    g_autofree uint8_t *data = NULL;
+
+    if (extra) {
+        data = g_try_malloc0(extra->data_size);
+        if (!data && extra->data_size) {
+            error_setg(errp, "dump: no memory for %" PRIu64 " bytes of the "
+                       "target's sections", extra->data_size);
+            return false;
+        }
+        if (!extra->data(extra->opaque, data, extra->data_size, errp) ||
+            !dump_layout_write(w->layout, w->extra_data, 0, data,
+                               extra->data_size, sink, errp)) {
+            return false;
+        }
+    }
+    return dump_layout_write(w->layout, w->shstrtab, 0, w->names->data,
+                             w->names->len, sink, errp);
+}
+
+static bool elf_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
+                      Error **errp)
+{
+    ElfWriter *w = (ElfWriter *)opaque;
+
+    if (!elf_write_headers(w, sink, errp) ||
+        !elf_write_memory(w, sink, errp) ||
+        !elf_write_sections(w, sink, errp)) {
+        return false;
+    }
+    assert(dump_layout_complete(w->layout));
+    return dump_sink_finish(sink, dump_layout_end(w->layout), errp);
+}
+
+static bool elf_available(const DumpFormat *format)
+{
+    return !format->flat;
+}
+
+const DumpWriterOps dump_writer_elf = {
+    .kind = DUMP_KIND_ELF,
+    .available = elf_available,
+    .plan = elf_plan,
+    .file_size = elf_file_size,
+    .write = elf_write,
+    .free = elf_free,
+};

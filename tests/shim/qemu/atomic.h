@@ -1,0 +1,17 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Stand-in for QEMU's qemu/atomic.h, for the standalone build.
+ */
+
+#ifndef QEMU_ATOMIC_H
+#define QEMU_ATOMIC_H
+
+typedef uint64_t aligned_uint64_t __attribute__((aligned(8)));
+
+#define qatomic_read(ptr) __atomic_load_n(ptr, __ATOMIC_RELAXED)
+#define qatomic_set(ptr, v) __atomic_store_n(ptr, v, __ATOMIC_RELAXED)
+#define qatomic_read_u64(ptr) qatomic_read(ptr)
+#define qatomic_set_u64(ptr, v) qatomic_set(ptr, v)
+
+#endif
