@@ -1,0 +1,43 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The life of one dump: what the commands hand down, and what they may ask.
+ *
+ * Everything here is called with the big lock held, in the main thread.
+ */
+
+#ifndef DUMP_JOB_H
+#define DUMP_JOB_H
+
+#include "qapi/qapi-types-dump.h"
+#include "vmcore/writer.h"
+
+/* One validated request. */
+typedef struct DumpOptions {
+    DumpFormat format;
+    bool paging;                /* one segment per guest-virtual mapping */
+    bool detach;                /* return at once, write in a thread */
+    bool has_range;
+    uint64_t begin;             /* guest-physical bytes, with has_range */
+    uint64_t length;            /* not 0; begin + length does not wrap */
+    unsigned threads;           /* compressing workers, at least 1 */
+    const char *path;           /* file to write, NULL to use fd_name */
+    const char *fd_name;        /* descriptor that the monitor was given */
+} DumpOptions;
+
+/*
+ * Run one dump, or with @opts->detach start it. @opts and its strings are
+ * only used during the call.
+ *
+ * Returns false with @errp set when the dump was refused (then nothing was
+ * touched: the output neither created nor cut, the guest not stopped), when
+ * the guest turned out not to be dumpable, or when a dump without detach
+ * failed. Whatever the outcome, the guest is afterwards in the run state
+ * that it had; of a detached dump, when DUMP_COMPLETED is sent.
+ */
+bool dump_job_start(const DumpOptions *opts, Error **errp);
+
+/* What the running dump does, or else how the last one ended. */
+void dump_job_query(DumpQueryResult *result);
+
+#endif

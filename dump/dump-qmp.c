@@ -1,0 +1,152 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QMP commands of the guest memory dump: arguments in, one validated
+ * DumpOptions out; queries.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/qapi-commands-dump.h"
+#include "qemu/cutils.h"
+#include "dump-job.h"
+
+/* More workers than this only cost memory. */
+#define DUMP_MAX_DEFAULT_THREADS 16
+
+/* The formats of the schema as the engine knows them. */
+static const struct {
+    DumpGuestMemoryFormat qapi;
+    DumpFormat format;
+} dump_formats[] = {
+    { DUMP_GUEST_MEMORY_FORMAT_ELF,
+      { DUMP_KIND_ELF } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZLIB,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_ZLIB, true } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_LZO,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_LZO, true } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_SNAPPY,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_SNAPPY, true } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZLIB,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_ZLIB, false } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_LZO,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_LZO, false } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_SNAPPY,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_SNAPPY, false } },
+};
+
+static bool dump_set_format(DumpGuestMemoryFormat qapi, DumpFormat *format,
+                            Error **errp)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
+        if (dump_formats[i].qapi == qapi &&
+            dump_writer_find(&dump_formats[i].format)) {
+            *format = dump_formats[i].format;
+            return true;
+        }
+    }
+    error_setg(errp, "dump format '%s' is not supported by this QEMU",
+               DumpGuestMemoryFormat_str(qapi));
+    return false;
+}
+
+static bool dump_set_range(DumpOptions *opts, bool has_begin, int64_t begin,
+                           bool has_length, int64_t length, Error **errp)
+{
+    if (has_begin != has_length) {
+        error_setg(errp, "Parameter '%s' is missing",
+                   has_begin ? "length" : "begin");
+        return false;
+    }
+    if (!has_begin) {
+        return true;
+    }
+    if (begin < 0) {
+        error_setg(errp, "Parameter 'begin' must not be negative");
+        return false;
+    }
+    if (length <= 0) {
+        error_setg(errp, "Parameter 'length' must be greater than zero");
+        return false;
+    }
+    /* Two values below 2^63: the sum cannot wrap. */
+    opts->has_range = true;
+    opts->begin = begin;
+    opts->length = length;
+    return true;
+}
+
+static bool dump_set_output(DumpOptions *opts, const char *protocol,
+                            Error **errp)
+{
+    if (strstart(protocol, "file:", &opts->path)) {
+        if (!*opts->path) {
+            error_setg(errp, "Parameter 'protocol' has no file name");
+            return false;
+        }
+        return true;
+    }
+    if (strstart(protocol, "fd:", &opts->fd_name)) {
+        if (!*opts->fd_name) {
+            error_setg(errp, "Parameter 'protocol' has no descriptor name");
+            return false;
+        }
+        return true;
+    }
+    error_setg(errp, "Invalid parameter 'protocol': "
+               "expected 'file:' or 'fd:' and a name");
+    return false;
+}
+
+void qmp_dump_guest_memory(bool paging, const char *protocol,
+                           bool has_detach, bool detach,
+                           bool has_begin, int64_t begin,
+                           bool has_length, int64_t length,
+                           bool has_format, DumpGuestMemoryFormat format,
+                           Error **errp)
+{
+    DumpOptions opts = {
+        .paging = paging,
+        .detach = has_detach && detach,
+        .threads = MIN(g_get_num_processors(), DUMP_MAX_DEFAULT_THREADS),
+    };
+
+    if (!has_format) {
+        format = DUMP_GUEST_MEMORY_FORMAT_ELF;
+    }
+    /* The text is matched by management tools. */
+    if (format != DUMP_GUEST_MEMORY_FORMAT_ELF &&
+        (paging || has_begin || has_length)) {
+        error_setg(errp, "kdump-compressed format doesn't support paging or "
+                   "filter");
+        return;
+    }
+    if (!dump_set_range(&opts, has_begin, begin, has_length, length, errp) ||
+        !dump_set_format(format, &opts.format, errp) ||
+        !dump_set_output(&opts, protocol, errp)) {
+        return;
+    }
+    dump_job_start(&opts, errp);
+}
+
+DumpQueryResult *qmp_query_dump(Error **errp)
+{
+    DumpQueryResult *result = g_new0(DumpQueryResult, 1);
+
+    dump_job_query(result);
+    return result;
+}
+
+DumpGuestMemoryCapability *
+qmp_query_dump_guest_memory_capability(Error **errp)
+{
+    DumpGuestMemoryCapability *cap = g_new0(DumpGuestMemoryCapability, 1);
+    DumpGuestMemoryFormatList **tail = &cap->formats;
+
+    for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
+        if (dump_writer_find(&dump_formats[i].format)) {
+            QAPI_LIST_APPEND(tail, dump_formats[i].qapi);
+        }
+    }
+    return cap;
+}

@@ -1,0 +1,477 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest state for a dump: RAM blocks, CPU notes, the guest's own note,
+ * paging, and the hooks of targets.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "exec/target_page.h"
+#include "hw/core/cpu.h"
+#include "hw/misc/vmcoreinfo.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/units.h"
+#include "system/cpus.h"
+#include "system/hw_accel.h"
+#include "guest-state.h"
+#include "trace.h"
+#include "vmcore/elf-notes.h"
+#include "vmcore/linux-guest.h"
+
+/* Linux publishes less than 4 KiB; more than this is not a note. */
+#define GUEST_NOTE_MAX  MiB
+
+/* -- what target/<arch>/arch_dump.c calls ------------------------------- */
+
+uint16_t cpu_to_dump16(DumpState *s, uint16_t val)
+{
+    return s->dump_info.d_endian == ELFDATA2LSB ? cpu_to_le16(val) :
+                                                  cpu_to_be16(val);
+}
+
+uint32_t cpu_to_dump32(DumpState *s, uint32_t val)
+{
+    return s->dump_info.d_endian == ELFDATA2LSB ? cpu_to_le32(val) :
+                                                  cpu_to_be32(val);
+}
+
+uint64_t cpu_to_dump64(DumpState *s, uint64_t val)
+{
+    return s->dump_info.d_endian == ELFDATA2LSB ? cpu_to_le64(val) :
+                                                  cpu_to_be64(val);
+}
+
+/* The overlap of block and range: false if there is none. */
+static bool block_overlap(const GuestPhysBlock *block, int64_t begin,
+                          int64_t length, uint64_t *start, uint64_t *end)
+{
+    *start = block->target_start;
+    *end = block->target_end;
+    if (length) {
+        *start = MAX(*start, (uint64_t)begin);
+        *end = MIN(*end, (uint64_t)begin + length);
+    }
+    return *start < *end;
+}
+
+int64_t dump_filtered_memblock_start(GuestPhysBlock *block,
+                                     int64_t filter_area_start,
+                                     int64_t filter_area_length)
+{
+    uint64_t start, end;
+
+    return block_overlap(block, filter_area_start, filter_area_length,
+                         &start, &end) ? start - block->target_start : -1;
+}
+
+int64_t dump_filtered_memblock_size(GuestPhysBlock *block,
+                                    int64_t filter_area_start,
+                                    int64_t filter_area_length)
+{
+    uint64_t start, end;
+
+    return block_overlap(block, filter_area_start, filter_area_length,
+                         &start, &end) ? end - start : 0;
+}
+
+/* -- arch info and RAM -------------------------------------------------- */
+
+static bool get_arch_info(const GuestPhysBlockList *blocks,
+                          ArchDumpInfo *info, Error **errp)
+{
+    *info = (ArchDumpInfo) { 0 };
+    if (cpu_get_dump_info(info, blocks) < 0) {
+        error_setg(errp, "dumping guest memory is not supported for this "
+                   "target");
+        return false;
+    }
+    return true;
+}
+
+static unsigned count_cpus(void)
+{
+    CPUState *cpu;
+    unsigned n = 0;
+
+    CPU_FOREACH(cpu) {
+        n++;
+    }
+    return n;
+}
+
+static bool check_notes(const ArchDumpInfo *info, Error **errp)
+{
+    if (cpu_get_note_size(info->d_class, info->d_machine, count_cpus()) < 0) {
+        error_setg(errp, "dumping guest memory is not supported for this CPU");
+        return false;
+    }
+    return true;
+}
+
+static bool check_range(const GuestPhysBlockList *blocks,
+                        const GuestStateQuery *query, Error **errp)
+{
+    GuestPhysBlock *block;
+    uint64_t start, end;
+
+    if (!query->has_range) {
+        return true;
+    }
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        if (block_overlap(block, query->begin, query->length, &start, &end)) {
+            return true;
+        }
+    }
+    error_setg(errp, "Invalid parameter 'begin': no guest memory from 0x%"
+               PRIx64 " to 0x%" PRIx64, query->begin,
+               query->begin + query->length - 1);
+    return false;
+}
+
+bool guest_state_check(const GuestStateQuery *query, Error **errp)
+{
+    GuestPhysBlockList blocks;
+    ArchDumpInfo info;
+    bool ok;
+
+    guest_phys_blocks_init(&blocks);
+    guest_phys_blocks_append(&blocks);
+    ok = get_arch_info(&blocks, &info, errp) &&
+         check_notes(&info, errp) &&
+         check_range(&blocks, query, errp);
+    guest_phys_blocks_free(&blocks);
+    return ok;
+}
+
+static void add_blocks(const GuestPhysBlockList *blocks, GuestRam *ram)
+{
+    GuestPhysBlock *block;
+
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        guest_ram_add(ram, block->target_start,
+                      block->target_end - block->target_start,
+                      block->host_addr);
+    }
+}
+
+static void collect_ram(GuestState *state, const GuestStateQuery *query)
+{
+    GuestRam *ram = &state->guest.ram;
+
+    add_blocks(&state->arch.guest_phys_blocks, ram);
+    if (query->has_range) {
+        guest_ram_clip(ram, query->begin, query->length);
+        state->arch.filter_area_begin = query->begin;
+        state->arch.filter_area_length = query->length;
+    }
+    guest_ram_seal(ram);
+    state->arch.total_size = ram->bytes;
+}
+
+/* -- paging ------------------------------------------------------------- */
+
+static bool collect_mappings(GuestState *state, const GuestStateQuery *query,
+                             Error **errp)
+{
+    MemoryMappingList list;
+    MemoryMapping *m;
+    bool ok;
+
+    if (!query->paging) {
+        return true;
+    }
+    memory_mapping_list_init(&list);
+    ok = qemu_get_guest_memory_mapping(&list, &state->arch.guest_phys_blocks,
+                                       errp);
+    if (ok) {
+        if (query->has_range) {
+            memory_mapping_filter(&list, query->begin, query->length);
+        }
+        state->guest.mappings = g_array_sized_new(false, false,
+                                                  sizeof(DumpMapping),
+                                                  list.num);
+        QTAILQ_FOREACH(m, &list.head, next) {
+            DumpMapping mapping = {
+                .paddr = m->phys_addr,
+                .vaddr = m->virt_addr,
+                .size = m->length,
+            };
+            g_array_append_val(state->guest.mappings, mapping);
+        }
+    }
+    memory_mapping_list_free(&list);
+    return ok;
+}
+
+/* -- notes -------------------------------------------------------------- */
+
+static int append_note(const void *buf, size_t size, void *opaque)
+{
+    GuestState *state = container_of(opaque, GuestState, arch);
+
+    g_byte_array_append(state->guest.notes, buf, size);
+    return 0;
+}
+
+static int write_cpu_note(DumpState *s, CPUState *cpu)
+{
+    /* Linux has no process 0 to show: CPU n is process n + 1. */
+    int id = cpu->cpu_index + 1;
+
+    return s->dump_info.d_class == ELFCLASS64 ?
+           cpu_write_elf64_note(append_note, cpu, id, s) :
+           cpu_write_elf32_note(append_note, cpu, id, s);
+}
+
+static int write_qemu_note(DumpState *s, CPUState *cpu)
+{
+    return s->dump_info.d_class == ELFCLASS64 ?
+           cpu_write_elf64_qemunote(append_note, cpu, s) :
+           cpu_write_elf32_qemunote(append_note, cpu, s);
+}
+
+static bool collect_cpu_notes(GuestState *state, Error **errp)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (write_cpu_note(&state->arch, cpu) < 0) {
+            error_setg(errp, "dump: failed to collect the notes of CPU %d",
+                       cpu->cpu_index);
+            return false;
+        }
+    }
+    CPU_FOREACH(cpu) {
+        if (write_qemu_note(&state->arch, cpu) < 0) {
+            error_setg(errp, "dump: failed to collect QEMU's note of CPU %d",
+                       cpu->cpu_index);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -- the guest's own note ------------------------------------------------ */
+
+/* The bytes that the guest's vmcoreinfo driver points at; NULL for none. */
+static uint8_t *read_guest_note(const GuestRam *ram, uint32_t *size)
+{
+    VMCoreInfoState *dev = vmcoreinfo_find();
+    g_autofree uint8_t *buf = NULL;
+    uint64_t paddr;
+
+    if (!dev || !dev->has_vmcoreinfo) {
+        return NULL;
+    }
+    if (le16_to_cpu(dev->vmcoreinfo.guest_format) !=
+        FW_CFG_VMCOREINFO_FORMAT_ELF) {
+        warn_report("guest note format is unsupported: %" PRIu16,
+                    le16_to_cpu(dev->vmcoreinfo.guest_format));
+        return NULL;
+    }
+    *size = le32_to_cpu(dev->vmcoreinfo.size);
+    paddr = le64_to_cpu(dev->vmcoreinfo.paddr);
+    trace_dump_guest_note(paddr, *size);
+    if (*size > GUEST_NOTE_MAX) {
+        warn_report("guest note of %" PRIu32 " bytes is left out: too large",
+                    *size);
+        return NULL;
+    }
+    buf = g_malloc(*size);
+    if (guest_ram_read(ram, paddr, buf, *size) != *size) {
+        warn_report("guest note at 0x%" PRIx64 " is left out: not in guest "
+                    "memory", paddr);
+        return NULL;
+    }
+    return g_steal_pointer(&buf);
+}
+
+static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
+{
+    size_t pos = guest->notes->len;
+
+    elf_note_append(guest->notes, &guest->abi, "VMCOREINFO", note->type,
+                    note->desc, note->descsz);
+    guest->vmcoreinfo_pos = pos + ELF_NOTE_HEADER_SIZE +
+                            ROUND_UP(sizeof("VMCOREINFO"), 4);
+    guest->vmcoreinfo_size = note->descsz;
+    return vmcoreinfo_parse(note->desc, note->descsz);
+}
+
+/*
+ * Append the guest's notes, as far as they are whole, to ours. Returns
+ * what VMCOREINFO says, NULL if there is none.
+ */
+static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
+{
+    g_autofree uint8_t *buf = NULL;
+    VmcoreInfo *info = NULL;
+    uint32_t size = 0;
+    size_t pos = 0;
+    ElfNote note;
+
+    buf = read_guest_note(ram, &size);
+    if (!buf) {
+        return NULL;
+    }
+    while (elf_note_next(&guest->abi, buf, size, &pos, &note)) {
+        if (!info && elf_note_is(&note, "VMCOREINFO")) {
+            info = add_vmcoreinfo(guest, &note);
+        } else {
+            g_autofree char *name = g_strndup(note.name, note.namesz);
+
+            elf_note_append(guest->notes, &guest->abi, name, note.type,
+                            note.desc, note.descsz);
+        }
+    }
+    if (pos < size) {
+        warn_report("guest note is damaged: left out from byte %zu of %"
+                    PRIu32 " on", pos, size);
+    }
+    return info;
+}
+
+/*
+ * Notes of the CPUs, then of the guest; and what the latter tell. The
+ * range of the dump does not matter here, so RAM is taken whole.
+ */
+static bool collect_notes(GuestState *state, Error **errp)
+{
+    g_autoptr(VmcoreInfo) info = NULL;
+    DumpGuest *guest = &state->guest;
+    GuestRam all;
+
+    if (!collect_cpu_notes(state, errp)) {
+        return false;
+    }
+    guest_ram_init(&all);
+    add_blocks(&state->arch.guest_phys_blocks, &all);
+    guest_ram_seal(&all);
+    info = collect_guest_notes(guest, &all);
+    if (!linux_guest_describe(guest, &all, info)) {
+        warn_report("guest note: a page size or physical base that makes no "
+                    "sense is passed over");
+    }
+    guest_ram_deinit(&all);
+    trace_dump_linux_guest(guest->page_size, guest->phys_base,
+                           guest->uts.release, guest->uts.machine);
+    return true;
+}
+
+/* -- sections of the target ---------------------------------------------- */
+
+static bool extra_headers(void *opaque, uint64_t data_offset, GArray *names,
+                          uint8_t *buf, size_t len)
+{
+    GuestState *state = opaque;
+    uint64_t filled;
+
+    state->arch.section_offset = data_offset;
+    state->arch.string_table_buf = names;
+    filled = state->arch.dump_info.arch_sections_write_hdr_fn(&state->arch,
+                                                              buf);
+    state->arch.string_table_buf = NULL;
+    assert(filled <= len);
+    return filled == len;
+}
+
+static bool extra_data(void *opaque, uint8_t *buf, size_t len, Error **errp)
+{
+    GuestState *state = opaque;
+    int ret = state->arch.dump_info.arch_sections_write_fn(&state->arch, buf);
+
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "dump: collecting the target's sections");
+        return false;
+    }
+    return true;
+}
+
+/* Before the CPU notes: they may depend on what the hook starts. */
+static void collect_sections(GuestState *state)
+{
+    ArchDumpInfo *info = &state->arch.dump_info;
+
+    if (!info->arch_sections_add_fn) {
+        return;
+    }
+    state->sections_added = true;
+    info->arch_sections_add_fn(&state->arch);
+    if (!state->arch.shdr_num) {
+        return;
+    }
+    state->extra = (DumpExtraSections) {
+        .count = state->arch.shdr_num,
+        .data_size = state->arch.elf_section_data_size,
+        .opaque = state,
+        .headers = extra_headers,
+        .data = extra_data,
+    };
+    state->guest.extra = &state->extra;
+}
+
+/* -- all together -------------------------------------------------------- */
+
+static void set_arch(GuestState *state)
+{
+    const ArchDumpInfo *info = &state->arch.dump_info;
+    DumpGuest *guest = &state->guest;
+    int64_t now = g_get_real_time();
+
+    guest->abi = (DumpAbi) {
+        .elf_class = info->d_class,
+        .elf_data = info->d_endian,
+        .elf_machine = info->d_machine,
+    };
+    guest->page_size = info->page_size ?: qemu_target_page_size();
+    guest->phys_base = info->phys_base;
+    guest->nr_cpus = count_cpus();
+    guest->time_sec = now / G_USEC_PER_SEC;
+    guest->time_usec = now % G_USEC_PER_SEC;
+}
+
+static bool guest_state_collect(GuestState *state,
+                                const GuestStateQuery *query, Error **errp)
+{
+    if (!get_arch_info(&state->arch.guest_phys_blocks,
+                       &state->arch.dump_info, errp)) {
+        return false;
+    }
+    set_arch(state);
+    collect_ram(state, query);
+    cpu_synchronize_all_states();
+    collect_sections(state);
+    return collect_notes(state, errp) &&
+           collect_mappings(state, query, errp);
+}
+
+GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
+{
+    g_autoptr(GuestState) state = g_new0(GuestState, 1);
+
+    dump_guest_init(&state->guest);
+    guest_phys_blocks_init(&state->arch.guest_phys_blocks);
+    guest_phys_blocks_append(&state->arch.guest_phys_blocks);
+    if (!guest_state_collect(state, query, errp)) {
+        return NULL;
+    }
+    trace_dump_collected(state->guest.nr_cpus, state->guest.ram.bytes,
+                         guest_ram_nr_runs(&state->guest.ram),
+                         (size_t)state->guest.notes->len);
+    return g_steal_pointer(&state);
+}
+
+void guest_state_free(GuestState *state)
+{
+    if (!state) {
+        return;
+    }
+    if (state->sections_added && state->arch.dump_info.arch_cleanup_fn) {
+        state->arch.dump_info.arch_cleanup_fn(&state->arch);
+    }
+    dump_guest_deinit(&state->guest);
+    guest_phys_blocks_free(&state->arch.guest_phys_blocks);
+    g_free(state);
+}
