@@ -382,8 +382,8 @@ static bool extra_data(void *opaque, uint8_t *buf, size_t len, Error **errp)
     GuestState *state = opaque;
     int ret = state->arch.dump_info.arch_sections_write_fn(&state->arch, buf);
 
-    if (ret < 0) {
-        error_setg_errno(errp, -ret, "dump: collecting the target's sections");
+    if (ret) {
+        error_setg_errno(errp, ret < 0 ? -ret : EIO, "dump: collecting the target's sections");
         return false;
     }
     return true;

@@ -1,0 +1,12 @@
+    {
+        .name       = "dump",
+        .args_type  = "",
+        .params     = "",
+        .help       = "show the state of the latest guest memory dump",
+        .cmd        = hmp_info_dump,
+    },
+
+SRST
+  ``info dump``
+    Show the state of the latest guest memory dump.
+ERST

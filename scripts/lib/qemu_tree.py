@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The body of scripts/qemu-tree. Cache layout:
+#
+#   CACHE/apt/SUITE/             private package lists and archives
+#   CACHE/tools/meson-VERSION/   a meson new enough for QEMU 10
+#   CACHE/VERSION/src/           pristine source, never built in
+#   CACHE/VERSION/{stock,ours}/  copies that are built; ours has been applied
+#   CACHE/VERSION/*.log          output of the long steps
+#
+# VERSION is the full version of the source package. A directory appears
+# under its name only when it is complete.
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tree_apply  # noqa: E402
+
+# Base -> (suite, version prefix of its source package).
+BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0')}
+DEFAULT_TARGETS = 'x86_64-softmmu'
+MESON_MIN_10 = (1, 5)
+LISTS_MAX_AGE = 24 * 3600
+
+CONFIGURE = [
+    '--without-default-features', '--enable-tcg', '--enable-kvm',
+    '--enable-slirp', '--enable-lzo', '--enable-snappy', '--enable-zstd',
+    '--enable-fdt=system', '--disable-werror', '--disable-install-blobs',
+]
+
+
+class Failure(Exception):
+    """Something the user can read and act on."""
+
+
+def say(text):
+    print('== ' + text, file=sys.stderr, flush=True)
+
+
+def cache_dir():
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+    path = os.path.join(base, 'qemu-guest-memory-dump')
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(path):
+    with open(path, 'w') as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say('waiting for another run to finish')
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield
+
+
+def run(step, argv, log, **kwargs):
+    """Run a long step with its output in a log file."""
+    say(step)
+    start = time.monotonic()
+    with open(log, 'w') as f:
+        code = subprocess.run(argv, stdout=f, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL, **kwargs).returncode
+    if code:
+        with open(log, errors='replace') as f:
+            tail = ''.join(f.readlines()[-25:])
+        raise Failure(f'{step}: failed with exit code {code}; the end of '
+                      f'{log}:\n{tail}')
+    say(f'{step}: done in {time.monotonic() - start:.0f} s')
+
+
+# -- the archive ---------------------------------------------------------
+
+
+def archive_sources():
+    """(URI, suite) pairs of binary entries in the machine's configuration."""
+    pairs = []
+    conf = '/etc/apt/sources.list'
+    files = [conf] if os.path.exists(conf) else []
+    parts = conf + '.d'
+    if os.path.isdir(parts):
+        files += sorted(os.path.join(parts, n) for n in os.listdir(parts))
+    for name in files:
+        with open(name, errors='replace') as f:
+            text = f.read()
+        if name.endswith('.sources'):
+            for stanza in re.split(r'\n\s*\n', text):
+                field = dict(re.findall(r'(?m)^([\w-]+):\s*(.*)$', stanza))
+                for uri in field.get('URIs', '').split():
+                    for suite in field.get('Suites', '').split():
+                        pairs.append((uri, suite))
+        elif name.endswith('.list'):
+            for uri, suite in re.findall(
+                    r'(?m)^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)', text):
+                pairs.append((uri, suite))
+    return pairs
+
+
+def own_codename():
+    with open('/etc/os-release') as f:
+        m = re.search(r'(?m)^VERSION_CODENAME=(\w+)', f.read())
+    return m[1] if m else None
+
+
+def archive_uri():
+    codename = own_codename()
+    for uri, suite in archive_sources():
+        if suite == codename:
+            return uri
+    raise Failure('this machine has no package source for its own release '
+                  f'({codename}) configured')
+
+
+def apt_options(cache, suite, kind):
+    state = os.path.join(cache, 'apt', f'{suite}-{kind}')
+    for sub in ('lists/partial', 'archives/partial', 'sources.d'):
+        os.makedirs(os.path.join(state, sub), exist_ok=True)
+    source = os.path.join(state, 'sources.d', 'private.sources')
+    stanza = (f'Types: {kind}\nURIs: {archive_uri()}\nSuites: {suite}\n'
+              'Components: main\n'
+              'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n')
+    if not os.path.exists(source) or open(source).read() != stanza:
+        with open(source, 'w') as f:
+            f.write(stanza)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(state, 'updated'))
+    options = []
+    for key, value in (('Dir::Etc::SourceList', '/dev/null'),
+                       ('Dir::Etc::SourceParts', f'{state}/sources.d'),
+                       ('Dir::State::Lists', f'{state}/lists'),
+                       ('Dir::Cache', state),
+                       ('Dir::Cache::Archives', f'{state}/archives'),
+                       ('APT::Sandbox::User', 'root')):
+        options += ['-o', f'{key}={value}']
+    stamp = os.path.join(state, 'updated')
+    if (not os.path.exists(stamp) or
+            time.time() - os.path.getmtime(stamp) > LISTS_MAX_AGE):
+        run(f'reading the package lists of {suite}',
+            ['apt-get', *options, '-qq', 'update'],
+            os.path.join(state, 'update.log'))
+        with open(stamp, 'w'):
+            pass
+    return options, stamp
+
+
+def apt_download(what, options, stamp, argv, cwd):
+    try:
+        run(f'downloading {what}', argv[:1] + options + argv[1:],
+            os.path.join(cwd, 'download.log'), cwd=cwd)
+    except Failure as e:
+        os.unlink(stamp)
+        if re.search(r'404|Not Found|Failed to fetch', str(e)):
+            raise Failure(
+                f'the archive does not have {what} any more, although its '
+                'index names it: this happens while a point release is '
+                'published. The index will be read anew at the next try.'
+            ) from e
+        raise
+
+
+def source_version(base, options):
+    out = subprocess.run(['apt-cache', *options, 'showsrc', '--only-source',
+                          'qemu'], capture_output=True, text=True).stdout
+    versions = re.findall(r'(?m)^Version: (.*)$', out)
+    prefix = BASES[base][1]
+    good = [v for v in versions if v.startswith(prefix)]
+    if not good:
+        raise Failure(f'suite {BASES[base][0]} has no QEMU {base} source '
+                      f'package (found: {", ".join(versions) or "none"})')
+    return good[-1]
+
+
+# -- fetch -----------------------------------------------------------------
+
+
+class Tree:
+    """A base and its places."""
+
+    def __init__(self, base):
+        self.cache = cache_dir()
+        self.base = base
+        self.is_dir = base not in BASES
+        if self.is_dir:
+            if not os.path.isdir(base):
+                raise Failure(f"'{base}' is neither a known base "
+                              f"({', '.join(BASES)}) nor a directory")
+            self.src = os.path.abspath(base)
+            key = hashlib.sha256(self.src.encode()).hexdigest()[:16]
+            self.home = os.path.join(self.cache, f'dir-{key}')
+        else:
+            self.home = self.newest_home()
+            self.src = self.home and os.path.join(self.home, 'src')
+
+    def newest_home(self):
+        """The version fetched last, if any; see fetch."""
+        link = os.path.join(self.cache, f'base-{self.base}')
+        return os.path.realpath(link) if os.path.isdir(link) else None
+
+    def fetch(self):
+        if self.is_dir:
+            return
+        options, stamp = apt_options(self.cache, BASES[self.base][0],
+                                     'deb-src')
+        version = source_version(self.base, options)
+        name = re.sub(r'[^\w.+~-]', '_', version)
+        self.home = os.path.join(self.cache, name)
+        self.src = os.path.join(self.home, 'src')
+        if not os.path.isdir(self.src):
+            self.unpack(version, options, stamp)
+        link = os.path.join(self.cache, f'base-{self.base}')
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+        os.symlink(name, link)
+
+    def unpack(self, version, options, stamp):
+        os.makedirs(self.home, exist_ok=True)
+        part = os.path.join(self.home, 'download')
+        shutil.rmtree(part, ignore_errors=True)
+        os.makedirs(part)
+        apt_download(f'the source of qemu {version}', options, stamp,
+                     ['apt-get', '-qq', 'source', '--download-only',
+                      f'qemu={version}'], part)
+        dsc = [n for n in os.listdir(part) if n.endswith('.dsc')]
+        run('unpacking and applying the patches of the distribution',
+            ['dpkg-source', '--no-check', '-x', dsc[0], 'src'],
+            os.path.join(self.home, 'unpack.log'), cwd=part)
+        os.rename(os.path.join(part, 'src'), self.src)
+        shutil.rmtree(part)
+
+    # -- build ----------------------------------------------------------
+
+    def work(self, stock):
+        return os.path.join(self.home, 'stock' if stock else 'ours')
+
+    def binary(self, stock, target):
+        arch = target.split('-')[0]
+        return os.path.join(self.work(stock), 'build', f'qemu-system-{arch}')
+
+    def copy(self, stock):
+        work = self.work(stock)
+        if self.is_dir:
+            # The user's tree may have changed: carry changes over, and
+            # nothing else, so that only what changed is compiled.
+            tree_apply.mirror(self.src, work)
+        elif not os.path.isdir(work):
+            shutil.rmtree(work + '.new', ignore_errors=True)
+            say(f'copying the source to {os.path.basename(work)}')
+            shutil.copytree(self.src, work + '.new', symlinks=True)
+            os.rename(work + '.new', work)
+
+    def version(self):
+        with open(os.path.join(self.src, 'VERSION')) as f:
+            return tuple(int(x) for x in f.read().strip().split('.')[:2])
+
+    def environment(self, work):
+        env = dict(os.environ)
+        env['CCACHE_DIR'] = os.path.join(self.cache, 'ccache')
+        env['CCACHE_BASEDIR'] = work
+        env['CCACHE_NOHASHDIR'] = '1'
+        env['CCACHE_MAXSIZE'] = '4G'
+        return env
+
+    def configure(self, stock, targets):
+        work = self.work(stock)
+        build = os.path.join(work, 'build')
+        argv = ['../configure', f'--target-list={",".join(targets)}',
+                '--cc=ccache gcc', *CONFIGURE]
+        if self.version() >= (8, 1):
+            argv.append('--disable-download')
+        if self.version() >= (10, 0):
+            env_path = os.path.dirname(new_meson(self.cache))
+            path = f'{env_path}:{os.environ["PATH"]}'
+        else:
+            argv.append('--meson=/usr/bin/meson')
+            path = os.environ['PATH']
+        key = json.dumps([argv, self.src])
+        stamp = os.path.join(build, 'configured-as')
+        if os.path.exists(stamp) and open(stamp).read() == key:
+            return
+        shutil.rmtree(build, ignore_errors=True)
+        os.makedirs(build)
+        run(f'configuring {os.path.basename(work)}', argv,
+            work + '-configure.log', cwd=build,
+            env={**self.environment(work), 'PATH': path})
+        with open(stamp, 'w') as f:
+            f.write(key)
+
+    def build(self, stock, targets):
+        self.fetch()
+        os.makedirs(self.home, exist_ok=True)
+        work = self.work(stock)
+        with locked(os.path.join(self.home, 'lock')):
+            self.copy(stock)
+            if not stock:
+                tree_apply.apply(work, say)
+            self.configure(stock, targets)
+            programs = [f'qemu-system-{t.split("-")[0]}' for t in targets]
+            run(f'building {", ".join(programs)} '
+                f'({os.path.basename(work)} of {self.base})',
+                ['ninja', '-C', os.path.join(work, 'build'), *programs],
+                work + '-build.log', env=self.environment(work))
+        return self.binary(stock, targets[0])
+
+
+def new_meson(cache):
+    """A meson that QEMU 10 takes: the machine's own or backports'."""
+    out = subprocess.run(['/usr/bin/meson', '--version'], capture_output=True,
+                         text=True).stdout
+    if tuple(int(x) for x in re.findall(r'\d+', out)[:2]) >= MESON_MIN_10:
+        return '/usr/bin/meson'
+    tool = os.path.join(cache, 'tools', 'meson')
+    script = os.path.join(tool, 'bin', 'meson')
+    if not os.path.exists(script):
+        suite = f'{own_codename()}-backports'
+        options, stamp = apt_options(cache, suite, 'deb')
+        part = tool + '.new'
+        shutil.rmtree(part, ignore_errors=True)
+        os.makedirs(part)
+        apt_download('a newer meson', options, stamp,
+                     ['apt-get', '-qq', 'download', 'meson'], part)
+        deb = [n for n in os.listdir(part) if n.endswith('.deb')][0]
+        subprocess.run(['dpkg-deb', '-x', deb, 'root'], cwd=part, check=True)
+        os.makedirs(os.path.join(part, 'bin'))
+        with open(os.path.join(part, 'bin', 'meson'), 'w') as f:
+            f.write('#!/bin/sh\n'
+                    'd=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
+                    'PYTHONPATH="$d/root/usr/share/meson:'
+                    '$d/root/usr/lib/python3/dist-packages" '
+                    'exec /usr/bin/python3 "$d/root/usr/bin/meson" "$@"\n')
+        os.chmod(os.path.join(part, 'bin', 'meson'), 0o755)
+        os.rename(part, tool)
+    return script
+
+
+# -- commands --------------------------------------------------------------
+
+
+def default_base():
+    by_suite = {suite: base for base, (suite, _) in BASES.items()}
+    return by_suite.get(own_codename(), '7.2')
+
+
+def cmd_fetch(args):
+    tree = Tree(args.base)
+    tree.fetch()
+    print(tree.src)
+
+
+def cmd_apply(args):
+    tree = Tree(args.base)
+    if tree.is_dir:
+        tree_apply.apply(tree.src, say)
+        return
+    tree.fetch()
+    with locked(os.path.join(tree.home, 'lock')):
+        tree.copy(False)
+        tree_apply.apply(tree.work(False), say)
+    print(tree.work(False))
+
+
+def cmd_build(args):
+    print(Tree(args.base).build(args.stock, args.targets.split(',')))
+
+
+def cmd_path(args):
+    tree = Tree(args.base)
+    binary = tree.home and tree.binary(args.stock, args.targets.split(',')[0])
+    if not binary or not os.path.exists(binary):
+        raise Failure(f'{args.base} is not built; run scripts/qemu-tree '
+                      f'build {args.base}{" --stock" if args.stock else ""}')
+    print(binary)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog='qemu-tree', description='Fetch a QEMU source tree, put this '
+        'subsystem into it, build it.')
+    sub = parser.add_subparsers(dest='command', required=True)
+    for name, func, text in (
+            ('fetch', cmd_fetch, 'get the source; prints its directory'),
+            ('apply', cmd_apply, 'put the subsystem into the tree'),
+            ('build', cmd_build, 'build it; prints the binary'),
+            ('path', cmd_path, 'print the built binary')):
+        p = sub.add_parser(name, help=text, description=text)
+        p.set_defaults(func=func)
+        p.add_argument('base', nargs='?', default=default_base(),
+                       help=f'{", ".join(BASES)} or a directory with a QEMU '
+                       'tree (default: %(default)s)')
+        if name in ('build', 'path'):
+            p.add_argument('--stock', action='store_true',
+                           help='the unmodified tree')
+            p.add_argument('--targets', default=DEFAULT_TARGETS,
+                           help='comma-separated (default: %(default)s)')
+    args = parser.parse_args()
+    try:
+        args.func(args)
+    except (Failure, tree_apply.ApplyError) as e:
+        sys.exit(f'error: {e}')
+
+
+if __name__ == '__main__':
+    main()
