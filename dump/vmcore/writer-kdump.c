@@ -12,9 +12,11 @@
  *
  * Pages are compressed by a pipeline of workers, a chunk at a time; this
  * thread takes the chunks in order, numbers their pages' offsets and hands
- * descriptors and data to the sink in large pieces. Header and bitmaps come
- * last: a file that was cut short has no signature, and can be taken for
- * nothing.
+ * descriptors and data to the sink in large pieces.
+ *
+ * The sub header is written first, because crash --osrelease looks for it at
+ * the start of a flattened file; the main header last, so that a file that
+ * was cut short has no signature and is not taken for a dump.
  */
 
 #include "qemu/osdep.h"
@@ -488,10 +490,10 @@ static bool kdump_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
 {
     KdumpWriter *w = (KdumpWriter *)opaque;
 
-    if (!kdump_write_pages(w, sink, threads, errp) ||
+    if (!kdump_write_sub_header(w, sink, errp) ||
+        !kdump_write_pages(w, sink, threads, errp) ||
         !kdump_write_bitmap(w, w->bitmap1, sink, errp) ||
         !kdump_write_bitmap(w, w->bitmap2, sink, errp) ||
-        !kdump_write_sub_header(w, sink, errp) ||
         !kdump_write_header(w, sink, errp)) {
         return false;
     }

@@ -3,7 +3,7 @@
 # The body of scripts/qemu-tree. Cache layout:
 #
 #   CACHE/apt/SUITE/             private package lists and archives
-#   CACHE/tools/meson-VERSION/   a meson new enough for QEMU 10
+#   CACHE/tools/meson/                 a meson new enough for QEMU 10
 #   CACHE/VERSION/src/           pristine source, never built in
 #   CACHE/VERSION/{stock,ours}/  copies that are built; ours has been applied
 #   CACHE/VERSION/*.log          output of the long steps
@@ -269,6 +269,10 @@ class Tree:
         env['CCACHE_BASEDIR'] = work
         env['CCACHE_NOHASHDIR'] = '1'
         env['CCACHE_MAXSIZE'] = '4G'
+        # For ninja too, which runs meson again when its input changed.
+        meson = self.version() >= (10, 0) and new_meson(self.cache)
+        if meson:
+            env['PYTHONPATH'] = meson
         return env
 
     def configure(self, stock, targets):
@@ -278,12 +282,8 @@ class Tree:
                 '--cc=ccache gcc', *CONFIGURE]
         if self.version() >= (8, 1):
             argv.append('--disable-download')
-        if self.version() >= (10, 0):
-            env_path = os.path.dirname(new_meson(self.cache))
-            path = f'{env_path}:{os.environ["PATH"]}'
-        else:
+        if self.version() < (10, 0):
             argv.append('--meson=/usr/bin/meson')
-            path = os.environ['PATH']
         key = json.dumps([argv, self.src])
         stamp = os.path.join(build, 'configured-as')
         if os.path.exists(stamp) and open(stamp).read() == key:
@@ -291,8 +291,7 @@ class Tree:
         shutil.rmtree(build, ignore_errors=True)
         os.makedirs(build)
         run(f'configuring {os.path.basename(work)}', argv,
-            work + '-configure.log', cwd=build,
-            env={**self.environment(work), 'PATH': path})
+            work + '-configure.log', cwd=build, env=self.environment(work))
         with open(stamp, 'w') as f:
             f.write(key)
 
@@ -314,14 +313,14 @@ class Tree:
 
 
 def new_meson(cache):
-    """A meson that QEMU 10 takes: the machine's own or backports'."""
+    """Where Python finds a meson that QEMU 10 takes; None: it does so
+    already."""
     out = subprocess.run(['/usr/bin/meson', '--version'], capture_output=True,
                          text=True).stdout
     if tuple(int(x) for x in re.findall(r'\d+', out)[:2]) >= MESON_MIN_10:
-        return '/usr/bin/meson'
+        return None
     tool = os.path.join(cache, 'tools', 'meson')
-    script = os.path.join(tool, 'bin', 'meson')
-    if not os.path.exists(script):
+    if not os.path.isdir(tool):
         suite = f'{own_codename()}-backports'
         options, stamp = apt_options(cache, suite, 'deb')
         part = tool + '.new'
@@ -330,17 +329,9 @@ def new_meson(cache):
         apt_download('a newer meson', options, stamp,
                      ['apt-get', '-qq', 'download', 'meson'], part)
         deb = [n for n in os.listdir(part) if n.endswith('.deb')][0]
-        subprocess.run(['dpkg-deb', '-x', deb, 'root'], cwd=part, check=True)
-        os.makedirs(os.path.join(part, 'bin'))
-        with open(os.path.join(part, 'bin', 'meson'), 'w') as f:
-            f.write('#!/bin/sh\n'
-                    'd=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
-                    'PYTHONPATH="$d/root/usr/share/meson:'
-                    '$d/root/usr/lib/python3/dist-packages" '
-                    'exec /usr/bin/python3 "$d/root/usr/bin/meson" "$@"\n')
-        os.chmod(os.path.join(part, 'bin', 'meson'), 0o755)
+        subprocess.run(['dpkg-deb', '-x', deb, '.'], cwd=part, check=True)
         os.rename(part, tool)
-    return script
+    return os.path.join(tool, 'usr/lib/python3/dist-packages')
 
 
 # -- commands --------------------------------------------------------------

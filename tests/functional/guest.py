@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A booted Linux guest: see scripts/guest-image."""
+
+import os
+import re
+import subprocess
+import time
+
+from vm import REPO, VM
+
+
+def image():
+    """Paths of the kernel and the initramfs."""
+    return subprocess.run([os.path.join(REPO, 'scripts/guest-image')],
+                          check=True, capture_output=True,
+                          text=True).stdout.split()
+
+
+class Guest(VM):
+    """A VM that has booted to 'guest: ready'."""
+
+    def __init__(self, *args, memory='256M', **kwargs):
+        kernel, initrd = image()
+        super().__init__(
+            '-m', memory, '-smp', '2', '-device', 'vmcoreinfo',
+            '-kernel', kernel, '-initrd', initrd, '-append',
+            'console=ttyS0 quiet panic=-1', '-serial', 'file:console', *args,
+            **kwargs)
+        try:
+            self.wait_for('guest: ready')
+        except BaseException:
+            self.close()
+            raise
+
+    def console(self):
+        try:
+            with open(self.path('console'), errors='replace') as f:
+                return f.read()
+        except FileNotFoundError:
+            return ''
+
+    def wait_for(self, pattern, timeout=240):
+        deadline = time.monotonic() + timeout
+        while not re.search(pattern, self.console()):
+            if self.proc.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"guest did not get to '{pattern}':\n" +
+                                   self.console() + self.stderr())
+            time.sleep(0.1)
+
+    def ticks(self):
+        found = re.findall(r'guest: tick (\d+)', self.console())
+        return int(found[-1]) if found else 0
+
+    def release(self):
+        return re.search(r'guest: release (\S+)', self.console())[1]
+
+    def linux_banner(self):
+        return int(re.search(r'guest: linux_banner ([0-9a-f]+)',
+                             self.console())[1], 16)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A small synchronous QMP client over a unix socket."""
+
+import array
+import json
+import socket
+import time
+
+
+class QMPError(Exception):
+    """An error reply; str() is its text."""
+
+
+class QMP:
+    """One monitor connection.
+
+    Events that arrive while something else is waited for are kept in
+    order and handed out by wait_event and in .events.
+    """
+
+    def __init__(self, path, timeout=60):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.settimeout(timeout)
+        self.buf = b''
+        self.events = []
+        self._read()                        # greeting
+        self.cmd('qmp_capabilities')
+
+    def close(self):
+        self.sock.close()
+
+    def _read(self):
+        while b'\n' not in self.buf:
+            data = self.sock.recv(65536)
+            if not data:
+                raise ConnectionError('QEMU closed the monitor')
+            self.buf += data
+        line, self.buf = self.buf.split(b'\n', 1)
+        return json.loads(line)
+
+    def send(self, execute, fds=(), **arguments):
+        """Send a command and do not wait for the reply."""
+        msg = {'execute': execute}
+        if arguments:
+            msg['arguments'] = {k.replace('_', '-'): v
+                                for k, v in arguments.items()}
+        ancillary = []
+        if fds:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                          array.array('i', fds))]
+        self.sock.sendmsg([json.dumps(msg).encode() + b'\n'], ancillary)
+
+    def reply(self):
+        while True:
+            msg = self._read()
+            if 'event' in msg:
+                self.events.append(msg)
+            elif 'error' in msg:
+                raise QMPError(msg['error']['desc'])
+            else:
+                return msg['return']
+
+    def cmd(self, execute, fds=(), **arguments):
+        self.send(execute, fds, **arguments)
+        return self.reply()
+
+    def hmp(self, line):
+        return self.cmd('human-monitor-command', command_line=line)
+
+    def getfd(self, name, fd):
+        return self.cmd('getfd', [fd], fdname=name)
+
+    def wait_event(self, name, timeout=60):
+        """The next event of that name; earlier others are dropped."""
+        deadline = time.monotonic() + timeout
+        while True:
+            while self.events:
+                event = self.events.pop(0)
+                if event['event'] == name:
+                    return event
+            self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                msg = self._read()
+            finally:
+                self.sock.settimeout(timeout)
+            if 'event' not in msg:
+                raise AssertionError(f'unexpected {msg}')
+            self.events.append(msg)
+
+    def event_names(self):
+        """Names of the events that came so far; they are used up."""
+        self.cmd('query-status')            # everything before has arrived
+        names = [e['event'] for e in self.events]
+        self.events = []
+        return names

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Dumps of a booted Linux guest, opened by the tools that people use."""
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from guest import Guest
+from vmcore import open_dump
+
+FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
+           'kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy']
+# Debian's makedumpfile is built without snappy.
+MAKEDUMPFILE = [f for f in FORMATS if 'snappy' not in f]
+
+
+def run(*argv, **kwargs):
+    r = subprocess.run(argv, capture_output=True, text=True, **kwargs)
+    assert r.returncode == 0, f'{argv}: {r.stdout}{r.stderr}'
+    return r.stdout + r.stderr
+
+
+@pytest.fixture(scope='module')
+def guest():
+    with Guest() as g:
+        yield g
+
+
+@pytest.fixture(scope='module')
+def dumps(guest, tmp_path_factory):
+    """One dump of each format, by name."""
+    folder = tmp_path_factory.mktemp('dumps')
+    paths = {}
+    for name in FORMATS:
+        paths[name] = str(folder / name)
+        guest.dump(paths[name], format=name)
+    return paths
+
+
+def rearranged(path, tmp_path):
+    """The file itself, or what makedumpfile -R makes of a flattened one."""
+    with open(path, 'rb') as f:
+        if f.read(12) != b'makedumpfile':
+            return path
+    out = str(tmp_path / 'rearranged')
+    with open(path, 'rb') as f:
+        run('makedumpfile', '-R', out, stdin=f)
+    return out
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_crash_osrelease(guest, dumps, name):
+    assert run('crash', '--osrelease', dumps[name]).strip() == guest.release()
+
+
+@pytest.mark.parametrize('name', MAKEDUMPFILE)
+def test_makedumpfile_dmesg(guest, dumps, name, tmp_path):
+    """Defects 1 and 2: phys_base on a KASLR guest, e_phoff."""
+    out = str(tmp_path / 'dmesg')
+    run('makedumpfile', '--dump-dmesg', rearranged(dumps[name], tmp_path),
+        out)
+    with open(out) as f:
+        assert f'Linux version {guest.release()}' in f.read()
+
+
+def test_makedumpfile_filter_elf(guest, dumps, tmp_path):
+    out = str(tmp_path / 'filtered')
+    run('makedumpfile', '-d', '31', '-l', dumps['elf'], out)
+    assert run('crash', '--osrelease', out).strip() == guest.release()
+    assert os.path.getsize(out) < os.path.getsize(dumps['elf']) / 2
+
+
+def test_gdb_paging(guest, tmp_path):
+    """gdb reads a kernel string at its virtual address, and registers."""
+    path = str(tmp_path / 'paging')
+    guest.dump(path, paging=True)
+    out = run('gdb', '-batch', '-nx', '-ex', f'core-file {path}', '-ex',
+              f'x/s {guest.linux_banner():#x}', '-ex', 'info threads')
+    assert f'Linux version {guest.release()}' in out
+    assert 'LWP 2' in out
+    dump = open_dump(path)
+    text = dump.read_virtual(guest.linux_banner(), 64)
+    assert text.startswith(b'Linux version ' + guest.release().encode())
+
+
+def test_readelf(dumps):
+    out = run('readelf', '-h', '-l', '-n', dumps['elf'])
+    assert 'arning' not in out
+    assert 'VMCOREINFO' in out
+    assert out.count('NT_PRSTATUS') == 2
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_strict_reader(guest, dumps, name):
+    """Defects 3 to 5 among what the reader insists on."""
+    dump = open_dump(dumps[name])
+    assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
+    assert dump.nr_prstatus == 2
+    if name == 'elf':
+        return
+    assert (dump.sysname, dump.release, dump.machine) == \
+        ('Linux', guest.release(), 'x86_64')
+    assert dump.version.startswith('#1 SMP')
+    assert dump.nr_cpus == 2
+    assert dump.phys_base == int(dump.vmcoreinfo['NUMBER(phys_base)'])
+    assert dump.block_size == 4096
+    assert abs(dump.time - time.time()) < 3600
+
+
+KDUMPFILE = '''
+import sys, kdumpfile
+ctx = kdumpfile.kdumpfile(sys.argv[1])
+a = ctx.attr
+print(a['arch.name'], a['cpu.number'], a['linux.uts.release'])
+data = ctx.read(kdumpfile.KDUMP_MACHPHYSADDR, int(sys.argv[2]), 4096)
+sys.stdout.flush()
+sys.stdout.buffer.write(data)
+'''
+
+
+@pytest.mark.parametrize('name', [f for f in MAKEDUMPFILE if 'raw' in f])
+def test_libkdumpfile(guest, dumps, name):
+    """Defect 5: architecture and number of CPUs are known."""
+    pytest.importorskip('kdumpfile')
+    dump = open_dump(dumps[name])
+    pfn = next(p for p in dump.pfns if dump.descs[p][2])
+    r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
+                        str(pfn * 4096)], capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    line, data = r.stdout.split(b'\n', 1)
+    assert line.decode().split() == ['x86_64', '2', guest.release()]
+    assert data == dump.page(pfn)
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
+def test_every_page(guest, tmp_path, name):
+    """Byte for byte what pmemsave saw of the stopped guest."""
+    path = str(tmp_path / 'dump')
+    guest.qmp.cmd('stop')
+    try:
+        guest.dump(path, format=name)
+        dump = open_dump(path)
+        total = 0
+        for start, size in dump.ranges():
+            saved = str(tmp_path / 'saved')
+            guest.qmp.cmd('pmemsave', val=start, size=size, filename=saved)
+            with open(saved, 'rb') as f:
+                for at in range(0, size, 1 << 20):
+                    n = min(1 << 20, size - at)
+                    assert dump.read(start + at, n) == f.read(n), \
+                        f'{start + at:#x}'
+            total += size
+        assert total >= 256 << 20
+    finally:
+        guest.qmp.cmd('cont')
+
+
+def test_guest_lives_on(guest, dumps):
+    before = guest.ticks()
+    deadline = time.monotonic() + 60
+    while guest.ticks() < before + 2:
+        assert time.monotonic() < deadline, 'the guest does not go on'
+        time.sleep(0.2)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Start and end a QEMU."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+from qmp import QMP
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+FIRMWARE = ['-L', '/usr/share/seabios', '-L', '/usr/share/qemu']
+
+
+def qemu_binary():
+    """The binary under test: $DUMP_QEMU, or what scripts/qemu-tree built."""
+    path = os.environ.get('DUMP_QEMU')
+    if path:
+        return path
+    return subprocess.run([os.path.join(REPO, 'scripts/qemu-tree'), 'path'],
+                          check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
+class VM:
+    """A QEMU with two monitors: .qmp, and .other for a second client."""
+
+    def __init__(self, *args, binary=None, machine='pc', stdin=None,
+                 accel='tcg', preexec=None):
+        self.dir = tempfile.mkdtemp(prefix='dump-test-')
+        self.log = open(self.path('stderr'), 'w+')
+        argv = [binary or qemu_binary(), *FIRMWARE, '-nodefaults',
+                '-display', 'none', '-accel', accel]
+        if machine:
+            argv += ['-machine', machine]
+        for name in ('qmp', 'other'):
+            argv += ['-chardev', f'socket,id={name},server=on,wait=off,'
+                     f'path={self.path(name)}',
+                     '-mon', f'chardev={name},mode=control']
+        self.proc = subprocess.Popen(
+            argv + list(args), stdin=stdin or subprocess.DEVNULL,
+            stdout=self.log, stderr=self.log, preexec_fn=preexec,
+            cwd=self.dir)
+        try:
+            self.qmp = self.connect('qmp')
+            self.other = None
+        except BaseException:
+            self.close()
+            raise
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def connect(self, name):
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return QMP(self.path(name))
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.proc.poll() is not None or \
+                        time.monotonic() > deadline:
+                    raise RuntimeError('QEMU did not start: ' +
+                                       self.stderr()) from None
+                time.sleep(0.02)
+
+    def second(self):
+        if not self.other:
+            self.other = self.connect('other')
+        return self.other
+
+    def stderr(self):
+        self.log.flush()
+        with open(self.path('stderr'), errors='replace') as f:
+            return f.read()
+
+    def status(self):
+        return self.qmp.cmd('query-status')['status']
+
+    def dump(self, path, **arguments):
+        """Dump to a file, synchronously."""
+        arguments.setdefault('paging', False)
+        return self.qmp.cmd('dump-guest-memory', protocol='file:' + path,
+                            **arguments)
+
+    def close(self):
+        if self.proc.poll() is None:
+            self.proc.kill()
+        self.proc.wait()
+        self.log.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if exc[0]:
+            print(self.stderr())
+        self.close()
