@@ -166,13 +166,8 @@ static void dump_stop_guest(DumpJob *job)
 
 static void dump_resume_guest(DumpJob *job)
 {
-    /*
-     * Somebody else (quit, a shutdown) may have moved on meanwhile. A reset
-     * leaves a guest that stands still in prelaunch: it ran before, so it
-     * runs again.
-     */
-    if (job->resume && (runstate_check(RUN_STATE_SAVE_VM) ||
-                        runstate_check(RUN_STATE_PRELAUNCH))) {
+    /* Somebody else (quit, a shutdown) may have moved on meanwhile. */
+    if (job->resume && runstate_check(RUN_STATE_SAVE_VM)) {
         trace_dump_resume_guest();
         vm_start();
     }

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Machines that the tests share."""
+
+import pytest
+
+import ram
+from vm import VM
+
+SIZE = 32 << 20
+
+
+@pytest.fixture(scope='module')
+def ram_file(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('ram') / 'ram')
+    ram.fill(path, SIZE)
+    return path
+
+
+@pytest.fixture(scope='module')
+def still_vm(ram_file):
+    with VM(*ram.backend(ram_file, SIZE), machine=None) as vm:
+        yield vm
+
+
+@pytest.fixture
+def still(still_vm):
+    """A machine that was never started, its RAM known."""
+    still_vm.qmp.event_names()
+    return still_vm
+
+
+@pytest.fixture(scope='module')
+def running_vm():
+    with VM('-m', '16M') as vm:
+        yield vm
+
+
+@pytest.fixture
+def running(running_vm):
+    """A machine whose firmware runs and finds nothing to boot."""
+    running_vm.qmp.event_names()
+    return running_vm
+
+
+@pytest.fixture
+def out(tmp_path):
+    return str(tmp_path / 'dump')
