@@ -383,7 +383,8 @@ static bool extra_data(void *opaque, uint8_t *buf, size_t len, Error **errp)
     int ret = state->arch.dump_info.arch_sections_write_fn(&state->arch, buf);
 
     if (ret) {
-        error_setg_errno(errp, ret < 0 ? -ret : EIO, "dump: collecting the target's sections");
+        error_setg_errno(errp, ret < 0 ? -ret : EIO,
+                         "dump: collecting the target's sections");
         return false;
     }
     return true;

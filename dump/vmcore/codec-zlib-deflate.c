@@ -36,8 +36,10 @@ static size_t deflate_bound(size_t len)
 static size_t deflate_compress(void *state, const uint8_t *src, size_t len,
                                uint8_t *dst)
 {
-    /* Given the room of a page and no more, it stops early on pages that
-     * do not shrink: 0 then, and the page is stored as it is. */
+    /*
+     * Given the room of a page and no more, it stops early on pages that
+     * do not shrink: 0 then, and the page is stored as it is.
+     */
     return libdeflate_zlib_compress(state, src, len, dst, len);
 }
 

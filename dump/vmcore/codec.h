@@ -28,10 +28,12 @@ typedef struct DumpCodec {
     /* Bytes that compress may need for @len bytes of input. */
     size_t (*bound)(size_t len);
 
-    /* Compress @len bytes of @src to @dst, which has bound(len) bytes.
+    /*
+     * Compress @len bytes of @src to @dst, which has bound(len) bytes.
      * Returns the bytes used, 0 if the codec failed. @src may change
      * meanwhile (a running guest): the result then need not make sense,
-     * but nothing outside the buffers is touched. */
+     * but nothing outside the buffers is touched.
+     */
     size_t (*compress)(void *state, const uint8_t *src, size_t len,
                        uint8_t *dst);
 } DumpCodec;

@@ -80,8 +80,10 @@ void elf_core_put_phdr(const DumpAbi *abi, const ElfCoreSegment *seg,
 void elf_core_put_shdr(const DumpAbi *abi, const ElfCoreSection *sec,
                        uint8_t *buf);
 
-/* Section header 0: all zero but sh_info, which is @phnum when it is too
- * large for e_phnum, and else 0. */
+/*
+ * Section header 0: all zero but sh_info, which is @phnum when it is too
+ * large for e_phnum, and else 0.
+ */
 ElfCoreSection elf_core_null_section(uint32_t phnum);
 
 /* True if @value fits a field of the target's address size. */

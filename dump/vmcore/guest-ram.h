@@ -27,17 +27,23 @@ typedef struct GuestRam {
 void guest_ram_init(GuestRam *ram);
 void guest_ram_deinit(GuestRam *ram);
 
-/* Add memory, in any order; empty and wrapping pieces are passed over
- * (the part below 2^64 is kept). */
+/*
+ * Add memory, in any order; empty and wrapping pieces are passed over
+ * (the part below 2^64 is kept).
+ */
 void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
                    const uint8_t *host);
 
-/* Keep only [begin, begin + length); call it before sealing. length is not
- * 0 and the sum does not wrap beyond 2^64. */
+/*
+ * Keep only [begin, begin + length); call it before sealing. length is not
+ * 0 and the sum does not wrap beyond 2^64.
+ */
 void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length);
 
-/* Sort, cut overlaps (the run that starts first keeps its bytes) and join
- * runs that follow one another both in the guest and in the host. */
+/*
+ * Sort, cut overlaps (the run that starts first keeps its bytes) and join
+ * runs that follow one another both in the guest and in the host.
+ */
 void guest_ram_seal(GuestRam *ram);
 
 static inline size_t guest_ram_nr_runs(const GuestRam *ram)

@@ -36,8 +36,10 @@ unsigned dump_layout_add(DumpLayout *layout, const char *name, uint64_t size,
 uint64_t dump_layout_offset(const DumpLayout *layout, unsigned extent);
 uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent);
 
-/* Where the file ends: the end of the last extent; of an open extent, the
- * end of what was written to it. */
+/*
+ * Where the file ends: the end of the last extent; of an open extent, the
+ * end of what was written to it.
+ */
 uint64_t dump_layout_end(const DumpLayout *layout);
 
 /* Write to @sink at @pos bytes into the extent. See dump_sink_writev. */
@@ -48,8 +50,10 @@ bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
                        const void *buf, size_t len, DumpSink *sink,
                        Error **errp);
 
-/* Count @len bytes of the extent as written without writing them: zeroes
- * that are left as a hole. */
+/*
+ * Count @len bytes of the extent as written without writing them: zeroes
+ * that are left as a hole.
+ */
 void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len);
 
 /* True if every extent got as many bytes as planned. */

@@ -32,8 +32,10 @@ void pfn_bitmap_fill(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
 /* Pages in all runs. */
 uint64_t pfn_runs_count(const PfnRun *runs, size_t nr_runs);
 
-/* The page frame number of the @index-th page (from 0) of the runs;
- * UINT64_MAX if there are not so many. */
+/*
+ * The page frame number of the @index-th page (from 0) of the runs;
+ * UINT64_MAX if there are not so many.
+ */
 uint64_t pfn_runs_nth(const PfnRun *runs, size_t nr_runs, uint64_t index);
 
 #endif

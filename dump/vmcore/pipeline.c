@@ -264,8 +264,10 @@ bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,
     };
     bool ok;
 
-    /* One slot being worked on, one waiting, for each; two in the hands
-     * of the consumer. */
+    /*
+     * One slot being worked on, one waiting, for each; two in the hands
+     * of the consumer.
+     */
     p.nr_slots = p.nr_workers == 1 ? 1 : 2 * p.nr_workers + 2;
     p.slots = g_new0(PipelineSlot, p.nr_slots);
     p.workers = g_new0(void *, p.nr_workers);

@@ -20,8 +20,10 @@
 #define DUMP_PIPELINE_MAX_THREADS 64
 
 typedef struct DumpPipelineOps {
-    /* A slot: room for one item's result. NULL with @errp on failure.
-     * Called on the caller's thread. */
+    /*
+     * A slot: room for one item's result. NULL with @errp on failure.
+     * Called on the caller's thread.
+     */
     void *(*slot_new)(void *opaque, Error **errp);
     void (*slot_free)(void *opaque, void *slot);
 

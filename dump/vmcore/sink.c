@@ -186,8 +186,10 @@ bool dump_sink_write_fd(DumpSink *sink, int fd, off_t offset,
 
 bool dump_sink_close_fd(int fd, Error **errp)
 {
-    /* Network file systems report a full disk only now. The descriptor is
-     * gone whatever close says, EINTR included. */
+    /*
+     * Network file systems report a full disk only now. The descriptor is
+     * gone whatever close says, EINTR included.
+     */
     if (qemu_close(fd) < 0 && errno != EINTR) {
         error_setg_errno(errp, errno, "dump: closing the output");
         return false;

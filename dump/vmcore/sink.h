@@ -26,14 +26,18 @@ typedef struct DumpSink DumpSink;
 typedef struct DumpSinkOps {
     const char *name;
 
-    /* Write all of @iov (which may be changed) at @offset. Must retry
-     * short writes, EINTR and, by waiting, EAGAIN. */
+    /*
+     * Write all of @iov (which may be changed) at @offset. Must retry
+     * short writes, EINTR and, by waiting, EAGAIN.
+     */
     bool (*write)(DumpSink *sink, uint64_t offset, struct iovec *iov,
                   int niov, const char *what, Error **errp);
 
-    /* Last call before free on the good path: write trailers, give the
+    /*
+     * Last call before free on the good path: write trailers, give the
      * file its size, close the descriptor and report what close says.
-     * @size is where the file ends. */
+     * @size is where the file ends.
+     */
     bool (*finish)(DumpSink *sink, uint64_t size, Error **errp);
 
     /* Release everything, close the descriptor if it is still open. */
@@ -87,12 +91,13 @@ bool dump_sink_random_access(const DumpSink *sink);
 bool dump_sink_has_holes(const DumpSink *sink);
 
 /*
- * Write @len bytes at @offset; nothing happens for 0. @what names the part of the dump for the
- * message: "dump: writing page data: No space left on device". A byte
- * must not be written twice, except that a file sink allows it.
+ * Write @len bytes at @offset; nothing happens for 0. @what names the part
+ * of the dump for the message: "dump: writing page data: No space left on
+ * device". A byte must not be written twice, except that a file sink allows
+ * it.
  *
- * Returns false with @errp set on failure (also when cancelled while
- * waiting: ECANCELED "dump: cancelled").
+ * Returns false with @errp set on failure, also when cancelled while
+ * waiting ("dump: cancelled").
  */
 bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
                      size_t len, const char *what, Error **errp);

@@ -56,8 +56,10 @@ const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key)
     return info ? g_hash_table_lookup(info->values, key) : NULL;
 }
 
-/* The magnitude of a number: digits of @base only, nothing before or
- * behind them. */
+/*
+ * The magnitude of a number: digits of @base only, nothing before or
+ * behind them.
+ */
 static bool parse_digits(const char *s, int base, uint64_t *value)
 {
     char *end;

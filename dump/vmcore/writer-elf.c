@@ -92,8 +92,10 @@ static void elf_add_load(ElfWriter *w, uint64_t paddr, uint64_t vaddr,
         .vaddr = vaddr,
         .filesz = size,
         .memsz = size,
-        /* p_align stays 0: crash takes page-aligned cores with a p_align
-         * for something else. */
+        /*
+         * p_align stays 0: crash takes page-aligned cores with a p_align
+         * for something else.
+         */
     };
     g_array_append_val(w->segments, seg);
 }

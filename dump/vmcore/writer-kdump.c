@@ -85,8 +85,10 @@ static uint64_t kdump_sub_header_bytes(const KdumpWriter *w)
     return kdump_sub_header_size(&w->guest->abi) + w->guest->notes->len;
 }
 
-/* The header counts the bitmaps' blocks in 32 bits, and as an int in some
- * readers; with 4 KiB pages that is 2^45 page frames, or 2^57 bytes. */
+/*
+ * The header counts the bitmaps' blocks in 32 bits, and as an int in some
+ * readers; with 4 KiB pages that is 2^45 page frames, or 2^57 bytes.
+ */
 static bool kdump_check_size(const KdumpWriter *w, Error **errp)
 {
     if (!w->nr_pages) {

@@ -46,9 +46,11 @@ typedef struct DumpExtraSections {
     uint32_t count;             /* section headers, without null and names */
     uint64_t data_size;         /* bytes of section data */
     void *opaque;
-    /* Fill @count section headers of the target's class, whose data starts
+    /*
+     * Fill @count section headers of the target's class, whose data starts
      * at @data_offset. Names are appended to @names (char elements), whose
-     * present length is the first one's offset. False: leave them out. */
+     * present length is the first one's offset. False: leave them out.
+     */
     bool (*headers)(void *opaque, uint64_t data_offset, GArray *names,
                     uint8_t *buf, size_t len);
     /* Fill @data_size bytes; called after all memory was written. */
@@ -83,16 +85,20 @@ typedef struct DumpWriterOps {
     /* Can this build write @format? Called before anything is touched. */
     bool (*available)(const DumpFormat *format);
 
-    /* Lay the dump out. @guest must outlive the writer. Sets the total of
-     * @progress. NULL with @errp set if the guest does not fit the format. */
+    /*
+     * Lay the dump out. @guest must outlive the writer. Sets the total of
+     * @progress. NULL with @errp set if the guest does not fit the format.
+     */
     DumpWriter *(*plan)(const DumpFormat *format, const DumpGuest *guest,
                         DumpProgress *progress, Error **errp);
 
     /* Bytes of the file; UINT64_MAX if it depends on compression. */
     uint64_t (*file_size)(const DumpWriter *w);
 
-    /* Write the whole dump and finish the sink (which stays the
-     * caller's to free). @threads as in dump_pipeline_run. */
+    /*
+     * Write the whole dump and finish the sink (which stays the
+     * caller's to free). @threads as in dump_pipeline_run.
+     */
     bool (*write)(DumpWriter *w, DumpSink *sink, unsigned threads,
                   Error **errp);
 

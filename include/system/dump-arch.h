@@ -16,10 +16,15 @@ typedef struct ArchDumpInfo {
     int d_machine;              /* EM_* */
     int d_endian;               /* ELFDATA2LSB or ELFDATA2MSB */
     int d_class;                /* ELFCLASS32 or ELFCLASS64 */
-    uint32_t page_size;         /* bytes; the largest possible one when the
-                                 * guest chooses, 0 for the target's own */
-    uint64_t phys_base;         /* guest-physical start of the kernel's
-                                 * memory; 0 where that is not known */
+
+    /*
+     * Bytes; the largest possible size when the guest chooses, 0 for the
+     * target's own.
+     */
+    uint32_t page_size;
+
+    /* Guest-physical start of the kernel's memory; 0 if not known. */
+    uint64_t phys_base;
 
     /*
      * Sections with target data in ELF dumps; all four or none. Called by

@@ -7,8 +7,10 @@
 #ifndef QEMU_CUTILS_H
 #define QEMU_CUTILS_H
 
-/* True if all @len bytes are zero: the buffer then equals itself shifted
- * by one byte, and starts with zero. */
+/*
+ * True if all @len bytes are zero: the buffer then equals itself shifted
+ * by one byte, and starts with zero.
+ */
 static inline bool buffer_is_zero(const void *buf, size_t len)
 {
     const char *p = buf;
