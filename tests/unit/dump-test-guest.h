@@ -1,0 +1,288 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the tests of the writers share: a guest with known memory, a dump of
+ * it to a real descriptor, and reading the result byte by byte without any
+ * code of the engine.
+ */
+
+#ifndef DUMP_TEST_GUEST_H
+#define DUMP_TEST_GUEST_H
+
+#include <glib/gstdio.h>
+#include "qapi/error.h"
+#include "writer.h"
+
+typedef struct TestBlock {
+    uint64_t paddr;
+    uint64_t size;
+    uint8_t *host;              /* of exactly that size, for the sanitizer */
+} TestBlock;
+
+typedef struct TestGuest {
+    DumpGuest g;
+    GArray *blocks;             /* TestBlock */
+} TestGuest;
+
+static inline void test_guest_init(TestGuest *t, const DumpAbi *abi,
+                                   uint32_t page_size)
+{
+    dump_guest_init(&t->g);
+    t->g.abi = *abi;
+    t->g.page_size = page_size;
+    t->g.nr_cpus = 3;
+    t->blocks = g_array_new(false, false, sizeof(TestBlock));
+}
+
+static inline void test_guest_deinit(TestGuest *t)
+{
+    for (guint i = 0; i < t->blocks->len; i++) {
+        g_free(g_array_index(t->blocks, TestBlock, i).host);
+    }
+    g_array_unref(t->blocks);
+    dump_guest_deinit(&t->g);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestGuest, test_guest_deinit)
+
+/* By turns: zeroes, bytes that no codec shrinks, text, one byte repeated. */
+static inline void test_fill(uint8_t *p, size_t size, uint32_t seed)
+{
+    GRand *rand = g_rand_new_with_seed(seed);
+
+    for (size_t i = 0; i < size; i++) {
+        switch ((i / 4096 + seed) % 4) {
+        case 0:
+            p[i] = 0;
+            break;
+        case 1:
+            p[i] = g_rand_int(rand);
+            break;
+        case 2:
+            p[i] = "guest memory "[i % 13];
+            break;
+        case 3:
+            p[i] = 0x80 | seed;
+            break;
+        }
+    }
+    g_rand_free(rand);
+}
+
+static inline TestBlock *test_guest_add(TestGuest *t, uint64_t paddr,
+                                        uint64_t size)
+{
+    TestBlock b = { paddr, size, g_malloc(size) };
+
+    test_fill(b.host, size, t->blocks->len);
+    g_array_append_val(t->blocks, b);
+    guest_ram_add(&t->g.ram, paddr, size, b.host);
+    return &g_array_index(t->blocks, TestBlock, t->blocks->len - 1);
+}
+
+/*
+ * What the guest has at @paddr, with zeroes where there is no memory.
+ * Returns how many of the bytes are memory.
+ */
+static inline size_t test_guest_expect(const TestGuest *t, uint64_t paddr,
+                                       uint8_t *buf, size_t len)
+{
+    size_t found = 0;
+
+    memset(buf, 0, len);
+    for (guint i = 0; i < t->blocks->len; i++) {
+        const TestBlock *b = &g_array_index(t->blocks, TestBlock, i);
+        uint64_t from = MAX(b->paddr, paddr);
+        uint64_t end = MIN(b->paddr + b->size, paddr + len);
+
+        if (from < end) {
+            memcpy(buf + (from - paddr), b->host + (from - b->paddr),
+                   end - from);
+            found += end - from;
+        }
+    }
+    return found;
+}
+
+/* -- dumping ------------------------------------------------------------- */
+
+typedef enum TestOutput {
+    TEST_FILE,                  /* new regular file: may have holes */
+    TEST_OLD_FILE,              /* one that is full of old bytes */
+    TEST_STREAM,                /* opened for appending: cannot seek */
+} TestOutput;
+
+#define TEST_OLD_SIZE (16 * 1024 * 1024)
+
+static inline int test_output_open(TestOutput kind, char **path)
+{
+    int fd = g_file_open_tmp("dump-test-XXXXXX", path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    if (kind == TEST_OLD_FILE) {
+        g_autofree uint8_t *old = g_malloc(TEST_OLD_SIZE);
+
+        memset(old, 0xee, TEST_OLD_SIZE);
+        g_assert_cmpint(pwrite(fd, old, TEST_OLD_SIZE, 0), ==,
+                        TEST_OLD_SIZE);
+    } else if (kind == TEST_STREAM) {
+        g_assert_cmpint(fcntl(fd, F_SETFL, O_APPEND), ==, 0);
+    }
+    return fd;
+}
+
+/* Plan and write to @fd, which is closed. Checks the accounts. */
+static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
+                                int fd, unsigned threads, uint64_t *size,
+                                Error **errp)
+{
+    const DumpWriterOps *ops = dump_writer_find(format);
+    DumpProgress progress;
+    DumpSink *sink;
+    DumpWriter *w;
+    bool ok;
+
+    dump_progress_init(&progress);
+    g_assert_nonnull(ops);
+    w = ops->plan(format, g, &progress, &error_abort);
+    *size = ops->file_size(w);
+    sink = dump_sink_new_fd(fd, &progress);
+    if (format->flat) {
+        sink = dump_sink_flat_new(sink);
+    }
+    ok = ops->write(w, sink, threads, errp);
+    if (ok) {
+        g_assert_cmpuint(dump_progress_completed(&progress), ==,
+                         dump_progress_total(&progress));
+        g_assert_cmpuint(dump_progress_total(&progress), >=, g->ram.bytes);
+        g_assert_cmpuint(dump_progress_written(&progress), >, 0);
+    }
+    dump_sink_free(sink);
+    ops->free(w);
+    return ok;
+}
+
+/* The error of a dump that must not be planned; to be freed. */
+static inline char *test_plan_error(const DumpFormat *format,
+                                    const DumpGuest *g)
+{
+    DumpProgress progress;
+    Error *err = NULL;
+    char *text;
+
+    dump_progress_init(&progress);
+    g_assert_null(dump_writer_find(format)->plan(format, g, &progress, &err));
+    g_assert_nonnull(err);
+    text = g_strdup(error_get_pretty(err));
+    error_free(err);
+    return text;
+}
+
+/* The error of a dump to a full device. */
+static inline char *test_full_error(const DumpFormat *format,
+                                    const DumpGuest *g, unsigned threads)
+{
+    Error *err = NULL;
+    uint64_t size;
+    char *text;
+
+    g_assert_false(test_dump_fd(format, g, open("/dev/full", O_WRONLY),
+                                threads, &size, &err));
+    text = g_strdup(error_get_pretty(err));
+    error_free(err);
+    return text;
+}
+
+/* The error of a dump that was cancelled before it began. */
+static inline char *test_cancel_error(const DumpFormat *format,
+                                      const DumpGuest *g, unsigned threads)
+{
+    const DumpWriterOps *ops = dump_writer_find(format);
+    DumpProgress progress;
+    DumpWriter *w;
+    DumpSink *sink;
+    Error *err = NULL;
+    char *text;
+
+    dump_progress_init(&progress);
+    w = ops->plan(format, g, &progress, &error_abort);
+    sink = dump_sink_new_fd(open("/dev/null", O_WRONLY), &progress);
+    dump_progress_cancel(&progress);
+    g_assert_false(ops->write(w, sink, threads, &err));
+    g_assert_cmpuint(dump_progress_completed(&progress), ==, 0);
+    dump_sink_free(sink);
+    ops->free(w);
+    text = g_strdup(error_get_pretty(err));
+    error_free(err);
+    return text;
+}
+
+/* -- reading ------------------------------------------------------------- */
+
+/* A finished file. */
+typedef struct TestImage {
+    uint8_t *data;
+    size_t len;
+    bool be;                    /* the guest's byte order */
+    uint64_t blocks;            /* st_blocks: 512 bytes each */
+} TestImage;
+
+static inline void test_image_free(TestImage *image)
+{
+    g_free(image->data);
+    g_free(image);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestImage, test_image_free)
+
+static inline TestImage *test_image_load(const char *path, bool be)
+{
+    TestImage *image = g_new0(TestImage, 1);
+    struct stat st;
+
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_true(g_file_get_contents(path, (char **)&image->data,
+                                      &image->len, NULL));
+    image->be = be;
+    image->blocks = st.st_blocks;
+    return image;
+}
+
+/* @n bytes of the file. */
+static inline const uint8_t *test_at(const TestImage *image, uint64_t offset,
+                                     uint64_t n)
+{
+    g_assert_cmpuint(offset, <=, image->len);
+    g_assert_cmpuint(n, <=, image->len - offset);
+    return image->data + offset;
+}
+
+/* An integer of @n bytes. */
+static inline uint64_t test_get(const TestImage *image, uint64_t offset,
+                                unsigned n)
+{
+    const uint8_t *p = test_at(image, offset, n);
+    uint64_t v = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        v = v << 8 | p[image->be ? i : n - 1 - i];
+    }
+    return v;
+}
+
+/* A dump of @t that must succeed; @plan: the size the writer announced. */
+static inline TestImage *test_dump(const DumpFormat *format, TestGuest *t,
+                                   TestOutput kind, unsigned threads,
+                                   uint64_t *plan)
+{
+    g_autofree char *path = NULL;
+    int fd = test_output_open(kind, &path);
+    TestImage *image;
+
+    test_dump_fd(format, &t->g, fd, threads, plan, &error_abort);
+    image = test_image_load(path, t->g.abi.elf_data == ELFDATA2MSB);
+    g_unlink(path);
+    return image;
+}
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest memory: sealing, clipping, pages; random layouts against a model.
+ */
+
+#include "qemu/osdep.h"
+#include "guest-ram.h"
+
+#define MODEL_SIZE 65536
+
+static uint8_t host[MODEL_SIZE * 2];
+
+static void test_seal(void)
+{
+    GuestRam ram;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x3000, 0x1000, host + 0x3000);
+    guest_ram_add(&ram, 0x1000, 0x1000, host + 0x1000);
+    guest_ram_add(&ram, 0x2000, 0x1000, host + 0x2000);
+    guest_ram_add(&ram, 0x4000, 0x1000, host + 0x9000);
+    guest_ram_add(&ram, 0x7000, 0, host);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 2);
+    g_assert_cmphex(guest_ram_run(&ram, 0)->paddr, ==, 0x1000);
+    g_assert_cmphex(guest_ram_run(&ram, 0)->size, ==, 0x3000);
+    g_assert_cmphex(guest_ram_run(&ram, 1)->paddr, ==, 0x4000);
+    g_assert_cmpuint(ram.bytes, ==, 0x4000);
+    g_assert_cmpuint(guest_ram_max_pfn(&ram, 4096), ==, 5);
+    g_assert_cmpuint(guest_ram_max_pfn(&ram, 65536), ==, 1);
+    guest_ram_deinit(&ram);
+}
+
+static void test_end_of_space(void)
+{
+    GuestRam ram;
+    uint64_t len;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, UINT64_MAX - 0xfff, 0x1000, host);
+    guest_ram_add(&ram, UINT64_MAX - 0x2fff, 0x100000, host + 0x1000);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(ram.bytes, ==, 0x3000);
+    g_assert_cmpuint(guest_ram_max_pfn(&ram, 4096), ==, 1ULL << 52);
+    g_assert_nonnull(guest_ram_host(&ram, UINT64_MAX, &len));
+    g_assert_cmpuint(len, ==, 1);
+    guest_ram_clip(&ram, UINT64_MAX - 9, 10);
+    g_assert_cmpuint(guest_ram_run(&ram, 0)->size, ==, 10);
+    guest_ram_deinit(&ram);
+}
+
+/* Pages that are RAM only in part: they count, and read as zero beside it. */
+static void test_partial_pages(void)
+{
+    GuestRam ram;
+    uint8_t scratch[4096], want[4096] = { 0 };
+    GArray *pfns;
+    const PfnRun *runs;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x1800, 0x100, host);
+    guest_ram_add(&ram, 0x1a00, 0x700, host + 0x4000);
+    guest_ram_add(&ram, 0x5fff, 2, host + 0x100);
+    guest_ram_seal(&ram);
+
+    pfns = guest_ram_pfn_runs(&ram, 4096);
+    runs = (PfnRun *)pfns->data;
+    g_assert_cmpuint(pfns->len, ==, 2);
+    g_assert_cmpuint(runs[0].first, ==, 1);
+    g_assert_cmpuint(runs[0].count, ==, 2);
+    g_assert_cmpuint(runs[1].first, ==, 5);
+    g_assert_cmpuint(runs[1].count, ==, 2);
+    g_assert_cmpuint(guest_ram_max_pfn(&ram, 4096), ==, 7);
+    g_array_unref(pfns);
+
+    memcpy(want + 0x800, host, 0x100);
+    memcpy(want + 0xa00, host + 0x4000, 0x600);
+    memset(scratch, 0xaa, sizeof(scratch));
+    g_assert_true(guest_ram_page(&ram, 1, 4096, scratch) == scratch);
+    g_assert_cmpmem(scratch, 4096, want, 4096);
+    memset(scratch, 0xaa, sizeof(scratch));
+    guest_ram_page(&ram, 3, 4096, scratch);
+    memset(want, 0, sizeof(want));
+    g_assert_cmpmem(scratch, 4096, want, 4096);
+    guest_ram_deinit(&ram);
+}
+
+/* A whole page of one run is not copied. */
+static void test_whole_page(void)
+{
+    GuestRam ram;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x10000, 0x3000, host);
+    guest_ram_seal(&ram);
+    g_assert_true(guest_ram_page(&ram, 0x11, 4096, NULL) == host + 0x1000);
+    g_assert_true(guest_ram_page(&ram, 0x12, 4096, NULL) == host + 0x2000);
+    guest_ram_deinit(&ram);
+}
+
+/*
+ * Random pieces, overlapping too, against an array of what each byte is.
+ * Where pieces overlap, the one that starts first has the byte; pieces
+ * start at different places, so that there is no tie.
+ */
+static void model_round(GRand *r)
+{
+    g_autofree const uint8_t **model = g_new0(const uint8_t *, MODEL_SIZE);
+    g_autofree uint8_t *got = g_malloc(MODEL_SIZE);
+    uint64_t begin = g_rand_int_range(r, 0, MODEL_SIZE);
+    uint64_t length = g_rand_int_range(r, 1, MODEL_SIZE);
+    size_t n = g_rand_int_range(r, 0, 12), bytes = 0;
+    uint64_t last = 0;
+    GuestRam ram;
+
+    guest_ram_init(&ram);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t paddr = last + g_rand_int_range(r, 1, 6000);
+        uint64_t size = g_rand_int_range(r, 0, 9000);
+        const uint8_t *h = host + g_rand_int_range(r, 0, MODEL_SIZE / 2);
+
+        if (paddr + size > MODEL_SIZE) {
+            break;
+        }
+        last = paddr;
+        guest_ram_add(&ram, paddr, size, h);
+        for (uint64_t k = MAX(paddr, begin);
+             k < MIN(paddr + size, begin + length); k++) {
+            if (!model[k]) {
+                model[k] = h + (k - paddr);
+                bytes++;
+            }
+        }
+    }
+    guest_ram_clip(&ram, begin, length);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(ram.bytes, ==, bytes);
+    g_assert_cmpuint(guest_ram_read(&ram, 0, got, MODEL_SIZE), ==, bytes);
+    for (size_t k = 0; k < MODEL_SIZE; k++) {
+        g_assert_cmpuint(got[k], ==, model[k] ? *model[k] : 0);
+    }
+    guest_ram_deinit(&ram);
+}
+
+static void test_model(void)
+{
+    GRand *r = g_rand_new_with_seed(4711);
+
+    for (int i = 0; i < 300; i++) {
+        model_round(r);
+    }
+    g_rand_free(r);
+}
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof(host); i++) {
+        host[i] = i * 31 + (i >> 8) + 1;
+    }
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/guest-ram/seal", test_seal);
+    g_test_add_func("/dump/guest-ram/end-of-space", test_end_of_space);
+    g_test_add_func("/dump/guest-ram/partial-pages", test_partial_pages);
+    g_test_add_func("/dump/guest-ram/whole-page", test_whole_page);
+    g_test_add_func("/dump/guest-ram/model", test_model);
+    return g_test_run();
+}

@@ -1,0 +1,135 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Layout: places, alignment, and that nothing goes where it should not.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "layout.h"
+
+static DumpSink *null_sink(void)
+{
+    return dump_sink_new_fd(open("/dev/null", O_WRONLY), NULL);
+}
+
+static void test_offsets(void)
+{
+    g_autoptr(DumpLayout) l = dump_layout_new();
+
+    g_assert_cmpuint(dump_layout_end(l), ==, 0);
+    g_assert_cmpuint(dump_layout_add(l, "a", 10, 1), ==, 0);
+    g_assert_cmpuint(dump_layout_add(l, "b", 0, 8), ==, 1);
+    g_assert_cmpuint(dump_layout_add(l, "c", 5, 4096), ==, 2);
+    g_assert_cmpuint(dump_layout_add(l, "d", DUMP_EXTENT_OPEN, 4), ==, 3);
+    g_assert_cmpuint(dump_layout_offset(l, 0), ==, 0);
+    g_assert_cmpuint(dump_layout_offset(l, 1), ==, 16);
+    g_assert_cmpuint(dump_layout_offset(l, 2), ==, 4096);
+    g_assert_cmpuint(dump_layout_size(l, 2), ==, 5);
+    g_assert_cmpuint(dump_layout_offset(l, 3), ==, 4104);
+    g_assert_cmpuint(dump_layout_end(l), ==, 4104);
+}
+
+static void test_complete(void)
+{
+    g_autoptr(DumpLayout) l = dump_layout_new();
+    g_autoptr(DumpSink) s = null_sink();
+
+    dump_layout_add(l, "a", 4, 1);
+    dump_layout_add(l, "b", 10, 1);
+    dump_layout_add(l, "c", DUMP_EXTENT_OPEN, 1);
+    g_assert_false(dump_layout_complete(l));
+    g_assert_true(dump_layout_write(l, 0, 0, "abcd", 4, s, &error_abort));
+    g_assert_true(dump_layout_write(l, 1, 8, "ab", 2, s, &error_abort));
+    dump_layout_skip(l, 1, 7);
+    g_assert_false(dump_layout_complete(l));
+    g_assert_true(dump_layout_write(l, 1, 7, "x", 1, s, &error_abort));
+    g_assert_true(dump_layout_complete(l));
+    g_assert_true(dump_layout_write(l, 2, 0, "xyz", 3, s, &error_abort));
+    g_assert_true(dump_layout_write(l, 2, 3, "xyz", 3, s, &error_abort));
+    g_assert_true(dump_layout_complete(l));
+    g_assert_cmpuint(dump_layout_end(l), ==, 20);
+}
+
+static void test_error_names_extent(void)
+{
+    g_autoptr(DumpLayout) l = dump_layout_new();
+    g_autoptr(DumpSink) s =
+        dump_sink_new_fd(open("/dev/full", O_WRONLY), NULL);
+    Error *err = NULL;
+
+    dump_layout_add(l, "page bitmap", 4, 1);
+    g_assert_false(dump_layout_write(l, 0, 0, "abcd", 4, s, &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: writing page bitmap: "
+                    "No space left on device");
+    error_free(err);
+}
+
+typedef void Wrong(DumpLayout *l, DumpSink *s);
+
+static void wrong_end(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_write(l, 0, 2, "abc", 3, s, NULL);
+}
+
+static void wrong_twice(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_write(l, 0, 0, "abc", 3, s, NULL);
+    dump_layout_write(l, 0, 0, "abc", 3, s, NULL);
+}
+
+static void wrong_skip(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_skip(l, 0, 5);
+}
+
+static void wrong_order_open(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_write(l, 1, 1, "a", 1, s, NULL);
+}
+
+static void wrong_behind_open(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_add(l, "behind", 1, 1);
+}
+
+static void wrong_wrap(DumpLayout *l, DumpSink *s)
+{
+    g_autoptr(DumpLayout) m = dump_layout_new();
+
+    dump_layout_add(m, "a", UINT64_MAX - 10, 1);
+    dump_layout_add(m, "b", 20, 1);
+}
+
+static Wrong *const wrongs[] = {
+    wrong_end, wrong_twice, wrong_skip, wrong_order_open, wrong_behind_open,
+    wrong_wrap,
+};
+
+static void test_wrong(gconstpointer opaque)
+{
+    if (g_test_subprocess()) {
+        g_autoptr(DumpLayout) l = dump_layout_new();
+        g_autoptr(DumpSink) s = null_sink();
+
+        dump_layout_add(l, "a", 4, 1);
+        dump_layout_add(l, "b", DUMP_EXTENT_OPEN, 1);
+        (*(Wrong *const *)opaque)(l, s);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/layout/offsets", test_offsets);
+    g_test_add_func("/dump/layout/complete", test_complete);
+    g_test_add_func("/dump/layout/error", test_error_names_extent);
+    for (size_t i = 0; i < ARRAY_SIZE(wrongs); i++) {
+        g_autofree char *path = g_strdup_printf("/dump/layout/wrong/%zu", i);
+        g_test_add_data_func(path, &wrongs[i], test_wrong);
+    }
+    return g_test_run();
+}

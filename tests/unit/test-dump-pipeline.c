@@ -1,0 +1,230 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Pipeline: order, bounds, failures, cancel, and nothing left behind.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "pipeline.h"
+
+typedef struct Job {
+    unsigned threads;
+    uint64_t items;
+    uint64_t fail_work;         /* item whose work fails; UINT64_MAX: none */
+    uint64_t fail_consume;
+    uint64_t cancel_at;         /* consume sets the cancel flag here */
+    int fail_slot;              /* the n-th slot_new fails; -1: none */
+    int fail_worker;
+    DumpProgress progress;
+
+    /* Caller's thread. */
+    uint64_t next;              /* item that consume expects */
+    int slots, slots_made, workers, workers_made;
+    /* Any thread. */
+    gint in_work;
+} Job;
+
+typedef struct Slot {
+    uint64_t index;
+    uint64_t square;
+    gint busy;
+} Slot;
+
+static void *slot_new(void *opaque, Error **errp)
+{
+    Job *j = opaque;
+
+    if (j->slots_made++ == j->fail_slot) {
+        error_setg(errp, "no slot");
+        return NULL;
+    }
+    j->slots++;
+    return g_new0(Slot, 1);
+}
+
+static void slot_free(void *opaque, void *slot)
+{
+    ((Job *)opaque)->slots--;
+    g_free(slot);
+}
+
+static void *worker_new(void *opaque, Error **errp)
+{
+    Job *j = opaque;
+
+    if (j->workers_made++ == j->fail_worker) {
+        error_setg(errp, "no worker");
+        return NULL;
+    }
+    j->workers++;
+    return g_new0(gint, 1);
+}
+
+static void worker_free(void *opaque, void *worker)
+{
+    ((Job *)opaque)->workers--;
+    g_free(worker);
+}
+
+static bool work(void *opaque, void *worker, uint64_t index, void *p,
+                 Error **errp)
+{
+    Job *j = opaque;
+    Slot *slot = p;
+
+    /* One thread per worker, one item per slot, at a time. */
+    g_assert_cmpint(g_atomic_int_add((gint *)worker, 1), ==, 0);
+    g_assert_cmpint(g_atomic_int_add(&slot->busy, 1), ==, 0);
+    g_assert_cmpint(g_atomic_int_add(&j->in_work, 1), <, j->threads);
+    if (index % 7 == 3) {
+        g_usleep(200);
+    }
+    slot->index = index;
+    slot->square = index * index;
+    g_atomic_int_add(&j->in_work, -1);
+    g_atomic_int_add(&slot->busy, -1);
+    g_atomic_int_add((gint *)worker, -1);
+    if (index >= j->fail_work) {
+        error_setg(errp, "work %" PRIu64, index);
+        return false;
+    }
+    return true;
+}
+
+static bool consume(void *opaque, uint64_t index, void *p, Error **errp)
+{
+    Job *j = opaque;
+    Slot *slot = p;
+
+    g_assert_cmpuint(index, ==, j->next++);
+    g_assert_cmpuint(slot->index, ==, index);
+    g_assert_cmpuint(slot->square, ==, index * index);
+    g_assert_cmpint(g_atomic_int_get(&slot->busy), ==, 0);
+    if (index == j->cancel_at) {
+        dump_progress_cancel(&j->progress);
+    }
+    if (index == j->fail_consume) {
+        error_setg(errp, "consume %" PRIu64, index);
+        return false;
+    }
+    return true;
+}
+
+static const DumpPipelineOps ops = {
+    slot_new, slot_free, worker_new, worker_free, work, consume,
+};
+
+static Job job(unsigned threads, uint64_t items)
+{
+    Job j = {
+        .threads = threads, .items = items, .fail_work = UINT64_MAX,
+        .fail_consume = UINT64_MAX, .cancel_at = UINT64_MAX, .fail_slot = -1,
+        .fail_worker = -1,
+    };
+
+    dump_progress_init(&j.progress);
+    return j;
+}
+
+/* Run; @want is the error, NULL for success. Nothing may be left. */
+static void run(Job *j, const char *want)
+{
+    Error *err = NULL;
+    bool ok = dump_pipeline_run(&ops, j, j->threads, j->items, &j->progress,
+                                &err);
+
+    g_assert_cmpint(ok, ==, want == NULL);
+    g_assert_cmpstr(err ? error_get_pretty(err) : NULL, ==, want);
+    g_assert_cmpint(j->slots, ==, 0);
+    g_assert_cmpint(j->workers, ==, 0);
+    g_assert_cmpint(j->in_work, ==, 0);
+    error_free(err);
+}
+
+static void test_order(gconstpointer opaque)
+{
+    static const uint64_t counts[] = { 0, 1, 2, 3, 17, 500 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        Job j = job(GPOINTER_TO_UINT(opaque), counts[i]);
+
+        run(&j, NULL);
+        g_assert_cmpuint(j.next, ==, counts[i]);
+        g_assert_cmpint(j.slots_made, <=, 2 * j.threads + 2);
+        g_assert_cmpint(j.workers_made, ==, j.threads);
+    }
+}
+
+/* All items from the one on fail: the first in order is reported. */
+static void test_fail_work(gconstpointer opaque)
+{
+    static const uint64_t at[] = { 0, 1, 5, 99 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+        Job j = job(GPOINTER_TO_UINT(opaque), 100);
+        g_autofree char *want = g_strdup_printf("work %" PRIu64, at[i]);
+
+        j.fail_work = at[i];
+        run(&j, want);
+        g_assert_cmpuint(j.next, ==, at[i]);
+    }
+}
+
+static void test_fail_consume(gconstpointer opaque)
+{
+    Job j = job(GPOINTER_TO_UINT(opaque), 100);
+
+    j.fail_consume = 42;
+    run(&j, "consume 42");
+    g_assert_cmpuint(j.next, ==, 43);
+}
+
+static void test_cancel(gconstpointer opaque)
+{
+    Job j = job(GPOINTER_TO_UINT(opaque), 1ULL << 60);
+
+    j.cancel_at = 30;
+    run(&j, "dump: cancelled");
+    g_assert_cmpuint(j.next, ==, 31);
+}
+
+static void test_no_room(gconstpointer opaque)
+{
+    unsigned threads = GPOINTER_TO_UINT(opaque);
+
+    for (unsigned i = 0; i < threads; i++) {
+        Job j = job(threads, 10);
+
+        j.fail_slot = i;
+        run(&j, "no slot");
+        j = job(threads, 10);
+        j.fail_worker = i;
+        run(&j, "no worker");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const unsigned threads[] = { 1, 2, 3, 8 };
+    static const struct {
+        const char *name;
+        void (*func)(gconstpointer);
+    } tests[] = {
+        { "order", test_order }, { "fail-work", test_fail_work },
+        { "fail-consume", test_fail_consume }, { "cancel", test_cancel },
+        { "no-room", test_no_room },
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(tests); k++) {
+            g_autofree char *path = g_strdup_printf("/dump/pipeline/%s/%u",
+                                                    tests[k].name,
+                                                    threads[i]);
+            g_test_add_data_func(path, GUINT_TO_POINTER(threads[i]),
+                                 tests[k].func);
+        }
+    }
+    return g_test_run();
+}

@@ -1,0 +1,514 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One contract for every kind of sink, and what is particular to each.
+ */
+
+#include "qemu/osdep.h"
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include "qapi/error.h"
+#include "qemu/units.h"
+#include "sink.h"
+
+/* -- outputs ------------------------------------------------------------- */
+
+/* A pipe whose other end is collected by a thread. */
+typedef struct Collector {
+    int fd;
+    unsigned delay_us;          /* before each read */
+    GByteArray *data;
+    GThread *thread;
+} Collector;
+
+static gpointer collect(gpointer opaque)
+{
+    Collector *c = opaque;
+    uint8_t buf[8192];
+    ssize_t n;
+
+    while (g_usleep(c->delay_us), (n = read(c->fd, buf, sizeof(buf))) > 0) {
+        g_byte_array_append(c->data, buf, n);
+    }
+    close(c->fd);
+    return NULL;
+}
+
+static int collector_start(Collector *c, unsigned delay_us)
+{
+    int fds[2];
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    *c = (Collector) { .fd = fds[0], .delay_us = delay_us,
+                       .data = g_byte_array_new() };
+    c->thread = g_thread_new("collect", collect, c);
+    return fds[1];
+}
+
+static GByteArray *collector_end(Collector *c)
+{
+    g_thread_join(c->thread);
+    return c->data;
+}
+
+static int temp_file(char **path)
+{
+    return g_file_open_tmp("dump-sink-XXXXXX", path, NULL);
+}
+
+static GByteArray *file_content(const char *path)
+{
+    g_autofree char *data = NULL;
+    GByteArray *out = g_byte_array_new();
+    gsize len;
+
+    g_assert_true(g_file_get_contents(path, &data, &len, NULL));
+    g_byte_array_append(out, (uint8_t *)data, len);
+    return out;
+}
+
+/* What the records of a flattened file describe. */
+static GByteArray *unflatten(GByteArray *flat)
+{
+    GByteArray *out = g_byte_array_new();
+    size_t pos = 4096;
+
+    g_assert_cmpuint(flat->len, >, 4096);
+    g_assert_cmpmem(flat->data, 13, "makedumpfile", 13);
+    while (true) {
+        uint64_t record[2], offset, size;
+
+        g_assert_cmpuint(pos + 16, <=, flat->len);
+        memcpy(record, flat->data + pos, 16);
+        offset = GUINT64_FROM_BE(record[0]);
+        size = GUINT64_FROM_BE(record[1]);
+        pos += 16;
+        if (offset == UINT64_MAX) {
+            g_assert_cmphex(size, ==, UINT64_MAX);
+            break;
+        }
+        g_assert_cmpuint(size, >, 0);
+        g_assert_cmpuint(size, <=, flat->len - pos);
+        if (out->len < offset + size) {
+            size_t old = out->len;
+
+            g_byte_array_set_size(out, offset + size);
+            memset(out->data + old, 0, out->len - old);
+        }
+        memcpy(out->data + offset, flat->data + pos, size);
+        pos += size;
+    }
+    g_assert_cmpuint(pos, ==, flat->len);
+    g_byte_array_unref(flat);
+    return out;
+}
+
+typedef struct Kind {
+    const char *name;
+    bool pipe, flat, random;
+} Kind;
+
+static const Kind kinds[] = {
+    { "file", false, false, true },
+    { "stream", true, false, false },
+    { "flat-file", false, true, true },
+    { "flat-stream", true, true, true },
+};
+
+typedef struct Output {
+    const Kind *kind;
+    DumpSink *sink;
+    DumpProgress progress;
+    Collector collector;
+    char *path;
+} Output;
+
+static void output_open(Output *o, const Kind *kind)
+{
+    int fd;
+
+    memset(o, 0, sizeof(*o));
+    o->kind = kind;
+    dump_progress_init(&o->progress);
+    fd = kind->pipe ? collector_start(&o->collector, 0) : temp_file(&o->path);
+    o->sink = dump_sink_new_fd(fd, &o->progress);
+    if (kind->flat) {
+        o->sink = dump_sink_flat_new(o->sink);
+    }
+}
+
+static GByteArray *output_close(Output *o)
+{
+    GByteArray *data;
+
+    dump_sink_free(o->sink);
+    if (o->kind->pipe) {
+        data = collector_end(&o->collector);
+    } else {
+        data = file_content(o->path);
+        unlink(o->path);
+        g_free(o->path);
+    }
+    g_assert_cmpuint(dump_progress_written(&o->progress), <=, data->len);
+    return o->kind->flat ? unflatten(data) : data;
+}
+
+/* -- contract ------------------------------------------------------------ */
+
+static uint8_t *pattern(size_t len, unsigned seed)
+{
+    uint8_t *p = g_malloc(len);
+
+    for (size_t i = 0; i < len; i++) {
+        p[i] = (i * 7 + seed + (i >> 8)) | 1;
+    }
+    return p;
+}
+
+static void test_in_order(gconstpointer opaque)
+{
+    g_autofree uint8_t *p = pattern(3 * MiB, 1);
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+    size_t pos = 0;
+
+    output_open(&o, opaque);
+    for (size_t n = 1; pos + n <= 3 * MiB; n = n * 3 + 1) {
+        g_assert_true(dump_sink_write(o.sink, pos, p + pos, n, "x",
+                                      &error_abort));
+        pos += n;
+    }
+    g_assert_true(dump_sink_write(o.sink, pos, p, 0, "x", &error_abort));
+    g_assert_true(dump_sink_finish(o.sink, pos, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, p, pos);
+}
+
+static void test_vector(gconstpointer opaque)
+{
+    g_autofree uint8_t *p = pattern(300000, 2);
+    g_autoptr(GByteArray) got = NULL;
+    struct iovec iov[] = {
+        { p, 0 }, { p, 1 }, { p + 1, 199999 }, { p + 200000, 0 },
+        { p + 200000, 100000 }, { p, 0 },
+    };
+    Output o;
+
+    output_open(&o, opaque);
+    g_assert_true(dump_sink_writev(o.sink, 0, iov, ARRAY_SIZE(iov), "x",
+                                   &error_abort));
+    g_assert_true(dump_sink_finish(o.sink, 300000, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, p, 300000);
+}
+
+/* Gaps read as zero, also a megabyte of them and at the end. */
+static void test_gaps(gconstpointer opaque)
+{
+    g_autofree uint8_t *want = g_malloc0(2 * MiB + 77);
+    g_autofree uint8_t *p = pattern(1000, 3);
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    output_open(&o, opaque);
+    memcpy(want + 5, p, 1000);
+    memcpy(want + 1 * MiB + 1005, p, 1000);
+    g_assert_true(dump_sink_write(o.sink, 5, p, 1000, "x", &error_abort));
+    g_assert_true(dump_sink_write(o.sink, 1 * MiB + 1005, p, 1000, "x",
+                                  &error_abort));
+    g_assert_true(dump_sink_finish(o.sink, 2 * MiB + 77, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, want, 2 * MiB + 77);
+}
+
+static void test_any_order(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    g_autofree uint8_t *p = pattern(64 * 1000, 4);
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    output_open(&o, opaque);
+    g_assert_cmpint(dump_sink_random_access(o.sink), ==, kind->random);
+    for (int i = 0; i < 64; i++) {
+        int k = kind->random ? (i * 37 + 5) % 64 : i;
+
+        g_assert_true(dump_sink_write(o.sink, k * 1000, p + k * 1000, 1000,
+                                      "x", &error_abort));
+    }
+    g_assert_true(dump_sink_finish(o.sink, 64 * 1000, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, p, 64 * 1000);
+}
+
+static void test_empty(gconstpointer opaque)
+{
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    output_open(&o, opaque);
+    g_assert_true(dump_sink_finish(o.sink, 0, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpuint(got->len, ==, 0);
+}
+
+/* The first error sticks, with its text, whatever comes after it. */
+static void test_sticky(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    g_autofree char *first = NULL;
+    int fd = open("/dev/full", O_WRONLY);
+    DumpSink *sink = kind->pipe ? dump_sink_stream_new(fd, NULL) :
+                                  dump_sink_file_new(fd, NULL);
+
+    if (kind->flat) {
+        sink = dump_sink_flat_new(sink);
+    }
+    for (int i = 0; i < 3; i++) {
+        Error *err = NULL;
+
+        if (i < 2) {
+            g_assert_false(dump_sink_write(sink, i, "x", 1, i ? "second" :
+                                           "first", &err));
+        } else {
+            g_assert_false(dump_sink_finish(sink, 1, &err));
+        }
+        if (!first) {
+            first = g_strdup(error_get_pretty(err));
+            g_assert_true(g_str_has_prefix(first, "dump: writing "));
+            g_assert_true(g_str_has_suffix(first,
+                                           ": No space left on device"));
+        }
+        g_assert_cmpstr(error_get_pretty(err), ==, first);
+        error_free(err);
+    }
+    g_assert_false(dump_sink_write(sink, 0, "x", 1, "x", NULL));
+    dump_sink_free(sink);
+    g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
+}
+
+/* -- file ---------------------------------------------------------------- */
+
+static void test_file_base(void)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    int fd = temp_file(&path), dup_fd = dup(fd);
+    DumpSink *sink;
+
+    g_assert_cmpint(write(fd, "0123456789", 10), ==, 10);
+    lseek(fd, 4, SEEK_SET);
+    sink = dump_sink_new_fd(fd, NULL);
+    g_assert_false(dump_sink_has_holes(sink));
+    g_assert_true(dump_sink_write(sink, 1, "ab", 2, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 4, &error_abort));
+    dump_sink_free(sink);
+    /* Who shares the descriptor goes on behind the dump. */
+    g_assert_cmpint(lseek(dup_fd, 0, SEEK_CUR), ==, 8);
+    close(dup_fd);
+    got = file_content(path);
+    g_assert_cmpmem(got->data, got->len, "01234ab789", 10);
+    unlink(path);
+}
+
+static void test_file_sparse(void)
+{
+    g_autofree char *path = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    struct stat st;
+
+    g_assert_true(dump_sink_has_holes(sink));
+    g_assert_true(dump_sink_write(sink, 32 * MiB, "x", 1, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 64 * MiB, &error_abort));
+    dump_sink_free(sink);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 64 * MiB);
+    g_assert_cmpint(st.st_blocks * 512, <, MiB);
+    unlink(path);
+}
+
+static void test_file_append(void)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink;
+
+    g_assert_cmpint(write(fd, "old", 3), ==, 3);
+    close(fd);
+    fd = open(path, O_WRONLY | O_APPEND);
+    g_assert_false(dump_sink_fd_can_seek(fd));
+    sink = dump_sink_new_fd(fd, NULL);
+    g_assert_false(dump_sink_random_access(sink));
+    g_assert_true(dump_sink_write(sink, 2, "ab", 2, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 4, &error_abort));
+    dump_sink_free(sink);
+    got = file_content(path);
+    g_assert_cmpmem(got->data, got->len, "old\0\0ab", 7);
+    unlink(path);
+}
+
+/* The limit of the process: an error with its text, not a signal. */
+static void test_file_size_limit(void)
+{
+    g_autofree char *path = NULL;
+    g_autofree uint8_t *p = pattern(8192, 5);
+    int fd = temp_file(&path);
+    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    struct rlimit old, low;
+    Error *err = NULL;
+
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
+    low = (struct rlimit) { .rlim_cur = 4096, .rlim_max = old.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &low), ==, 0);
+    g_assert_false(dump_sink_write(sink, 0, p, 8192, "x", &err));
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "dump: writing x: File too large");
+    error_free(err);
+    dump_sink_free(sink);
+    unlink(path);
+}
+
+static void test_file_offset_too_large(void)
+{
+    g_autofree char *path = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    Error *err = NULL;
+
+    g_assert_false(dump_sink_write(sink, UINT64_MAX - 5, "x", 1, "x", &err));
+    g_assert_nonnull(err);
+    error_free(err);
+    dump_sink_free(sink);
+    unlink(path);
+}
+
+/* -- stream --------------------------------------------------------------- */
+
+static void test_stream_backwards(void)
+{
+    if (g_test_subprocess()) {
+        int fds[2];
+        DumpSink *sink;
+
+        g_assert_cmpint(pipe(fds), ==, 0);
+        sink = dump_sink_stream_new(fds[1], NULL);
+        dump_sink_write(sink, 5, "x", 1, "x", NULL);
+        dump_sink_write(sink, 5, "x", 1, "x", NULL);
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_failed();
+}
+
+/* A slow reader: EAGAIN many times over, short writes. */
+static void test_stream_slow(gconstpointer opaque)
+{
+    bool nonblock = GPOINTER_TO_INT(opaque);
+    g_autofree uint8_t *p = pattern(3 * MiB, 6);
+    g_autoptr(GByteArray) got = NULL;
+    Collector c;
+    int fd = collector_start(&c, 100);
+    DumpSink *sink;
+
+    if (nonblock) {
+        g_assert_cmpint(fcntl(fd, F_SETFL, O_NONBLOCK), ==, 0);
+    }
+    sink = dump_sink_new_fd(fd, NULL);
+    g_assert_true(dump_sink_write(sink, 0, p, 3 * MiB, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 3 * MiB, &error_abort));
+    dump_sink_free(sink);
+    got = collector_end(&c);
+    g_assert_cmpmem(got->data, got->len, p, 3 * MiB);
+}
+
+static void test_stream_reader_gone(void)
+{
+    g_autofree uint8_t *p = pattern(MiB, 7);
+    Error *err = NULL;
+    DumpSink *sink;
+    int fds[2];
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    close(fds[0]);
+    sink = dump_sink_new_fd(fds[1], NULL);
+    g_assert_false(dump_sink_write(sink, 0, p, MiB, "memory", &err));
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "dump: writing memory: Broken pipe");
+    error_free(err);
+    dump_sink_free(sink);
+}
+
+static gpointer cancel_soon(gpointer opaque)
+{
+    g_usleep(50 * 1000);
+    dump_progress_cancel(opaque);
+    return NULL;
+}
+
+/* Nobody reads, and the pipe is full: a cancel gets through. */
+static void test_stream_cancel(gconstpointer opaque)
+{
+    bool use_socket = GPOINTER_TO_INT(opaque);
+    g_autofree uint8_t *p = pattern(8 * MiB, 8);
+    DumpProgress progress;
+    Error *err = NULL;
+    GThread *thread;
+    DumpSink *sink;
+    int fds[2];
+
+    dump_progress_init(&progress);
+    g_assert_cmpint(use_socket ?
+                    socketpair(AF_UNIX, SOCK_STREAM, 0, fds) : pipe(fds), ==,
+                    0);
+    sink = dump_sink_new_fd(fds[1], &progress);
+    thread = g_thread_new("cancel", cancel_soon, &progress);
+    g_assert_false(dump_sink_write(sink, 0, p, 8 * MiB, "x", &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
+    g_thread_join(thread);
+    error_free(err);
+    dump_sink_free(sink);
+    close(fds[0]);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*func)(gconstpointer);
+    } contract[] = {
+        { "in-order", test_in_order }, { "vector", test_vector },
+        { "gaps", test_gaps }, { "any-order", test_any_order },
+        { "empty", test_empty }, { "sticky", test_sticky },
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        for (size_t j = 0; j < ARRAY_SIZE(contract); j++) {
+            g_autofree char *path = g_strdup_printf("/dump/sink/%s/%s",
+                                                    kinds[i].name,
+                                                    contract[j].name);
+            g_test_add_data_func(path, &kinds[i], contract[j].func);
+        }
+    }
+    g_test_add_func("/dump/sink/file/base", test_file_base);
+    g_test_add_func("/dump/sink/file/sparse", test_file_sparse);
+    g_test_add_func("/dump/sink/file/append", test_file_append);
+    g_test_add_func("/dump/sink/file/size-limit", test_file_size_limit);
+    g_test_add_func("/dump/sink/file/too-large", test_file_offset_too_large);
+    g_test_add_func("/dump/sink/stream/backwards", test_stream_backwards);
+    g_test_add_data_func("/dump/sink/stream/slow", GINT_TO_POINTER(0),
+                         test_stream_slow);
+    g_test_add_data_func("/dump/sink/stream/slow-nonblock",
+                         GINT_TO_POINTER(1), test_stream_slow);
+    g_test_add_func("/dump/sink/stream/reader-gone", test_stream_reader_gone);
+    g_test_add_data_func("/dump/sink/stream/cancel-pipe", GINT_TO_POINTER(0),
+                         test_stream_cancel);
+    g_test_add_data_func("/dump/sink/stream/cancel-socket",
+                         GINT_TO_POINTER(1), test_stream_cancel);
+    return g_test_run();
+}
