@@ -49,6 +49,9 @@ void pfn_bitmap_fill(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
     uint64_t end_pfn = MIN(first_pfn + (uint64_t)len * 8, limit);
 
     memset(buf, 0, len);
+    if (end_pfn <= first_pfn) {
+        return;
+    }
     for (size_t i = first_run_above(runs, nr_runs, first_pfn);
          i < nr_runs && runs[i].first < end_pfn; i++) {
         uint64_t start = MAX(runs[i].first, first_pfn);

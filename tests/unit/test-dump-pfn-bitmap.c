@@ -44,6 +44,9 @@ static void test_fill(void)
         check(runs, ARRAY_SIZE(runs), first, 205, 64);
         check(runs, ARRAY_SIZE(runs), first, first, 64);
     }
+    /* A limit that lies before the window, inside the same run. */
+    check(runs, ARRAY_SIZE(runs), 2048, 1030, 64);
+    check(runs, ARRAY_SIZE(runs), 2048, 0, 64);
     check(runs, ARRAY_SIZE(runs), 0xfff80, UINT64_MAX, 64);
     check(runs, ARRAY_SIZE(runs), 8000, UINT64_MAX, 1024);
     check(runs, 0, 0, UINT64_MAX, 16);
