@@ -1,0 +1,271 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a Linux guest says of itself, and what it may not make us believe.
+ */
+
+#include "qemu/osdep.h"
+#include "dump-test-guest.h"
+#include "linux-guest.h"
+
+static const DumpAbi x86_64 = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
+static const DumpAbi aarch64 = { ELFCLASS64, ELFDATA2LSB, EM_AARCH64 };
+
+/* struct new_utsname in the memory of @b. */
+static void put_uts(TestBlock *b, uint64_t paddr, const char *release)
+{
+    uint8_t *p = b->host + (paddr - b->paddr);
+
+    memset(p, 0, 6 * 65);
+    strcpy((char *)p, "Linux");
+    strcpy((char *)p + 65, "guest.example");
+    strcpy((char *)p + 2 * 65, release);
+    strcpy((char *)p + 3 * 65, "#1 SMP Debian");
+    strcpy((char *)p + 4 * 65, "not-the-machine");
+    memset(p + 5 * 65, 'd', 65);                        /* no terminator */
+}
+
+static bool describe(TestGuest *t, const char *text)
+{
+    g_autoptr(VmcoreInfo) info = vmcoreinfo_parse((const uint8_t *)text,
+                                                  strlen(text));
+
+    return linux_guest_describe(&t->g, &t->g.ram, info);
+}
+
+static void check_kernel_uts(const TestGuest *t, const char *machine)
+{
+    g_assert_cmpstr(t->g.uts.sysname, ==, "Linux");
+    g_assert_cmpstr(t->g.uts.nodename, ==, "guest.example");
+    g_assert_cmpstr(t->g.uts.release, ==, "6.1.0");
+    g_assert_cmpstr(t->g.uts.version, ==, "#1 SMP Debian");
+    g_assert_cmpstr(t->g.uts.machine, ==, machine);
+    g_assert_cmpuint(strlen(t->g.uts.domainname), ==, 64);
+}
+
+/* Without the kernel's own structure: only what the note says. */
+static void check_note_uts(const TestGuest *t, const char *release)
+{
+    g_assert_cmpstr(t->g.uts.sysname, ==, *release ? "Linux" : "");
+    g_assert_cmpstr(t->g.uts.nodename, ==, "");
+    g_assert_cmpstr(t->g.uts.release, ==, release);
+    g_assert_cmpstr(t->g.uts.version, ==, "");
+    g_assert_cmpstr(t->g.uts.domainname, ==, "");
+}
+
+static void test_x86_64(void)
+{
+    g_auto(TestGuest) t;
+    TestBlock *b;
+
+    test_guest_init(&t, &x86_64, 65536);
+    b = test_guest_add(&t, 0x10000000, 0x100000);
+    put_uts(b, 0x10020004, "6.1.0");
+    guest_ram_seal(&t.g.ram);
+
+    /* Moved down by KASLR: 0xffffffffb0020000 lies at 0x10020000. */
+    g_assert_true(describe(&t, "OSRELEASE=6.1.0\nPAGESIZE=4096\n"
+                           "NUMBER(phys_base)=-536870912\n"
+                           "SYMBOL(init_uts_ns)=ffffffffb0020000\n"
+                           "OFFSET(uts_namespace.name)=4\n"));
+    g_assert_cmpuint(t.g.page_size, ==, 4096);
+    g_assert_cmpint(t.g.phys_base, ==, -536870912);
+    check_kernel_uts(&t, "x86_64");
+}
+
+/* Where the kernel lies is said in another way by each target. */
+static void test_other_targets(void)
+{
+    static const struct {
+        DumpAbi abi;
+        const char *text, *machine;
+    } targets[] = {
+        { { ELFCLASS32, ELFDATA2LSB, EM_386 },
+          "SYMBOL(init_uts_ns)=c0020000", "i686" },
+        { { ELFCLASS64, ELFDATA2LSB, EM_PPC64 },
+          "SYMBOL(init_uts_ns)=c000000000020000", "ppc64le" },
+        { { ELFCLASS64, ELFDATA2LSB, EM_AARCH64 },
+          "NUMBER(kimage_voffset)=0xffff800008000000\n"
+          "SYMBOL(init_uts_ns)=ffff800008020000", "aarch64" },
+        { { ELFCLASS64, ELFDATA2LSB, EM_RISCV },
+          "NUMBER(va_kernel_pa_offset)=0xffffffff80000000\n"
+          "SYMBOL(init_uts_ns)=ffffffff80020000", "riscv64" },
+        { { ELFCLASS64, ELFDATA2MSB, EM_S390 },
+          "SYMBOL(init_uts_ns)=20000", "s390x" },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+        g_autofree char *text = g_strdup_printf(
+            "OSRELEASE=6.1.0\nOFFSET(uts_namespace.name)=0\n%s\n",
+            targets[i].text);
+        g_auto(TestGuest) t;
+
+        test_guest_init(&t, &targets[i].abi, 4096);
+        put_uts(test_guest_add(&t, 0, 0x100000), 0x20000, "6.1.0");
+        guest_ram_seal(&t.g.ram);
+        g_assert_true(describe(&t, text));
+        check_kernel_uts(&t, targets[i].machine);
+    }
+}
+
+static void test_arm64_phys_offset(void)
+{
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &aarch64, 65536);
+    guest_ram_seal(&t.g.ram);
+    g_assert_true(describe(&t, "NUMBER(PHYS_OFFSET)=0x40000000\n"
+                           "PAGESIZE=16384\n"));
+    g_assert_cmphex(t.g.phys_base, ==, 0x40000000);
+    g_assert_cmpuint(t.g.page_size, ==, 16384);
+    g_assert_cmpstr(t.g.uts.machine, ==, "aarch64");
+}
+
+/* No note at all: the machine is still known, the rest as it was. */
+static void test_no_info(void)
+{
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &x86_64, 4096);
+    t.g.phys_base = 77;
+    guest_ram_seal(&t.g.ram);
+    g_assert_true(linux_guest_describe(&t.g, &t.g.ram, NULL));
+    g_assert_cmpuint(t.g.page_size, ==, 4096);
+    g_assert_cmpint(t.g.phys_base, ==, 77);
+    check_note_uts(&t, "");
+    g_assert_cmpstr(t.g.uts.machine, ==, "x86_64");
+}
+
+static void test_unknown_machine(void)
+{
+    static const DumpAbi m32 = { ELFCLASS32, ELFDATA2MSB, EM_M32 };
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &m32, 4096);
+    guest_ram_seal(&t.g.ram);
+    g_assert_true(describe(&t, "OSRELEASE=6.1.0"));
+    check_note_uts(&t, "6.1.0");
+    g_assert_cmpstr(t.g.uts.machine, ==, "");
+}
+
+/* A structure that does not agree with the note is not taken. */
+static void test_uts_disagrees(void)
+{
+    static const char *const where[] = {
+        "ffffffff80020000",                 /* another release there */
+        "ffffffff80030000",                 /* something else there */
+        "ffffffff800fff00",                 /* memory ends inside it */
+        "ffffffff90000000",                 /* no memory there */
+        "0", "ffffffffffffffff", "7fffffffffffffff", "8000000000000000",
+        "fffffffffffffffff", "-1", "", "0x", "garbage",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(where); i++) {
+        g_autofree char *text = g_strdup_printf(
+            "OSRELEASE=6.1.0\nSYMBOL(init_uts_ns)=%s\n"
+            "OFFSET(uts_namespace.name)=0\n", where[i]);
+        g_auto(TestGuest) t;
+        TestBlock *b;
+
+        test_guest_init(&t, &x86_64, 4096);
+        b = test_guest_add(&t, 0, 0x100000);
+        put_uts(b, 0x20000, "5.10.0");
+        put_uts(b, 0x30000, "6.1.0");
+        strcpy((char *)b->host + 0x30000, "Minix");
+        guest_ram_seal(&t.g.ram);
+        g_assert_true(describe(&t, text));
+        check_note_uts(&t, "6.1.0");
+        g_assert_cmpstr(t.g.uts.machine, ==, "x86_64");
+    }
+}
+
+static void test_uts_offsets(void)
+{
+    static const char *const offsets[] = {
+        "-9223372036854775808", "9223372036854775807", "-4", "", "x",
+        "99999999999999999999",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+        g_autofree char *text = g_strdup_printf(
+            "OSRELEASE=6.1.0\nSYMBOL(init_uts_ns)=ffffffff80020000\n"
+            "OFFSET(uts_namespace.name)=%s\n", offsets[i]);
+        g_auto(TestGuest) t;
+
+        test_guest_init(&t, &x86_64, 4096);
+        put_uts(test_guest_add(&t, 0, 0x100000), 0x20000, "6.1.0");
+        guest_ram_seal(&t.g.ram);
+        g_assert_true(describe(&t, text));
+        check_note_uts(&t, "6.1.0");
+    }
+}
+
+static void test_long_release(void)
+{
+    g_autofree char *release = g_strnfill(5000, 'r');
+    g_autofree char *text = g_strdup_printf("OSRELEASE=%s", release);
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &x86_64, 4096);
+    guest_ram_seal(&t.g.ram);
+    g_assert_true(describe(&t, text));
+    g_assert_cmpuint(strlen(t.g.uts.release), ==, 64);
+}
+
+/* A number that makes no sense is said to, and the rest still counts. */
+static void test_bad_numbers(void)
+{
+    static const char *const bad[] = {
+        "PAGESIZE=0", "PAGESIZE=", "PAGESIZE=-4096", "PAGESIZE=4097",
+        "PAGESIZE=2048", "PAGESIZE=131072", "PAGESIZE=4294971392",
+        "PAGESIZE=18446744073709555712", "PAGESIZE=4k",
+        "NUMBER(phys_base)=", "NUMBER(phys_base)=ff",
+        "NUMBER(phys_base)=99999999999999999999",
+        "NUMBER(PHYS_OFFSET)=0x10000000000000000",
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        g_autofree char *text = g_strdup_printf("%s\nOSRELEASE=6.1.0",
+                                                bad[i]);
+        g_auto(TestGuest) t;
+
+        test_guest_init(&t, &x86_64, 65536);
+        t.g.phys_base = 77;
+        guest_ram_seal(&t.g.ram);
+        if (describe(&t, text)) {
+            g_error("'%s' was taken for good", bad[i]);
+        }
+        g_assert_cmpuint(t.g.page_size, ==, 65536);
+        g_assert_cmpint(t.g.phys_base, ==, 77);
+        check_note_uts(&t, "6.1.0");
+    }
+}
+
+/* One bad number does not keep a good one from being used. */
+static void test_one_bad_number(void)
+{
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &x86_64, 65536);
+    guest_ram_seal(&t.g.ram);
+    g_assert_false(describe(&t, "PAGESIZE=3\nNUMBER(phys_base)=4096\n"));
+    g_assert_cmpuint(t.g.page_size, ==, 65536);
+    g_assert_cmpint(t.g.phys_base, ==, 4096);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/linux-guest/x86_64", test_x86_64);
+    g_test_add_func("/dump/linux-guest/other-targets", test_other_targets);
+    g_test_add_func("/dump/linux-guest/arm64-phys-offset",
+                    test_arm64_phys_offset);
+    g_test_add_func("/dump/linux-guest/no-info", test_no_info);
+    g_test_add_func("/dump/linux-guest/unknown-machine", test_unknown_machine);
+    g_test_add_func("/dump/linux-guest/uts-disagrees", test_uts_disagrees);
+    g_test_add_func("/dump/linux-guest/uts-offsets", test_uts_offsets);
+    g_test_add_func("/dump/linux-guest/long-release", test_long_release);
+    g_test_add_func("/dump/linux-guest/bad-numbers", test_bad_numbers);
+    g_test_add_func("/dump/linux-guest/one-bad-number", test_one_bad_number);
+    return g_test_run();
+}
