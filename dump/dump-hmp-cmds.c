@@ -80,7 +80,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     if (result->status == DUMP_STATUS_NONE) {
         return;
     }
-    monitor_printf(mon, "Progress: %.2f %%\n", result->total ?
+    monitor_printf(mon, "Finished: %.2f %%\n", result->total ?
                    100.0 * result->completed / result->total : 0.0);
     monitor_printf(mon, "Guest memory: %" PRId64 " of %" PRId64 " bytes\n",
                    result->completed, result->total);

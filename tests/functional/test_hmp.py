@@ -60,7 +60,7 @@ def test_detach_and_info(still, out):
     total = event['data']['result']['total']
     lines = still.qmp.hmp('info dump').splitlines()
     assert lines[0] == 'Status: completed'
-    assert lines[1] == 'Progress: 100.00 %'
+    assert lines[1] == 'Finished: 100.00 %'
     assert re.fullmatch(rf'Guest memory: {total} of {total} bytes', lines[2])
 
 
