@@ -42,6 +42,8 @@ def map_file(path):
 
 # -- notes -----------------------------------------------------------------
 
+NT_PRSTATUS = 1
+
 
 def parse_notes(data, order):
     """List of (name, type, desc); the notes must fill the data."""
@@ -57,8 +59,22 @@ def parse_notes(data, order):
         pos += (descsz + 3) & ~3
         need(pos <= len(data), 'note runs past the end of the notes')
         need(name.endswith(b'\0'), 'note name without terminator')
-        notes.append((name[:-1].decode(), kind, bytes(desc)))
+        notes.append((name[:-1].decode('latin-1'), kind, bytes(desc)))
+    check_note_order(notes)
     return notes
+
+
+def check_note_order(notes):
+    """The CPUs' notes, then QEMU's of each CPU, then the guest's."""
+    cpus = sum(1 for n in notes if n[:2] == ('CORE', NT_PRSTATUS))
+    need(cpus > 0, 'no NT_PRSTATUS')
+    need(notes[0][:2] == ('CORE', NT_PRSTATUS), 'first note is of no CPU')
+    places = [i for i, n in enumerate(notes) if n[0] == 'QEMU']
+    if places:
+        need(len(places) == cpus, 'QEMU notes and CPUs differ')
+        need(places == list(range(places[0], places[0] + cpus)) and
+             all(n[0] in ('CORE', 'LINUX') for n in notes[:places[0]]),
+             'order of the notes')
 
 
 class Dump:
@@ -72,14 +88,14 @@ class Dump:
         for name, _, desc in self.notes:
             if name == 'VMCOREINFO':
                 return dict(line.split('=', 1)
-                            for line in desc.decode().split('\n')
+                            for line in desc.decode('latin-1').split('\n')
                             if '=' in line)
         return None
 
     @property
     def nr_prstatus(self):
         return sum(1 for name, kind, _ in self.notes
-                   if name == 'CORE' and kind == 1)
+                   if name == 'CORE' and kind == NT_PRSTATUS)
 
 
 # -- ELF ---------------------------------------------------------------------
@@ -161,8 +177,11 @@ class ElfDump(Dump):
         need(kinds and kinds[0] == PT_NOTE, 'first segment is no PT_NOTE')
         need(all(k == PT_LOAD for k in kinds[1:]), 'segment after the first '
              'that is no PT_LOAD')
+        end = self.headers_end
+        if self.shnum and self.shoff == end:
+            end += self.shnum * (64 if self.is64 else 40)
         for s in self.segments:
-            need(s['offset'] >= self.headers_end, 'segment over the headers')
+            need(s['offset'] >= end, 'segment over the headers')
             need(s['offset'] + s['filesz'] <= len(self.data),
                  'segment beyond the end of the file')
         for s in self.segments[1:]:
@@ -170,6 +189,23 @@ class ElfDump(Dump):
             need(s['align'] == 0 or s['offset'] % 4096, 'p_align with '
                  'page-aligned data: crash takes it for a netdump')
         self.loads = sorted(self.segments[1:], key=lambda s: s['paddr'])
+        self.check_overlaps()
+
+    def check_overlaps(self):
+        """A byte of the file belongs to one thing only; with paging,
+        several segments may show the same memory."""
+        by_place = sorted(self.segments, key=lambda s: s['offset'])
+        top = None
+        for s in by_place:
+            if s['filesz'] == 0:
+                continue
+            if top and s['offset'] < top['offset'] + top['filesz']:
+                need(s['type'] == top['type'] == PT_LOAD and
+                     s['offset'] - s['paddr'] ==
+                     top['offset'] - top['paddr'], 'segments overlap')
+            if not top or s['offset'] + s['filesz'] > \
+                    top['offset'] + top['filesz']:
+                top = s
 
     def ranges(self):
         """Guest-physical (start, size), sorted; without paging."""
@@ -349,6 +385,7 @@ class KdumpDump(Dump):
              'sub header')
         self.notes = parse_notes(
             self.source.read(self.off_note, self.size_note), o)
+        need(self.nr_cpus == self.nr_prstatus, 'nr_cpus')
         if self.size_vmci:
             text = self.source.read(self.off_vmci, self.size_vmci)
             need(any(n[0] == 'VMCOREINFO' and n[2] == text
@@ -391,6 +428,10 @@ class KdumpDump(Dump):
                  f'page flag {flags:#x}')
             need(flags or size == self.block_size, 'short raw page')
             self.descs[pfn] = (offset, size, flags)
+        # Equal pages may share their data; other overlaps make no sense.
+        places = sorted(set(self.descs.values()))
+        for a, b in zip(places, places[1:]):
+            need(a[0] + a[1] <= b[0], 'pages overlap in the file')
 
     def ranges(self):
         """Guest-physical (start, size) of what bitmap 1 shows, sorted."""
