@@ -65,12 +65,12 @@ size_t elf_core_shdr_size(const DumpAbi *abi);
 /*
  * Write one structure to @buf, which holds the matching size above.
  * Values too large for ELF32 fields are a programming error and assert
- * (elf_core_fits32 lets a planner find out first), except vaddr, which is
+ * (elf_core_fits lets a planner find out first), except vaddr, which is
  * truncated as the target's own pointers are.
  *
  * elf_core_put_ehdr writes PN_XNUM for e_phnum when @hdr->phnum is above
  * ELF_CORE_MAX_PLAIN_PHNUM; the caller writes section header 0
- * (elf_core_xnum_section) then. e_ehsize, e_phentsize and e_shentsize are
+ * (elf_core_null_section) then. e_ehsize, e_phentsize and e_shentsize are
  * the real structure sizes (e_shentsize 0 when shnum is 0).
  */
 void elf_core_put_ehdr(const DumpAbi *abi, const ElfCoreHeader *hdr,

@@ -452,7 +452,9 @@ static void kdump_fill_sub_header(const KdumpWriter *w, uint8_t *buf)
         sub.size_vmcoreinfo = guest->vmcoreinfo_size;
     }
     kdump_put_sub_header(&guest->abi, &sub, buf);
-    memcpy(buf + sub_size, guest->notes->data, guest->notes->len);
+    if (guest->notes->len) {
+        memcpy(buf + sub_size, guest->notes->data, guest->notes->len);
+    }
 }
 
 static bool kdump_write_sub_header(KdumpWriter *w, DumpSink *sink,

@@ -4,7 +4,7 @@
  * Writers: one dump format each, from collected guest state to a sink.
  *
  *     const DumpWriterOps *ops = dump_writer_find(format);
- *     ops->check(...)           before anything is touched
+ *                               before anything is touched
  *     w = ops->plan(...)        layout and totals; nothing written yet
  *     ops->write(w, sink, ...)  the dump
  *     ops->free(w)
@@ -49,7 +49,8 @@ typedef struct DumpExtraSections {
     /*
      * Fill @count section headers of the target's class, whose data starts
      * at @data_offset. Names are appended to @names (char elements), whose
-     * present length is the first one's offset. False: leave them out.
+     * present length is the first one's offset. False: they are not what
+     * @count and @data_size announced; the plan fails.
      */
     bool (*headers)(void *opaque, uint64_t data_offset, GArray *names,
                     uint8_t *buf, size_t len);

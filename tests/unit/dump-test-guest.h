@@ -104,6 +104,20 @@ static inline size_t test_guest_expect(const TestGuest *t, uint64_t paddr,
     return found;
 }
 
+/* Is any byte of [@paddr, @paddr + @len) memory? */
+static inline bool test_guest_has(const TestGuest *t, uint64_t paddr,
+                                  uint64_t len)
+{
+    for (guint i = 0; i < t->blocks->len; i++) {
+        const TestBlock *b = &g_array_index(t->blocks, TestBlock, i);
+
+        if (b->paddr < paddr + len && paddr < b->paddr + b->size) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* -- dumping ------------------------------------------------------------- */
 
 typedef enum TestOutput {

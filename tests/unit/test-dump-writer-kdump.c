@@ -1,0 +1,644 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * kdump-compressed files read back: headers, bitmaps, and every page,
+ * unpacked by the compression libraries themselves.
+ */
+
+#include "qemu/osdep.h"
+#include <sys/resource.h>
+#include <zlib.h>
+#ifdef CONFIG_LZO
+#include <lzo/lzo1x.h>
+#endif
+#ifdef CONFIG_SNAPPY
+#include <snappy-c.h>
+#endif
+#ifdef CONFIG_ZSTD
+#include <zstd.h>
+#endif
+#include "dump-test-guest.h"
+
+static const DumpAbi abis[] = {
+    { ELFCLASS64, ELFDATA2LSB, EM_X86_64 },
+    { ELFCLASS64, ELFDATA2MSB, EM_S390 },
+    { ELFCLASS32, ELFDATA2LSB, EM_386 },
+    { ELFCLASS32, ELFDATA2LSB, EM_ARM },
+    { ELFCLASS32, ELFDATA2MSB, EM_PPC },
+};
+
+static const DumpFormat zlib_raw = {
+    .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_ZLIB,
+};
+static const DumpFormat zlib_flat = {
+    .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_ZLIB, .flat = true,
+};
+
+/* The flag of each codec, as the format has it. */
+static const uint32_t codec_flags[DUMP_CODEC__MAX] = {
+    [DUMP_CODEC_ZLIB] = 0x1,
+    [DUMP_CODEC_LZO] = 0x2,
+    [DUMP_CODEC_SNAPPY] = 0x4,
+    [DUMP_CODEC_ZSTD] = 0x20,
+};
+
+/* -- rearranging a flattened file ---------------------------------------- */
+
+static uint64_t get_be64(const TestImage *f, uint64_t offset)
+{
+    const uint8_t *p = test_at(f, offset, 8);
+    uint64_t v = 0;
+
+    for (int i = 0; i < 8; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
+}
+
+typedef struct FlatStats {
+    unsigned records;
+    uint64_t last_offset;       /* of the last record, in the dump */
+} FlatStats;
+
+typedef struct FlatRecord {
+    uint64_t offset, size;      /* in the dump */
+} FlatRecord;
+
+/* A byte that is written twice is read by each reader as it likes. */
+static void check_overlap(const GArray *records)
+{
+    for (guint i = 0; i < records->len; i++) {
+        const FlatRecord *a = &g_array_index(records, FlatRecord, i);
+
+        for (guint j = 0; j < i; j++) {
+            const FlatRecord *b = &g_array_index(records, FlatRecord, j);
+
+            g_assert_true(a->offset + a->size <= b->offset ||
+                          b->offset + b->size <= a->offset);
+        }
+    }
+}
+
+static void place_record(TestImage *image, const FlatRecord *r,
+                         const uint8_t *data)
+{
+    uint64_t end = r->offset + r->size;
+
+    g_assert_cmpuint(r->size, >, 0);
+    g_assert_cmpuint(end, <, 1 << 30);
+    if (end > image->len) {
+        image->data = g_realloc(image->data, end);
+        memset(image->data + image->len, 0, end - image->len);
+        image->len = end;
+    }
+    memcpy(image->data + r->offset, data, r->size);
+}
+
+/* What the records describe; gaps are zero. */
+static TestImage *rearrange(const TestImage *flat, FlatStats *stats)
+{
+    g_autoptr(GArray) records = g_array_new(false, false, sizeof(FlatRecord));
+    TestImage *image = g_new0(TestImage, 1);
+    uint64_t pos = 4096;
+
+    g_assert_cmpmem(test_at(flat, 0, 16), 16, "makedumpfile\0\0\0\0", 16);
+    g_assert_cmpuint(get_be64(flat, 16), ==, 1);
+    g_assert_cmpuint(get_be64(flat, 24), ==, 1);
+
+    image->be = flat->be;
+    while (get_be64(flat, pos) != UINT64_MAX) {
+        FlatRecord r = { get_be64(flat, pos), get_be64(flat, pos + 8) };
+
+        place_record(image, &r, test_at(flat, pos + 16, r.size));
+        g_array_append_val(records, r);
+        pos += 16 + r.size;
+        stats->last_offset = r.offset;
+    }
+    /* Both words of the end record, and nothing behind it. */
+    g_assert_cmpuint(get_be64(flat, pos + 8), ==, UINT64_MAX);
+    g_assert_cmpuint(pos + 16, ==, flat->len);
+    check_overlap(records);
+    stats->records = records->len;
+    return image;
+}
+
+/* -- a reader ------------------------------------------------------------ */
+
+typedef struct Kdump {
+    const TestImage *f;
+    uint64_t block;
+    uint64_t max_mapnr;
+    uint64_t bitmap1, bitmap2, descs;   /* file offsets */
+    uint64_t nr_descs;                  /* bits of bitmap 2 */
+} Kdump;
+
+/* Offsets from the format's description. */
+static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
+{
+    bool is64 = abi->elf_class == ELFCLASS64;
+    uint64_t status = is64 ? 424 : 412;
+    uint64_t mapnr64 = is64 ? 96 : abi->elf_machine == EM_ARM ? 88 : 72;
+    Kdump k = { .f = f };
+    uint64_t bitmap_blocks;
+
+    g_assert_cmpmem(test_at(f, 0, 8), 8, "KDUMP   ", 8);
+    g_assert_cmpuint(test_get(f, 8, 4), ==, 6);
+    k.block = test_get(f, status + 4, 4);
+    bitmap_blocks = test_get(f, status + 12, 4);
+    k.max_mapnr = test_get(f, k.block + mapnr64, 8);
+    g_assert_cmpuint(test_get(f, status + 16, 4), ==,
+                     MIN(k.max_mapnr, UINT32_MAX));
+
+    g_assert_cmpuint(bitmap_blocks % 2, ==, 0);
+    g_assert_cmpuint(bitmap_blocks / 2 * k.block * 8, >=, k.max_mapnr);
+    k.bitmap1 = k.block * (1 + test_get(f, status + 8, 4));
+    k.bitmap2 = k.bitmap1 + bitmap_blocks / 2 * k.block;
+    k.descs = k.bitmap2 + bitmap_blocks / 2 * k.block;
+    test_at(f, k.bitmap2, k.descs - k.bitmap2);
+    for (uint64_t i = k.bitmap2; i < k.descs; i++) {
+        k.nr_descs += __builtin_popcount(f->data[i]);
+    }
+    test_at(f, k.descs, k.nr_descs * 24);
+    return k;
+}
+
+static void unpack(uint32_t flags, const uint8_t *src, size_t len,
+                   uint8_t *dst, size_t size)
+{
+    switch (flags) {
+    case 0:
+        g_assert_cmpuint(len, ==, size);
+        memcpy(dst, src, size);
+        return;
+    case 0x1: {
+        uLongf n = size;
+
+        g_assert_cmpint(uncompress(dst, &n, src, len), ==, Z_OK);
+        g_assert_cmpuint(n, ==, size);
+        return;
+    }
+#ifdef CONFIG_LZO
+    case 0x2: {
+        lzo_uint n = size;
+
+        g_assert_cmpint(lzo1x_decompress_safe(src, len, dst, &n, NULL), ==,
+                        LZO_E_OK);
+        g_assert_cmpuint(n, ==, size);
+        return;
+    }
+#endif
+#ifdef CONFIG_SNAPPY
+    case 0x4: {
+        size_t n = size;
+
+        g_assert_cmpint(snappy_uncompress((const char *)src, len,
+                                          (char *)dst, &n), ==, SNAPPY_OK);
+        g_assert_cmpuint(n, ==, size);
+        return;
+    }
+#endif
+#ifdef CONFIG_ZSTD
+    case 0x20:
+        g_assert_cmpuint(ZSTD_decompress(dst, size, src, len), ==, size);
+        return;
+#endif
+    }
+    g_assert_not_reached();
+}
+
+typedef struct PageCount {
+    unsigned zero, packed, raw;
+} PageCount;
+
+/* One page: its descriptor and data against what the guest has. */
+static void check_page(const Kdump *k, uint64_t index, uint32_t flag,
+                       const uint8_t *want, uint64_t *zero_at,
+                       PageCount *count)
+{
+    g_autofree uint8_t *got = g_malloc(k->block);
+    uint64_t desc = k->descs + 24 * index;
+    uint64_t offset = test_get(k->f, desc, 8);
+    uint64_t size = test_get(k->f, desc + 8, 4);
+    uint32_t flags = test_get(k->f, desc + 12, 4);
+    bool zero = want[0] == 0 && !memcmp(want, want + 1, k->block - 1);
+
+    g_assert_cmpuint(test_get(k->f, desc + 16, 8), ==, 0);
+    g_assert_cmpuint(offset, >=, k->descs + 24 * k->nr_descs);
+    g_assert_true(flags == 0 || flags == flag);
+    unpack(flags, test_at(k->f, offset, size), size, got, k->block);
+    g_assert_cmpmem(got, k->block, want, k->block);
+    if (zero) {
+        g_assert_cmpuint(flags, ==, 0);
+        g_assert_true(!*zero_at || *zero_at == offset);
+        *zero_at = offset;
+        count->zero++;
+    } else if (flags) {
+        g_assert_cmpuint(size, <, k->block);
+        count->packed++;
+    } else {
+        count->raw++;
+    }
+}
+
+/* The bits of eight pages, and that they say where memory is. */
+static uint8_t check_bits(const Kdump *k, const TestGuest *t, uint64_t pfn)
+{
+    uint8_t bits = *test_at(k->f, k->bitmap1 + pfn / 8, 1);
+
+    g_assert_cmphex(bits, ==, *test_at(k->f, k->bitmap2 + pfn / 8, 1));
+    if (!bits) {
+        g_assert_false(test_guest_has(t, pfn * k->block, 8 * k->block));
+        return 0;
+    }
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpint(bits >> i & 1, ==,
+                        test_guest_has(t, (pfn + i) * k->block, k->block));
+        g_assert_true(!(bits >> i & 1) || pfn + i < k->max_mapnr);
+    }
+    return bits;
+}
+
+/* All pages, and that none is there which is not memory. */
+static PageCount check_pages(const Kdump *k, const TestGuest *t,
+                             uint32_t flag)
+{
+    g_autofree uint8_t *want = g_malloc(k->block);
+    uint64_t index = 0, zero_at = 0;
+    PageCount count = { 0 };
+
+    for (uint64_t pfn = 0; pfn < (k->bitmap2 - k->bitmap1) * 8; pfn += 8) {
+        uint8_t bits = check_bits(k, t, pfn);
+
+        for (int i = 0; i < 8; i++) {
+            if (bits >> i & 1) {
+                test_guest_expect(t, (pfn + i) * k->block, want, k->block);
+                check_page(k, index++, flag, want, &zero_at, &count);
+            }
+        }
+    }
+    g_assert_cmpuint(index, ==, k->nr_descs);
+    return count;
+}
+
+/* A dump by one writer and back, through the flattened form or not. */
+static TestImage *dump(const DumpFormat *format, TestGuest *t,
+                       TestOutput kind, unsigned threads, FlatStats *stats)
+{
+    uint64_t plan;
+    TestImage *image = test_dump(format, t, kind, threads, &plan);
+
+    g_assert_cmpuint(plan, ==, UINT64_MAX);
+    if (format->flat) {
+        g_autoptr(TestImage) flat = image;
+
+        image = rearrange(flat, stats);
+    }
+    return image;
+}
+
+/* -- pages --------------------------------------------------------------- */
+
+/*
+ * Blocks that begin and end inside pages, two that meet inside one, two in
+ * one page with a gap, and enough memory for several chunks.
+ */
+static void add_memory(TestGuest *t)
+{
+    test_guest_add(t, 0x2000000 + 0x10, 0x1fffe0);
+    test_guest_add(t, 0, 0x9fc00);
+    test_guest_add(t, 0x9fc00, 0x400);
+    test_guest_add(t, 0x100000, 0x134567);
+    test_guest_add(t, 0x3000100, 0x80);
+    test_guest_add(t, 0x3000f00, 0x80);
+    test_guest_add(t, 0x4000000, 0x10001);
+    guest_ram_seal(&t->g.ram);
+}
+
+static void check_pages_of(const DumpFormat *format, const DumpAbi *abi,
+                           uint32_t page_size, TestOutput kind,
+                           unsigned threads)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+    PageCount count;
+    Kdump k;
+
+    test_guest_init(&t, abi, page_size);
+    add_memory(&t);
+    f = dump(format, &t, kind, threads, &stats);
+    k = open_kdump(f, abi);
+    g_assert_cmpuint(k.block, ==, page_size);
+    /* The page of the very last byte counts. */
+    g_assert_cmpuint(k.max_mapnr, ==, 0x4010000 / page_size + 1);
+    count = check_pages(&k, &t, codec_flags[format->codec]);
+    g_assert_cmpuint(count.packed, >, 0);
+    if (page_size == 4096) {
+        g_assert_cmpuint(count.zero, >, 0);
+        g_assert_cmpuint(count.raw, >, 0);
+    }
+    if (format->flat) {
+        /* Pieces are large, and the main header comes last. */
+        g_assert_cmpuint(stats.records, <, 16);
+        g_assert_cmpuint(stats.last_offset, ==, 0);
+    }
+}
+
+static void test_codecs(void)
+{
+    unsigned tried = 0;
+
+    for (int codec = 0; codec < DUMP_CODEC__MAX; codec++) {
+        DumpFormat format = { .kind = DUMP_KIND_KDUMP, .codec = codec };
+
+        if (!dump_writer_find(&format)) {
+            continue;
+        }
+        tried++;
+        for (uint32_t page = 4096; page <= 65536; page *= 4) {
+            for (unsigned threads = 1; threads <= 3; threads += 2) {
+                format.flat = false;
+                check_pages_of(&format, &abis[0], page, TEST_FILE, threads);
+                format.flat = true;
+                check_pages_of(&format, &abis[0], page, TEST_FILE, threads);
+            }
+        }
+    }
+    g_assert_cmpuint(tried, >, 0);
+    g_assert_nonnull(dump_writer_find(&zlib_raw));
+}
+
+static void test_abis(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
+        check_pages_of(&zlib_raw, &abis[i], 4096, TEST_FILE, 1);
+        check_pages_of(&zlib_raw, &abis[i], 4096, TEST_OLD_FILE, 2);
+        check_pages_of(&zlib_flat, &abis[i], 65536, TEST_STREAM, 2);
+    }
+}
+
+/* The smallest guest: part of one page. */
+static void test_one_page(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+    PageCount count;
+    TestBlock *b;
+    Kdump k;
+
+    test_guest_init(&t, &abis[0], 4096);
+    b = test_guest_add(&t, 0x5800, 1);
+    b->host[0] = 0x42;
+    guest_ram_seal(&t.g.ram);
+    f = dump(&zlib_flat, &t, TEST_STREAM, 4, &stats);
+    k = open_kdump(f, &abis[0]);
+    g_assert_cmpuint(k.max_mapnr, ==, 6);
+    g_assert_cmpuint(k.nr_descs, ==, 1);
+    count = check_pages(&k, &t, 0x1);
+    g_assert_cmpuint(count.packed, ==, 1);
+}
+
+/* Nothing but zeroes: one page in the file for all of them. */
+static void test_zero_guest(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+    PageCount count;
+    TestBlock *b;
+    Kdump k;
+
+    test_guest_init(&t, &abis[0], 4096);
+    b = test_guest_add(&t, 0, 5 << 20);
+    memset(b->host, 0, b->size);
+    guest_ram_seal(&t.g.ram);
+    f = dump(&zlib_raw, &t, TEST_FILE, 3, &stats);
+    k = open_kdump(f, &abis[0]);
+    count = check_pages(&k, &t, 0x1);
+    g_assert_cmpuint(count.zero, ==, 1280);
+    g_assert_cmpuint(f->len, <=, k.descs + 1280 * 24 + 2 * 4096);
+}
+
+/* Memory far up: bitmaps of more than a megabyte, written in windows. */
+static void test_far_up(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+    Kdump k;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0, 0x4000);
+    test_guest_add(&t, (1ULL << 35) - 0x8000, 0x10000);
+    guest_ram_seal(&t.g.ram);
+    f = dump(&zlib_raw, &t, TEST_FILE, 2, &stats);
+    k = open_kdump(f, &abis[0]);
+    g_assert_cmpuint(k.bitmap2 - k.bitmap1, ==, (1 << 20) + 4096);
+    g_assert_cmpuint(k.nr_descs, ==, 20);
+    check_pages(&k, &t, 0x1);
+}
+
+/* However many workers, the bytes are the same. */
+static void test_threads_agree(void)
+{
+    g_autoptr(TestImage) one = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+
+    test_guest_init(&t, &abis[0], 4096);
+    add_memory(&t);
+    one = dump(&zlib_raw, &t, TEST_FILE, 1, &stats);
+    for (unsigned threads = 2; threads <= 64; threads *= 4) {
+        g_autoptr(TestImage) many = dump(&zlib_raw, &t, TEST_FILE, threads,
+                                         &stats);
+
+        g_assert_cmpmem(many->data, many->len, one->data, one->len);
+    }
+}
+
+/* -- headers ------------------------------------------------------------- */
+
+static void describe(TestGuest *t)
+{
+    DumpGuest *g = &t->g;
+
+    strcpy(g->uts.sysname, "Linux");
+    strcpy(g->uts.release, "6.1.0");
+    strcpy(g->uts.machine, "some-machine");
+    g->time_sec = 0x66778899;
+    g->time_usec = 123456;
+    g->nr_cpus = 5;
+    g->phys_base = -0x1f600000;
+    /* More than a block of notes, VMCOREINFO somewhere in them. */
+    g_byte_array_set_size(g->notes, 10000);
+    test_fill(g->notes->data, 10000, 1);
+    g->vmcoreinfo_pos = 5000;
+    g->vmcoreinfo_size = 11;
+    memcpy(g->notes->data + 5000, "OSRELEASE=x", 11);
+}
+
+static void check_headers(const DumpAbi *abi)
+{
+    bool is64 = abi->elf_class == ELFCLASS64;
+    bool is_arm = abi->elf_machine == EM_ARM;
+    unsigned word = is64 ? 8 : 4;
+    uint64_t vmci = 4096 + (is64 ? 32 : is_arm ? 24 : 20);
+    uint64_t note = 4096 + (is64 ? 48 : is_arm ? 40 : 32);
+    uint64_t time = is64 ? 408 : 404;
+    uint64_t status = is64 ? 424 : 412;
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+    uint64_t at;
+
+    test_guest_init(&t, abi, 4096);
+    describe(&t);
+    test_guest_add(&t, 0, 0x10000);
+    guest_ram_seal(&t.g.ram);
+    f = dump(&zlib_flat, &t, TEST_STREAM, 1, &stats);
+    open_kdump(f, abi);
+
+    g_assert_cmpstr((char *)f->data + 12, ==, "Linux");
+    g_assert_cmpstr((char *)f->data + 12 + 2 * 65, ==, "6.1.0");
+    g_assert_cmpstr((char *)f->data + 12 + 4 * 65, ==, "some-machine");
+    g_assert_cmpuint(test_get(f, time, word), ==, 0x66778899);
+    g_assert_cmpuint(test_get(f, time + word, word), ==, 123456);
+    g_assert_cmpuint(test_get(f, status, 4), ==, 0x1);
+    g_assert_cmpuint(test_get(f, status + 36, 4), ==, 5);
+
+    g_assert_cmphex(test_get(f, 4096, word), ==,
+                    is64 ? -0x1f600000ULL : -0x1f600000U);
+    at = test_get(f, vmci, 8);
+    g_assert_cmpuint(test_get(f, vmci + 8, word), ==, 11);
+    g_assert_cmpmem(test_at(f, at, 11), 11, "OSRELEASE=x", 11);
+    at = test_get(f, note, 8);
+    g_assert_cmpuint(test_get(f, note + 8, word), ==, 10000);
+    g_assert_cmpmem(test_at(f, at, 10000), 10000, t.g.notes->data, 10000);
+    g_assert_cmpuint(at % 4, ==, 0);
+}
+
+static void test_headers(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
+        check_headers(&abis[i]);
+    }
+}
+
+/* Without a guest note the sub header must not point anywhere. */
+static void test_no_vmcoreinfo(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    FlatStats stats;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0, 0x1000);
+    guest_ram_seal(&t.g.ram);
+    f = dump(&zlib_raw, &t, TEST_FILE, 1, &stats);
+    open_kdump(f, &abis[0]);
+    g_assert_cmpuint(test_get(f, 4096 + 32, 8), ==, 0);
+    g_assert_cmpuint(test_get(f, 4096 + 40, 8), ==, 0);
+    g_assert_cmpuint(test_get(f, 4096 + 56, 8), ==, 0);
+}
+
+/* -- refusals and failures ----------------------------------------------- */
+
+static char *plan_error(uint64_t paddr, uint64_t size)
+{
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &abis[0], 4096);
+    guest_ram_add(&t.g.ram, paddr, size, (const uint8_t *)0x1000);
+    guest_ram_seal(&t.g.ram);
+    return test_plan_error(&zlib_raw, &t.g);
+}
+
+static void test_refused(void)
+{
+    g_autofree char *none = plan_error(0, 0);
+    g_autofree char *large = plan_error(-0x1000ULL, 0x1000);
+    const DumpFormat unknown = { .kind = DUMP_KIND_KDUMP,
+                                 .codec = DUMP_CODEC__MAX };
+
+    g_assert_cmpstr(none, ==, "dump: the guest has no memory to dump");
+    g_assert_cmpstr(large, ==, "dump: guest memory is too large for a "
+                    "kdump-compressed file");
+    g_assert_null(dump_writer_find(&unknown));
+}
+
+static void test_failures(void)
+{
+    const DumpFormat *const formats[] = { &zlib_raw, &zlib_flat };
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &abis[0], 4096);
+    add_memory(&t);
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        for (unsigned threads = 1; threads <= 3; threads += 2) {
+            g_autofree char *full = test_full_error(formats[i], &t.g,
+                                                    threads);
+            g_autofree char *cancel = test_cancel_error(&zlib_raw, &t.g,
+                                                        threads);
+
+            g_assert_true(g_str_has_prefix(full, "dump: writing "));
+            g_assert_true(g_str_has_suffix(full,
+                                           ": No space left on device"));
+            g_assert_cmpstr(cancel, ==, "dump: cancelled");
+        }
+    }
+}
+
+/* A disk that fills up midway: no header, so that nobody takes it for good. */
+static void check_disk_full(unsigned threads)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    struct rlimit old, limit;
+    Error *err = NULL;
+    uint64_t size;
+    bool ok;
+    int fd = test_output_open(TEST_FILE, &path);
+
+    test_guest_init(&t, &abis[0], 4096);
+    add_memory(&t);
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
+    limit = (struct rlimit) { .rlim_cur = 512 << 10, .rlim_max = old.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+    ok = test_dump_fd(&zlib_raw, &t.g, fd, threads, &size, &err);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
+
+    g_assert_false(ok);
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "dump: writing page data: File too large");
+    error_free(err);
+    f = test_image_load(path, false);
+    g_unlink(path);
+    g_assert_cmpuint(f->len, ==, 512 << 10);
+    g_assert_cmpmem(test_at(f, 0, 8), 8, "\0\0\0\0\0\0\0\0", 8);
+}
+
+static void test_disk_full(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    check_disk_full(1);
+    check_disk_full(3);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/writer-kdump/codecs", test_codecs);
+    g_test_add_func("/dump/writer-kdump/abis", test_abis);
+    g_test_add_func("/dump/writer-kdump/one-page", test_one_page);
+    g_test_add_func("/dump/writer-kdump/zero-guest", test_zero_guest);
+    g_test_add_func("/dump/writer-kdump/far-up", test_far_up);
+    g_test_add_func("/dump/writer-kdump/threads-agree", test_threads_agree);
+    g_test_add_func("/dump/writer-kdump/headers", test_headers);
+    g_test_add_func("/dump/writer-kdump/no-vmcoreinfo", test_no_vmcoreinfo);
+    g_test_add_func("/dump/writer-kdump/refused", test_refused);
+    g_test_add_func("/dump/writer-kdump/failures", test_failures);
+    g_test_add_func("/dump/writer-kdump/disk-full", test_disk_full);
+    return g_test_run();
+}
