@@ -338,11 +338,14 @@ class KdumpDump(Dump):
 
     def guess(self):
         """Byte order and class, from where the block size makes sense."""
+        version = self.source.read(8, 4)
         for order in '<>':
             for is64, at in ((True, 428), (False, 416)):
-                block, = struct.unpack(order + 'i', self.source.read(at, 4))
-                version, = struct.unpack(order + 'i', self.source.read(8, 4))
-                if version == 6 and block in (4096, 8192, 16384, 65536):
+                block, sub_blocks, bitmap_blocks = struct.unpack(
+                    order + 'iii', self.source.read(at, 12))
+                if (struct.unpack(order + 'i', version) == (6,) and
+                        block in (4096, 8192, 16384, 65536) and
+                        sub_blocks > 0 and bitmap_blocks > 0):
                     return order, is64
         raise Bad('no sensible header version and block size')
 
@@ -391,7 +394,7 @@ class KdumpDump(Dump):
             need(any(n[0] == 'VMCOREINFO' and n[2] == text
                      for n in self.notes), 'VMCOREINFO and its note differ')
         else:
-            need(all(n[0] != 'VMCOREINFO' for n in self.notes),
+            need(all(n[0] != 'VMCOREINFO' or not n[2] for n in self.notes),
                  'VMCOREINFO note that the sub header does not tell of')
 
     def read_bitmaps(self):
