@@ -172,6 +172,8 @@ static void test_uts_disagrees(void)
         put_uts(b, 0x20000, "5.10.0");
         put_uts(b, 0x30000, "6.1.0");
         strcpy((char *)b->host + 0x30000, "Minix");
+        strcpy((char *)b->host + 0xfff00, "Linux");
+        strcpy((char *)b->host + 0xfff00 + 2 * 65, "6.1.0");
         guest_ram_seal(&t.g.ram);
         g_assert_true(describe(&t, text));
         check_note_uts(&t, "6.1.0");
