@@ -96,14 +96,9 @@ bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
                         Error **errp)
 {
     DumpExtent *e = layout_extent(layout, extent);
-    uint64_t len = 0;
 
-    for (int i = 0; i < niov; i++) {
-        len += iov[i].iov_len;
-    }
-    extent_account(e, pos, len);
-    return !len || dump_sink_writev(sink, e->offset + pos, iov, niov, e->name,
-                                    errp);
+    extent_account(e, pos, dump_sink_iov_size(iov, niov));
+    return dump_sink_writev(sink, e->offset + pos, iov, niov, e->name, errp);
 }
 
 bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,

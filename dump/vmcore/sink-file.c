@@ -46,8 +46,13 @@ static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);
     int fd = s->fd;
-    bool ok = file_extend(s, s->base + size, errp);
+    bool ok;
 
+    if (size > (uint64_t)(INT64_MAX - s->base)) {
+        error_setg_errno(errp, EFBIG, "dump: setting the output's size");
+        return false;
+    }
+    ok = file_extend(s, s->base + size, errp);
     /* Whoever shares the descriptor and goes on writing, appends. */
     lseek(fd, s->base + size, SEEK_SET);
     s->fd = -1;

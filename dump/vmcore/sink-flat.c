@@ -21,11 +21,8 @@ typedef struct FlatSink {
 static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
                         const char *what, Error **errp)
 {
-    uint64_t len = 0;
+    uint64_t len = dump_sink_iov_size(iov, niov);
 
-    for (int i = 0; i < niov; i++) {
-        len += iov[i].iov_len;
-    }
     if (!dump_sink_writev(s->base, s->pos, iov, niov, what, errp)) {
         return false;
     }
@@ -51,13 +48,10 @@ static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
     FlatSink *s = container_of(sink, FlatSink, parent);
     g_autofree struct iovec *all = g_new(struct iovec, niov + 1);
     uint8_t record[FLAT_RECORD_SIZE];
-    uint64_t len = 0;
+    uint64_t len = dump_sink_iov_size(iov, niov);
 
-    for (int i = 0; i < niov; i++) {
-        len += iov[i].iov_len;
-        all[i + 1] = iov[i];
-    }
     all[0] = (struct iovec) { .iov_base = record, .iov_len = sizeof(record) };
+    memcpy(all + 1, iov, niov * sizeof(*iov));
     flat_put_record(record, offset, len);
     if (!flat_start(s, errp) || !flat_append(s, all, niov + 1, what, errp)) {
         return false;

@@ -43,11 +43,8 @@ static bool stream_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
                          int niov, const char *what, Error **errp)
 {
     StreamSink *s = container_of(sink, StreamSink, parent);
-    uint64_t len = 0;
+    uint64_t len = dump_sink_iov_size(iov, niov);
 
-    for (int i = 0; i < niov; i++) {
-        len += iov[i].iov_len;
-    }
     if (!stream_fill(s, offset, what, errp) ||
         !dump_sink_write_fd(sink, s->fd, -1, iov, niov, what, errp)) {
         return false;
@@ -83,20 +80,39 @@ static const DumpSinkOps stream_ops = {
     .free = stream_free,
 };
 
+static DumpSinkFdKind stream_fd_kind(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        return DUMP_SINK_FD_PIPE;
+    }
+    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        return DUMP_SINK_FD_SOCKET;
+    }
+    return DUMP_SINK_FD_PLAIN;
+}
+
+/* Fewer trips between us and the reader; it is no matter if refused. */
+static void stream_widen_pipe(int fd)
+{
+#ifdef F_SETPIPE_SZ
+    int size = fcntl(fd, F_GETPIPE_SZ);
+
+    if (size > 0 && size < STREAM_PIPE_SIZE) {
+        fcntl(fd, F_SETPIPE_SZ, (int)STREAM_PIPE_SIZE);
+    }
+#endif
+}
+
 DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress)
 {
     StreamSink *s = g_new0(StreamSink, 1);
-    struct stat st;
 
     s->parent.ops = &stream_ops;
     s->parent.progress = progress;
-    /* Only what poll() can wait for; a file would be asked in vain. */
-    s->parent.nowait = fstat(fd, &st) == 0 &&
-                       (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+    s->parent.fd_kind = stream_fd_kind(fd);
     s->fd = fd;
-#ifdef F_SETPIPE_SZ
-    /* Fewer trips between us and the reader; it is no matter if refused. */
-    fcntl(fd, F_SETPIPE_SZ, (int)STREAM_PIPE_SIZE);
-#endif
+    stream_widen_pipe(fd);
     return &s->parent;
 }

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <poll.h>
+#include <sys/socket.h>
 #include "qapi/error.h"
 #include "sink.h"
 
@@ -56,6 +57,16 @@ static bool sink_failed(DumpSink *sink, Error *err, Error **errp)
     return false;
 }
 
+uint64_t dump_sink_iov_size(const struct iovec *iov, int niov)
+{
+    uint64_t len = 0;
+
+    for (int i = 0; i < niov; i++) {
+        len += iov[i].iov_len;
+    }
+    return len;
+}
+
 bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
                       int niov, const char *what, Error **errp)
 {
@@ -64,6 +75,9 @@ bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
     assert(!sink->finished);
     if (sink_failed(sink, NULL, errp)) {
         return false;
+    }
+    if (!dump_sink_iov_size(iov, niov)) {
+        return true;
     }
     sink->ops->write(sink, offset, iov, niov, what, &err);
     return !sink_failed(sink, err, errp);
@@ -74,7 +88,7 @@ bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
 {
     struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 
-    return !len || dump_sink_writev(sink, offset, &iov, 1, what, errp);
+    return dump_sink_writev(sink, offset, &iov, 1, what, errp);
 }
 
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp)
@@ -122,26 +136,67 @@ static bool sink_wait(DumpSink *sink, int fd, Error **errp)
 }
 
 /*
- * One system call. A write to a pipe must not block, or a reader that has
- * stalled could not be cancelled; but the descriptor may be shared with
- * other processes, so its flags are not ours to change. RWF_NOWAIT asks for
- * one call; where that is not known, a plain write has to do.
+ * One system call that writes some of the vector. A write to a pipe or socket
+ * must not block, or a dump whose reader has stalled could not be cancelled;
+ * but the descriptor may be shared with other processes, so its O_NONBLOCK
+ * is not ours to change. The call itself is asked not to block instead.
  */
-static ssize_t sink_write_once(const DumpSink *sink, int fd, off_t offset,
-                               const struct iovec *iov, int niov)
+static ssize_t sink_write_pipe(DumpSink *sink, int fd, const struct iovec *iov,
+                               int niov)
 {
 #ifdef RWF_NOWAIT
-    if (sink->nowait && offset < 0) {
-        ssize_t n = pwritev2(fd, iov, niov, -1, RWF_NOWAIT);
+    ssize_t n = pwritev2(fd, iov, niov, -1, RWF_NOWAIT);
 
-        if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
-                       errno != ESPIPE && errno != EINVAL)) {
-            return n;
-        }
+    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
+                   errno != EINVAL)) {
+        return n;
     }
 #endif
-    return offset < 0 ? writev(fd, iov, niov) :
-                        pwritev(fd, iov, niov, offset);
+    /* A named pipe, or a kernel before 6.4. */
+    sink->fd_kind = DUMP_SINK_FD_OLD_PIPE;
+    errno = EINTR;
+    return -1;
+}
+
+/* A pipe that poll() finds writable has room for PIPE_BUF bytes. */
+static ssize_t sink_write_old_pipe(int fd, const struct iovec *iov)
+{
+    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+    if (poll(&pfd, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return write(fd, iov->iov_base, MIN(iov->iov_len, PIPE_BUF));
+}
+
+static ssize_t sink_write_socket(int fd, const struct iovec *iov, int niov)
+{
+    struct msghdr msg = {
+        .msg_iov = (struct iovec *)iov,
+        .msg_iovlen = niov,
+    };
+
+    return sendmsg(fd, &msg, MSG_DONTWAIT);
+}
+
+static ssize_t sink_write_once(DumpSink *sink, int fd, off_t offset,
+                               const struct iovec *iov, int niov)
+{
+    niov = MIN(niov, IOV_MAX);
+    if (offset >= 0) {
+        return pwritev(fd, iov, niov, offset);
+    }
+    switch (sink->fd_kind) {
+    case DUMP_SINK_FD_PIPE:
+        return sink_write_pipe(sink, fd, iov, niov);
+    case DUMP_SINK_FD_OLD_PIPE:
+        return sink_write_old_pipe(fd, iov);
+    case DUMP_SINK_FD_SOCKET:
+        return sink_write_socket(fd, iov, niov);
+    default:
+        return writev(fd, iov, niov);
+    }
 }
 
 /* Drop @n bytes from the front of the vector. */

@@ -44,13 +44,21 @@ typedef struct DumpSinkOps {
     void (*free)(DumpSink *sink);
 } DumpSinkOps;
 
+/* How a descriptor is kept from blocking where a cancel cannot reach. */
+typedef enum DumpSinkFdKind {
+    DUMP_SINK_FD_PLAIN,         /* files, terminals: plain writes */
+    DUMP_SINK_FD_PIPE,          /* RWF_NOWAIT */
+    DUMP_SINK_FD_OLD_PIPE,      /* the same where the kernel lacks that */
+    DUMP_SINK_FD_SOCKET,        /* MSG_DONTWAIT */
+} DumpSinkFdKind;
+
 /* Head of each kind's structure. */
 struct DumpSink {
     const DumpSinkOps *ops;
     DumpProgress *progress;     /* may be NULL; not owned */
     bool random_access;         /* any offset, in any order */
     bool holes;                 /* what is not written reads as zero */
-    bool nowait;                /* ask for writes that do not block */
+    DumpSinkFdKind fd_kind;
     Error *error;               /* first error, owned */
     bool finished;
 };
@@ -102,14 +110,14 @@ bool dump_sink_has_holes(const DumpSink *sink);
 bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
                      size_t len, const char *what, Error **errp);
 
-/* The same for a vector, which is used up. niov up to IOV_MAX. */
+/* The same for a vector, which is used up. */
 bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
                       int niov, const char *what, Error **errp);
 
 /*
  * All data is written: the dump is @size bytes long (at least the end of
- * the last write). After this only dump_sink_free may be called. On
- * failure the descriptor is closed all the same.
+ * the last write). After this only dump_sink_free may be called, which
+ * closes the descriptor if a failure left it open.
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
 
@@ -122,6 +130,9 @@ bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
 bool dump_sink_write_fd(DumpSink *sink, int fd, off_t offset,
                         struct iovec *iov, int niov, const char *what,
                         Error **errp);
+
+/* Bytes of a vector. */
+uint64_t dump_sink_iov_size(const struct iovec *iov, int niov);
 
 /* Close and report what close says. */
 bool dump_sink_close_fd(int fd, Error **errp);

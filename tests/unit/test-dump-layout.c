@@ -65,6 +65,31 @@ static void test_error_names_extent(void)
     error_free(err);
 }
 
+/* Bytes land at the extent's place in the file. */
+static void test_places(void)
+{
+    g_autoptr(DumpLayout) l = dump_layout_new();
+    g_autofree char *path = NULL, *data = NULL;
+    DumpSink *s = dump_sink_new_fd(g_file_open_tmp("dump-layout-XXXXXX",
+                                                   &path, NULL), NULL);
+    struct iovec iov[] = { { (char *)"cd", 2 }, { (char *)"e", 1 } };
+    gsize len;
+
+    dump_layout_add(l, "a", 2, 1);
+    dump_layout_add(l, "b", 4, 4);
+    g_assert_true(dump_layout_writev(l, 1, 1, iov, 2, s, &error_abort));
+    g_assert_true(dump_layout_write(l, 0, 0, "ab", 2, s, &error_abort));
+    g_assert_true(dump_layout_write(l, 0, 2, NULL, 0, s, &error_abort));
+    g_assert_false(dump_layout_complete(l));
+    g_assert_true(dump_layout_write(l, 1, 0, "-", 1, s, &error_abort));
+    g_assert_true(dump_layout_complete(l));
+    g_assert_true(dump_sink_finish(s, dump_layout_end(l), &error_abort));
+    dump_sink_free(s);
+    g_assert_true(g_file_get_contents(path, &data, &len, NULL));
+    g_assert_cmpmem(data, len, "ab\0\0-cde", 8);
+    unlink(path);
+}
+
 typedef void Wrong(DumpLayout *l, DumpSink *s);
 
 static void wrong_end(DumpLayout *l, DumpSink *s)
@@ -101,9 +126,40 @@ static void wrong_wrap(DumpLayout *l, DumpSink *s)
     dump_layout_add(m, "b", 20, 1);
 }
 
+static void wrong_align(DumpLayout *l, DumpSink *s)
+{
+    g_autoptr(DumpLayout) m = dump_layout_new();
+
+    dump_layout_add(m, "a", 4, 12);
+}
+
+static void wrong_wrap_align(DumpLayout *l, DumpSink *s)
+{
+    g_autoptr(DumpLayout) m = dump_layout_new();
+
+    dump_layout_add(m, "a", UINT64_MAX - 10, 1);
+    dump_layout_add(m, "b", 0, 4096);
+}
+
+static void wrong_pos_wrap(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_write(l, 0, UINT64_MAX, "ab", 2, s, NULL);
+}
+
+static void wrong_extent(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_offset(l, 2);
+}
+
+static void wrong_skip_open(DumpLayout *l, DumpSink *s)
+{
+    dump_layout_skip(l, 1, 1);
+}
+
 static Wrong *const wrongs[] = {
     wrong_end, wrong_twice, wrong_skip, wrong_order_open, wrong_behind_open,
-    wrong_wrap,
+    wrong_wrap, wrong_align, wrong_wrap_align, wrong_pos_wrap, wrong_extent,
+    wrong_skip_open,
 };
 
 static void test_wrong(gconstpointer opaque)
@@ -119,6 +175,7 @@ static void test_wrong(gconstpointer opaque)
     }
     g_test_trap_subprocess(NULL, 0, 0);
     g_test_trap_assert_failed();
+    g_test_trap_assert_stderr("*Assertion*");
 }
 
 int main(int argc, char **argv)
@@ -126,6 +183,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/layout/offsets", test_offsets);
     g_test_add_func("/dump/layout/complete", test_complete);
+    g_test_add_func("/dump/layout/places", test_places);
     g_test_add_func("/dump/layout/error", test_error_names_extent);
     for (size_t i = 0; i < ARRAY_SIZE(wrongs); i++) {
         g_autofree char *path = g_strdup_printf("/dump/layout/wrong/%zu", i);

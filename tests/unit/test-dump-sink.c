@@ -13,7 +13,47 @@
 
 /* -- outputs ------------------------------------------------------------- */
 
-/* A pipe whose other end is collected by a thread. */
+typedef enum Channel {
+    PIPE,
+    PIPE_NONBLOCK,              /* the writing end is */
+    FIFO,                       /* knows no RWF_NOWAIT */
+    SOCKET,
+} Channel;
+
+static const char *const channel_names[] = {
+    "pipe", "nonblock", "fifo", "socket",
+};
+
+static void fifo_open(int fds[2])
+{
+    g_autofree char *dir = g_dir_make_tmp("dump-sink-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "fifo", NULL);
+
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    /* Without it each of the two would wait for the other. */
+    fds[0] = open(path, O_RDONLY | O_NONBLOCK);
+    fds[1] = open(path, O_WRONLY);
+    g_assert_cmpint(fcntl(fds[0], F_SETFL, 0), ==, 0);
+    unlink(path);
+    rmdir(dir);
+}
+
+/* fds[0] reads what is written to fds[1]. */
+static void channel_open(Channel kind, int fds[2])
+{
+    if (kind == FIFO) {
+        fifo_open(fds);
+    } else if (kind == SOCKET) {
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+    } else {
+        g_assert_cmpint(pipe(fds), ==, 0);
+    }
+    if (kind == PIPE_NONBLOCK) {
+        g_assert_cmpint(fcntl(fds[1], F_SETFL, O_NONBLOCK), ==, 0);
+    }
+}
+
+/* A channel whose other end is collected by a thread. */
 typedef struct Collector {
     int fd;
     unsigned delay_us;          /* before each read */
@@ -34,11 +74,11 @@ static gpointer collect(gpointer opaque)
     return NULL;
 }
 
-static int collector_start(Collector *c, unsigned delay_us)
+static int collector_start(Collector *c, Channel kind, unsigned delay_us)
 {
     int fds[2];
 
-    g_assert_cmpint(pipe(fds), ==, 0);
+    channel_open(kind, fds);
     *c = (Collector) { .fd = fds[0], .delay_us = delay_us,
                        .data = g_byte_array_new() };
     c->thread = g_thread_new("collect", collect, c);
@@ -130,7 +170,8 @@ static void output_open(Output *o, const Kind *kind)
     memset(o, 0, sizeof(*o));
     o->kind = kind;
     dump_progress_init(&o->progress);
-    fd = kind->pipe ? collector_start(&o->collector, 0) : temp_file(&o->path);
+    fd = kind->pipe ? collector_start(&o->collector, PIPE, 0) :
+                      temp_file(&o->path);
     o->sink = dump_sink_new_fd(fd, &o->progress);
     if (kind->flat) {
         o->sink = dump_sink_flat_new(o->sink);
@@ -149,7 +190,12 @@ static GByteArray *output_close(Output *o)
         unlink(o->path);
         g_free(o->path);
     }
-    g_assert_cmpuint(dump_progress_written(&o->progress), <=, data->len);
+    if (o->kind->pipe || o->kind->flat) {
+        g_assert_cmpuint(dump_progress_written(&o->progress), ==, data->len);
+    } else {
+        /* Holes are not written. */
+        g_assert_cmpuint(dump_progress_written(&o->progress), <=, data->len);
+    }
     return o->kind->flat ? unflatten(data) : data;
 }
 
@@ -200,6 +246,65 @@ static void test_vector(gconstpointer opaque)
     g_assert_true(dump_sink_finish(o.sink, 300000, &error_abort));
     got = output_close(&o);
     g_assert_cmpmem(got->data, got->len, p, 300000);
+}
+
+/* More pieces than one system call takes. */
+static void test_long_vector(gconstpointer opaque)
+{
+    enum { N = 3 * IOV_MAX + 1 };
+    g_autofree uint8_t *p = pattern(N * 3, 9);
+    g_autofree struct iovec *iov = g_new(struct iovec, N);
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    for (size_t i = 0; i < N; i++) {
+        iov[i] = (struct iovec) { p + i * 3, 3 };
+    }
+    output_open(&o, opaque);
+    g_assert_true(dump_sink_writev(o.sink, 0, iov, N, "x", &error_abort));
+    g_assert_true(dump_sink_finish(o.sink, N * 3, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, p, N * 3);
+}
+
+/* Writing nothing does nothing, wherever: no gap, no record. */
+static void test_nothing(gconstpointer opaque)
+{
+    struct iovec iov[] = { { NULL, 0 }, { NULL, 0 } };
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    output_open(&o, opaque);
+    g_assert_true(dump_sink_write(o.sink, MiB, NULL, 0, "x", &error_abort));
+    g_assert_true(dump_sink_writev(o.sink, MiB, iov, 2, "x", &error_abort));
+    g_assert_true(dump_sink_writev(o.sink, MiB, iov, 0, "x", &error_abort));
+    g_assert_cmpuint(dump_progress_written(&o.progress), ==, 0);
+    g_assert_true(dump_sink_write(o.sink, 0, "x", 1, "x", &error_abort));
+    g_assert_true(dump_sink_finish(o.sink, 1, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, "x", 1);
+}
+
+/* Given up midway: the descriptor is closed, nothing is added. */
+static void test_abandon(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    Output o;
+
+    output_open(&o, kind);
+    g_assert_true(dump_sink_write(o.sink, 0, "abc", 3, "x", &error_abort));
+    dump_sink_free(o.sink);
+    if (kind->pipe) {
+        g_autoptr(GByteArray) got = collector_end(&o.collector);
+
+        g_assert_cmpuint(got->len, ==, kind->flat ? 4096 + 16 + 3 : 3);
+    } else {
+        g_autoptr(GByteArray) got = file_content(o.path);
+
+        g_assert_cmpuint(got->len, ==, kind->flat ? 4096 + 16 + 3 : 3);
+        unlink(o.path);
+        g_free(o.path);
+    }
 }
 
 /* Gaps read as zero, also a megabyte of them and at the end. */
@@ -385,6 +490,90 @@ static void test_file_offset_too_large(void)
     unlink(path);
 }
 
+static void test_file_end_too_large(void)
+{
+    g_autofree char *path = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    Error *err = NULL;
+
+    g_assert_false(dump_sink_finish(sink, UINT64_MAX, &err));
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "dump: setting the output's size: File too large");
+    error_free(err);
+    dump_sink_free(sink);
+    g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
+    unlink(path);
+}
+
+/* Old content of a longer file behind the dump is not ours to cut. */
+static void test_file_longer(void)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink;
+
+    g_assert_cmpint(write(fd, "0123456789", 10), ==, 10);
+    lseek(fd, 0, SEEK_SET);
+    sink = dump_sink_new_fd(fd, NULL);
+    g_assert_false(dump_sink_has_holes(sink));
+    g_assert_true(dump_sink_write(sink, 0, "abc", 3, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 3, &error_abort));
+    dump_sink_free(sink);
+    got = file_content(path);
+    g_assert_cmpmem(got->data, got->len, "abc3456789", 10);
+    unlink(path);
+}
+
+static void test_holes(void)
+{
+    int fds[2];
+    DumpSink *sink;
+
+    /* A device may have anything where nothing is written. */
+    sink = dump_sink_new_fd(open("/dev/null", O_WRONLY), NULL);
+    g_assert_true(dump_sink_random_access(sink));
+    g_assert_false(dump_sink_has_holes(sink));
+    sink = dump_sink_flat_new(sink);
+    g_assert_true(dump_sink_has_holes(sink));
+    dump_sink_free(sink);
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    sink = dump_sink_new_fd(fds[1], NULL);
+    g_assert_false(dump_sink_has_holes(sink));
+    dump_sink_free(sink);
+    close(fds[0]);
+}
+
+/* -- flattened ------------------------------------------------------------ */
+
+/* A write is a record, and its head goes with it. */
+static void test_flat_records(void)
+{
+    static const uint8_t want[] = {
+        0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c',
+        0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 'd',
+        0, 0, 0, 0, 0, 0, 1, 7, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+        255, 255, 255, 255, 255, 255, 255, 255,
+        255, 255, 255, 255, 255, 255, 255, 255,
+    };
+    g_autofree char *path = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    struct iovec abc[] = { { (char *)"ab", 2 }, { (char *)"c", 1 } };
+    DumpSink *sink =
+        dump_sink_flat_new(dump_sink_new_fd(temp_file(&path), NULL));
+
+    g_assert_true(dump_sink_writev(sink, 256, abc, 2, "x", &error_abort));
+    g_assert_true(dump_sink_write(sink, 2, "d", 1, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 264, &error_abort));
+    dump_sink_free(sink);
+    got = file_content(path);
+    g_assert_cmpuint(got->len, >, 4096);
+    g_assert_cmpmem(got->data + 4096, got->len - 4096, want, sizeof(want));
+    unlink(path);
+}
+
 /* -- stream --------------------------------------------------------------- */
 
 static void test_stream_backwards(void)
@@ -406,32 +595,32 @@ static void test_stream_backwards(void)
 /* A slow reader: EAGAIN many times over, short writes. */
 static void test_stream_slow(gconstpointer opaque)
 {
-    bool nonblock = GPOINTER_TO_INT(opaque);
+    Channel kind = GPOINTER_TO_INT(opaque);
     g_autofree uint8_t *p = pattern(3 * MiB, 6);
     g_autoptr(GByteArray) got = NULL;
     Collector c;
-    int fd = collector_start(&c, 100);
-    DumpSink *sink;
+    int fd = collector_start(&c, kind, 100);
+    int other = dup(fd), flags = fcntl(fd, F_GETFL);
+    DumpSink *sink = dump_sink_new_fd(fd, NULL);
 
-    if (nonblock) {
-        g_assert_cmpint(fcntl(fd, F_SETFL, O_NONBLOCK), ==, 0);
-    }
-    sink = dump_sink_new_fd(fd, NULL);
     g_assert_true(dump_sink_write(sink, 0, p, 3 * MiB, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 3 * MiB, &error_abort));
     dump_sink_free(sink);
+    /* It may be shared with another process. */
+    g_assert_cmpint(fcntl(other, F_GETFL), ==, flags);
+    close(other);
     got = collector_end(&c);
     g_assert_cmpmem(got->data, got->len, p, 3 * MiB);
 }
 
-static void test_stream_reader_gone(void)
+static void test_stream_reader_gone(gconstpointer opaque)
 {
     g_autofree uint8_t *p = pattern(MiB, 7);
     Error *err = NULL;
     DumpSink *sink;
     int fds[2];
 
-    g_assert_cmpint(pipe(fds), ==, 0);
+    channel_open(GPOINTER_TO_INT(opaque), fds);
     close(fds[0]);
     sink = dump_sink_new_fd(fds[1], NULL);
     g_assert_false(dump_sink_write(sink, 0, p, MiB, "memory", &err));
@@ -448,10 +637,9 @@ static gpointer cancel_soon(gpointer opaque)
     return NULL;
 }
 
-/* Nobody reads, and the pipe is full: a cancel gets through. */
+/* Nobody reads, and the channel is full: a cancel gets through. */
 static void test_stream_cancel(gconstpointer opaque)
 {
-    bool use_socket = GPOINTER_TO_INT(opaque);
     g_autofree uint8_t *p = pattern(8 * MiB, 8);
     DumpProgress progress;
     Error *err = NULL;
@@ -460,9 +648,7 @@ static void test_stream_cancel(gconstpointer opaque)
     int fds[2];
 
     dump_progress_init(&progress);
-    g_assert_cmpint(use_socket ?
-                    socketpair(AF_UNIX, SOCK_STREAM, 0, fds) : pipe(fds), ==,
-                    0);
+    channel_open(GPOINTER_TO_INT(opaque), fds);
     sink = dump_sink_new_fd(fds[1], &progress);
     thread = g_thread_new("cancel", cancel_soon, &progress);
     g_assert_false(dump_sink_write(sink, 0, p, 8 * MiB, "x", &err));
@@ -471,6 +657,44 @@ static void test_stream_cancel(gconstpointer opaque)
     error_free(err);
     dump_sink_free(sink);
     close(fds[0]);
+}
+
+/* The buffer of a pipe is made larger, never smaller. */
+static void test_stream_pipe_size(gconstpointer opaque)
+{
+    int size = GPOINTER_TO_INT(opaque);
+    int fds[2];
+    DumpSink *sink;
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    if (fcntl(fds[1], F_SETPIPE_SZ, size) < 0) {
+        g_test_skip("the system allows no pipe of that size");
+        close(fds[1]);
+    } else {
+        sink = dump_sink_new_fd(fds[1], NULL);
+        g_assert_cmpint(fcntl(fds[0], F_GETPIPE_SZ), ==, MAX(size, MiB));
+        dump_sink_free(sink);
+    }
+    close(fds[0]);
+}
+
+static void add_channel_tests(Channel kind)
+{
+    static const struct {
+        const char *name;
+        void (*func)(gconstpointer);
+    } tests[] = {
+        { "slow", test_stream_slow },
+        { "reader-gone", test_stream_reader_gone },
+        { "cancel", test_stream_cancel },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+        g_autofree char *path = g_strdup_printf("/dump/sink/stream/%s/%s",
+                                                tests[i].name,
+                                                channel_names[kind]);
+        g_test_add_data_func(path, GINT_TO_POINTER(kind), tests[i].func);
+    }
 }
 
 int main(int argc, char **argv)
@@ -482,6 +706,8 @@ int main(int argc, char **argv)
         { "in-order", test_in_order }, { "vector", test_vector },
         { "gaps", test_gaps }, { "any-order", test_any_order },
         { "empty", test_empty }, { "sticky", test_sticky },
+        { "long-vector", test_long_vector }, { "nothing", test_nothing },
+        { "abandon", test_abandon },
     };
 
     g_test_init(&argc, &argv, NULL);
@@ -500,15 +726,17 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/file/append", test_file_append);
     g_test_add_func("/dump/sink/file/size-limit", test_file_size_limit);
     g_test_add_func("/dump/sink/file/too-large", test_file_offset_too_large);
+    g_test_add_func("/dump/sink/file/end-too-large", test_file_end_too_large);
+    g_test_add_func("/dump/sink/file/longer", test_file_longer);
+    g_test_add_func("/dump/sink/holes", test_holes);
+    g_test_add_func("/dump/sink/flat/records", test_flat_records);
     g_test_add_func("/dump/sink/stream/backwards", test_stream_backwards);
-    g_test_add_data_func("/dump/sink/stream/slow", GINT_TO_POINTER(0),
-                         test_stream_slow);
-    g_test_add_data_func("/dump/sink/stream/slow-nonblock",
-                         GINT_TO_POINTER(1), test_stream_slow);
-    g_test_add_func("/dump/sink/stream/reader-gone", test_stream_reader_gone);
-    g_test_add_data_func("/dump/sink/stream/cancel-pipe", GINT_TO_POINTER(0),
-                         test_stream_cancel);
-    g_test_add_data_func("/dump/sink/stream/cancel-socket",
-                         GINT_TO_POINTER(1), test_stream_cancel);
+    g_test_add_data_func("/dump/sink/stream/pipe-size/small",
+                         GINT_TO_POINTER(4096), test_stream_pipe_size);
+    g_test_add_data_func("/dump/sink/stream/pipe-size/large",
+                         GINT_TO_POINTER(2 * MiB), test_stream_pipe_size);
+    for (size_t i = 0; i < ARRAY_SIZE(channel_names); i++) {
+        add_channel_tests(i);
+    }
     return g_test_run();
 }
