@@ -30,9 +30,10 @@ typedef struct DumpCodec {
 
     /*
      * Compress @len bytes of @src to @dst, which has bound(len) bytes.
-     * Returns the bytes used, 0 if the codec failed. @src may change
-     * meanwhile (a running guest): the result then need not make sense,
-     * but nothing outside the buffers is touched.
+     * Returns the bytes used, 0 if the codec failed or saw that the result
+     * is no shorter. @src may change meanwhile (a device that goes on
+     * writing to guest memory): the result then need not make sense, but
+     * nothing outside the buffers is touched.
      */
     size_t (*compress)(void *state, const uint8_t *src, size_t len,
                        uint8_t *dst);

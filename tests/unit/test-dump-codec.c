@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include <zlib.h>
 #ifdef CONFIG_LZO
 #include <lzo/lzo1x.h>
@@ -107,6 +108,101 @@ static void test_round_trip(gconstpointer opaque)
     g_rand_free(r);
 }
 
+/* Nothing of the pages before is left in the state. */
+static void test_independent(gconstpointer opaque)
+{
+    const DumpCodec *codec = opaque;
+    enum { SIZE = 4096 };
+    g_autofree uint8_t *a = g_malloc(SIZE), *b = g_malloc(SIZE);
+    g_autofree uint8_t *first = g_malloc(codec->bound(SIZE));
+    g_autofree uint8_t *again = g_malloc(codec->bound(SIZE));
+    GRand *r = g_rand_new_with_seed(7);
+    void *state = codec->create(&error_abort);
+    void *other = codec->create(&error_abort);
+    size_t n;
+
+    fill_page(a, SIZE, 3, r);
+    n = codec->compress(state, a, SIZE, first);
+    g_assert_cmpuint(n, >, 0);
+    for (int kind = 0; kind < 4; kind++) {
+        size_t m;
+
+        fill_page(b, SIZE, kind, r);
+        codec->compress(state, b, SIZE, again);
+        m = codec->compress(state, a, SIZE, again);
+        g_assert_cmpmem(again, m, first, n);
+        m = codec->compress(other, a, SIZE, again);
+        g_assert_cmpmem(again, m, first, n);
+    }
+    codec->destroy(state);
+    codec->destroy(other);
+    g_rand_free(r);
+}
+
+typedef struct Scribbler {
+    uint8_t *page;
+    size_t size;
+    gint stop;
+} Scribbler;
+
+static gpointer scribble(gpointer opaque)
+{
+    Scribbler *s = opaque;
+    GRand *r = g_rand_new_with_seed(1);
+
+    while (!g_atomic_int_get(&s->stop)) {
+        fill_page(s->page, s->size, g_rand_int_range(r, 0, 4), r);
+    }
+    g_rand_free(r);
+    return NULL;
+}
+
+/*
+ * A device writes to the page meanwhile, through a mapping of its own: no
+ * codec may leave its buffer, nor may the next page suffer.
+ */
+static void test_changing(gconstpointer opaque)
+{
+    const DumpCodec *codec = opaque;
+    enum { SIZE = 16384, GUARD = 65536 };
+    size_t bound = codec->bound(SIZE);
+    g_autofree uint8_t *dst = g_malloc(bound + GUARD);
+    g_autofree uint8_t *guard = g_malloc(GUARD);
+    g_autofree uint8_t *still = g_malloc(SIZE), *back = g_malloc(SIZE);
+    int fd = memfd_create("page", 0);
+    GRand *r = g_rand_new_with_seed(2);
+    void *state = codec->create(&error_abort);
+    Scribbler s = { .size = SIZE };
+    const uint8_t *src;
+    GThread *thread;
+    size_t n;
+
+    g_assert_cmpint(ftruncate(fd, SIZE), ==, 0);
+    s.page = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    src = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
+    g_assert_true(s.page != MAP_FAILED && src != MAP_FAILED);
+    memset(guard, 0x5a, GUARD);
+    memset(dst + bound, 0x5a, GUARD);
+    thread = g_thread_new("scribble", scribble, &s);
+    for (int i = 0; i < 2000; i++) {
+        g_assert_cmpuint(codec->compress(state, src, SIZE, dst), <=, bound);
+        g_assert_cmpmem(dst + bound, GUARD, guard, GUARD);
+    }
+    g_atomic_int_set(&s.stop, 1);
+    g_thread_join(thread);
+
+    fill_page(still, SIZE, 3, r);
+    n = codec->compress(state, still, SIZE, dst);
+    g_assert_true(inflate_page(codec->id, dst, n, back, SIZE));
+    g_assert_cmpmem(back, SIZE, still, SIZE);
+
+    codec->destroy(state);
+    g_rand_free(r);
+    munmap(s.page, SIZE);
+    munmap((void *)src, SIZE);
+    close(fd);
+}
+
 static void test_table(void)
 {
     static const struct {
@@ -132,6 +228,24 @@ static void test_table(void)
     g_assert_null(dump_codec_find(DUMP_CODEC__MAX));
 }
 
+static void add_tests(const DumpCodec *codec)
+{
+    static const struct {
+        const char *name;
+        void (*func)(gconstpointer);
+    } tests[] = {
+        { "round-trip", test_round_trip },
+        { "independent", test_independent },
+        { "changing", test_changing },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+        g_autofree char *path = g_strdup_printf("/dump/codec/%s/%s",
+                                                codec->name, tests[i].name);
+        g_test_add_data_func(path, codec, tests[i].func);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -140,9 +254,7 @@ int main(int argc, char **argv)
         const DumpCodec *codec = dump_codec_find(i);
 
         if (codec) {
-            g_autofree char *path = g_strdup_printf("/dump/codec/%s",
-                                                    codec->name);
-            g_test_add_data_func(path, codec, test_round_trip);
+            add_tests(codec);
         }
     }
     return g_test_run();
