@@ -171,11 +171,15 @@ static bool pipeline_run_alone(Pipeline *p, Error **errp)
 /* Start as many threads as can be had; signals are not theirs to take. */
 static unsigned pipeline_start(Pipeline *p, PipelineThread *threads)
 {
-    sigset_t all, old;
+    sigset_t block, old;
     unsigned n;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    /* As qemu_thread_create does: faults of its own stay with a thread. */
+    sigfillset(&block);
+    sigdelset(&block, SIGSEGV);
+    sigdelset(&block, SIGFPE);
+    sigdelset(&block, SIGILL);
+    pthread_sigmask(SIG_SETMASK, &block, &old);
     for (n = 0; n < p->nr_workers; n++) {
         threads[n] = (PipelineThread) { .p = p, .worker = p->workers[n] };
         threads[n].thread = g_thread_try_new("dump-worker", pipeline_thread,
@@ -260,10 +264,11 @@ bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,
         .opaque = opaque,
         .progress = progress,
         .nr_items = nr_items,
-        .nr_workers = MAX(MIN(threads, DUMP_PIPELINE_MAX_THREADS), 1),
+        .nr_workers = MIN(threads, DUMP_PIPELINE_MAX_THREADS),
     };
     bool ok;
 
+    p.nr_workers = MAX(MIN(p.nr_workers, nr_items), 1);
     /*
      * One slot being worked on, one waiting, for each; two in the hands
      * of the consumer.

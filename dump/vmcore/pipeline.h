@@ -46,7 +46,8 @@ typedef struct DumpPipelineOps {
  * all workers have ended and all slots and workers are freed on return.
  *
  * @threads: workers, 1 to DUMP_PIPELINE_MAX_THREADS; fewer run if a thread
- *           cannot be created. With 1 the caller does the work itself.
+ *           cannot be created or there are fewer items. With 1 the caller
+ *           does the work itself.
  * @progress: only its cancel flag is read
  */
 bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,

@@ -14,6 +14,7 @@ typedef struct Job {
     uint64_t fail_work;         /* item whose work fails; UINT64_MAX: none */
     uint64_t fail_consume;
     uint64_t cancel_at;         /* consume sets the cancel flag here */
+    uint64_t stall_at;          /* work waits here until cancelled */
     int fail_slot;              /* the n-th slot_new fails; -1: none */
     int fail_worker;
     DumpProgress progress;
@@ -23,6 +24,8 @@ typedef struct Job {
     int slots, slots_made, workers, workers_made;
     /* Any thread. */
     gint in_work;
+    gint consumed;
+    gint signals_open;          /* items worked on with SIGUSR1 unblocked */
 } Job;
 
 typedef struct Slot {
@@ -67,6 +70,14 @@ static void worker_free(void *opaque, void *worker)
     g_free(worker);
 }
 
+static bool signal_is_open(int sig)
+{
+    sigset_t set;
+
+    pthread_sigmask(SIG_SETMASK, NULL, &set);
+    return !sigismember(&set, sig);
+}
+
 static bool work(void *opaque, void *worker, uint64_t index, void *p,
                  Error **errp)
 {
@@ -77,8 +88,17 @@ static bool work(void *opaque, void *worker, uint64_t index, void *p,
     g_assert_cmpint(g_atomic_int_add((gint *)worker, 1), ==, 0);
     g_assert_cmpint(g_atomic_int_add(&slot->busy, 1), ==, 0);
     g_assert_cmpint(g_atomic_int_add(&j->in_work, 1), <, j->threads);
+    /* No worker runs further ahead of the consumer than there are slots. */
+    g_assert_cmpuint(index, <, (unsigned)g_atomic_int_get(&j->consumed) +
+                     2 * j->threads + 2);
     if (index % 7 == 3) {
         g_usleep(200);
+    }
+    while (index == j->stall_at && !dump_progress_cancelled(&j->progress)) {
+        g_usleep(1000);
+    }
+    if (signal_is_open(SIGUSR1)) {
+        g_atomic_int_inc(&j->signals_open);
     }
     slot->index = index;
     slot->square = index * index;
@@ -101,6 +121,7 @@ static bool consume(void *opaque, uint64_t index, void *p, Error **errp)
     g_assert_cmpuint(slot->index, ==, index);
     g_assert_cmpuint(slot->square, ==, index * index);
     g_assert_cmpint(g_atomic_int_get(&slot->busy), ==, 0);
+    g_atomic_int_inc(&j->consumed);
     if (index == j->cancel_at) {
         dump_progress_cancel(&j->progress);
     }
@@ -119,8 +140,8 @@ static Job job(unsigned threads, uint64_t items)
 {
     Job j = {
         .threads = threads, .items = items, .fail_work = UINT64_MAX,
-        .fail_consume = UINT64_MAX, .cancel_at = UINT64_MAX, .fail_slot = -1,
-        .fail_worker = -1,
+        .fail_consume = UINT64_MAX, .cancel_at = UINT64_MAX,
+        .stall_at = UINT64_MAX, .fail_slot = -1, .fail_worker = -1,
     };
 
     dump_progress_init(&j.progress);
@@ -152,7 +173,8 @@ static void test_order(gconstpointer opaque)
         run(&j, NULL);
         g_assert_cmpuint(j.next, ==, counts[i]);
         g_assert_cmpint(j.slots_made, <=, 2 * j.threads + 2);
-        g_assert_cmpint(j.workers_made, ==, j.threads);
+        g_assert_cmpint(j.workers_made, ==,
+                        MAX(MIN(j.threads, counts[i]), 1));
     }
 }
 
@@ -189,6 +211,57 @@ static void test_cancel(gconstpointer opaque)
     g_assert_cmpuint(j.next, ==, 31);
 }
 
+static gpointer cancel_soon(gpointer opaque)
+{
+    g_usleep(20 * 1000);
+    dump_progress_cancel(opaque);
+    return NULL;
+}
+
+/* The consumer waits for an item that takes long; another thread cancels. */
+static void test_cancel_waiting(gconstpointer opaque)
+{
+    Job j = job(GPOINTER_TO_UINT(opaque), 100);
+    GThread *thread = g_thread_new("cancel", cancel_soon, &j.progress);
+
+    j.stall_at = 50;
+    run(&j, "dump: cancelled");
+    g_assert_cmpuint(j.next, <=, 51);
+    g_thread_join(thread);
+}
+
+static void test_cancelled_before(gconstpointer opaque)
+{
+    Job j = job(GPOINTER_TO_UINT(opaque), 100);
+
+    dump_progress_cancel(&j.progress);
+    run(&j, "dump: cancelled");
+    g_assert_cmpuint(j.next, ==, 0);
+}
+
+/* Signals are for the threads that expect them. */
+static void test_signals(gconstpointer opaque)
+{
+    Job j = job(GPOINTER_TO_UINT(opaque), 100);
+
+    g_assert_true(signal_is_open(SIGUSR1));
+    run(&j, NULL);
+    g_assert_true(signal_is_open(SIGUSR1));
+    g_assert_cmpint(j.signals_open, ==, j.threads == 1 ? 100 : 0);
+}
+
+/* Too many threads are cut to the limit; progress may be missing. */
+static void test_limits(void)
+{
+    Job j = job(DUMP_PIPELINE_MAX_THREADS, 1000);
+
+    g_assert_true(dump_pipeline_run(&ops, &j, 1000, j.items, NULL,
+                                    &error_abort));
+    g_assert_cmpuint(j.next, ==, 1000);
+    g_assert_cmpint(j.workers_made, ==, DUMP_PIPELINE_MAX_THREADS);
+    g_assert_cmpint(j.workers + j.slots, ==, 0);
+}
+
 static void test_no_room(gconstpointer opaque)
 {
     unsigned threads = GPOINTER_TO_UINT(opaque);
@@ -213,10 +286,13 @@ int main(int argc, char **argv)
     } tests[] = {
         { "order", test_order }, { "fail-work", test_fail_work },
         { "fail-consume", test_fail_consume }, { "cancel", test_cancel },
-        { "no-room", test_no_room },
+        { "cancel-waiting", test_cancel_waiting },
+        { "cancelled-before", test_cancelled_before },
+        { "signals", test_signals }, { "no-room", test_no_room },
     };
 
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/pipeline/limits", test_limits);
     for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
         for (size_t k = 0; k < ARRAY_SIZE(tests); k++) {
             g_autofree char *path = g_strdup_printf("/dump/pipeline/%s/%u",
