@@ -182,10 +182,10 @@ size_t guest_ram_read(const GuestRam *ram, uint64_t paddr, void *buf,
     uint64_t last;
     size_t found = 0;
 
-    memset(buf, 0, len);
     if (!len) {
         return 0;
     }
+    memset(buf, 0, len);
     last = paddr + MIN(len - 1, UINT64_MAX - paddr);
     for (size_t i = first_run_above(ram, paddr);
          i < guest_ram_nr_runs(ram) && guest_ram_run(ram, i)->paddr <= last;

@@ -86,6 +86,74 @@ static void test_partial_pages(void)
     guest_ram_deinit(&ram);
 }
 
+/* The same place twice: what was added first stays; what is inside goes. */
+static void test_ties(void)
+{
+    GuestRam ram;
+    uint64_t len;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x2000, 0x800, host + 0x8000);
+    guest_ram_add(&ram, 0x1000, 0x1000, host);
+    guest_ram_add(&ram, 0x1000, 0x1800, host + 0x4000);
+    guest_ram_add(&ram, 0x1100, 0x100, host + 0xc000);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 2);
+    g_assert_cmpuint(ram.bytes, ==, 0x1800);
+    g_assert_true(guest_ram_host(&ram, 0x1100, &len) == host + 0x100);
+    g_assert_cmphex(len, ==, 0xf00);
+    g_assert_true(guest_ram_host(&ram, 0x2000, &len) == host + 0x5000);
+    g_assert_cmphex(len, ==, 0x800);
+    guest_ram_deinit(&ram);
+}
+
+static void test_empty(void)
+{
+    GuestRam ram;
+    GArray *pfns;
+    uint8_t buf[16], zero[16] = { 0 };
+    uint64_t len;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x1000, 0x1000, host);
+    guest_ram_clip(&ram, 0x8000, 0x1000);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 0);
+    g_assert_cmpuint(ram.bytes, ==, 0);
+    g_assert_cmpuint(guest_ram_max_pfn(&ram, 4096), ==, 0);
+    g_assert_null(guest_ram_host(&ram, 0x1000, &len));
+    memset(buf, 0xaa, sizeof(buf));
+    g_assert_cmpuint(guest_ram_read(&ram, 0x1000, buf, 16), ==, 0);
+    g_assert_cmpmem(buf, 16, zero, 16);
+    pfns = guest_ram_pfn_runs(&ram, 4096);
+    g_assert_cmpuint(pfns->len, ==, 0);
+    g_array_unref(pfns);
+    guest_ram_deinit(&ram);
+}
+
+/* Reads that begin or end outside of memory, or at the end of space. */
+static void test_read_edges(void)
+{
+    GuestRam ram;
+    uint8_t buf[16], want[16] = { 0 };
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, UINT64_MAX - 3, 4, host);
+    guest_ram_add(&ram, 100, 4, host + 10);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(guest_ram_read(&ram, UINT64_MAX - 7, buf, 16), ==, 4);
+    memcpy(want + 4, host, 4);
+    g_assert_cmpmem(buf, 16, want, 16);
+    g_assert_cmpuint(guest_ram_read(&ram, 96, buf, 16), ==, 4);
+    memcpy(want + 4, host + 10, 4);
+    g_assert_cmpmem(buf, 16, want, 16);
+    g_assert_cmpuint(guest_ram_read(&ram, 103, buf, 16), ==, 1);
+    g_assert_cmpuint(guest_ram_read(&ram, 104, buf, 16), ==, 0);
+    g_assert_cmpuint(guest_ram_read(&ram, 84, buf, 16), ==, 0);
+    g_assert_cmpuint(guest_ram_read(&ram, 100, NULL, 0), ==, 0);
+    guest_ram_deinit(&ram);
+}
+
 /* A whole page of one run is not copied. */
 static void test_whole_page(void)
 {
@@ -97,6 +165,38 @@ static void test_whole_page(void)
     g_assert_true(guest_ram_page(&ram, 0x11, 4096, NULL) == host + 0x1000);
     g_assert_true(guest_ram_page(&ram, 0x12, 4096, NULL) == host + 0x2000);
     guest_ram_deinit(&ram);
+}
+
+/* Page frames in the runs are those with a byte of RAM; pages are the bytes. */
+static void model_pages(const GuestRam *ram, const uint8_t **model,
+                        const uint8_t *bytes)
+{
+    enum { PAGE = 1024 };
+    GArray *pfns = guest_ram_pfn_runs(ram, PAGE);
+    const PfnRun *runs = (PfnRun *)pfns->data;
+    size_t r = 0, max = 0;
+    uint8_t scratch[PAGE];
+
+    for (size_t i = 1; i < pfns->len; i++) {
+        g_assert_cmpuint(runs[i].first, >,
+                         runs[i - 1].first + runs[i - 1].count);
+    }
+    for (size_t pfn = 0; pfn < MODEL_SIZE / PAGE; pfn++) {
+        bool is_ram = false;
+
+        for (size_t k = 0; k < PAGE; k++) {
+            is_ram |= model[pfn * PAGE + k] != NULL;
+        }
+        if (r < pfns->len && pfn >= runs[r].first + runs[r].count) {
+            r++;
+        }
+        g_assert_cmpint(is_ram, ==, r < pfns->len && pfn >= runs[r].first);
+        max = is_ram ? pfn + 1 : max;
+        g_assert_cmpmem(guest_ram_page(ram, pfn, PAGE, scratch), PAGE,
+                        bytes + pfn * PAGE, PAGE);
+    }
+    g_assert_cmpuint(guest_ram_max_pfn(ram, PAGE), ==, max);
+    g_array_unref(pfns);
 }
 
 /*
@@ -140,6 +240,7 @@ static void model_round(GRand *r)
     for (size_t k = 0; k < MODEL_SIZE; k++) {
         g_assert_cmpuint(got[k], ==, model[k] ? *model[k] : 0);
     }
+    model_pages(&ram, model, got);
     guest_ram_deinit(&ram);
 }
 
@@ -163,6 +264,9 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-ram/end-of-space", test_end_of_space);
     g_test_add_func("/dump/guest-ram/partial-pages", test_partial_pages);
     g_test_add_func("/dump/guest-ram/whole-page", test_whole_page);
+    g_test_add_func("/dump/guest-ram/ties", test_ties);
+    g_test_add_func("/dump/guest-ram/empty", test_empty);
+    g_test_add_func("/dump/guest-ram/read-edges", test_read_edges);
     g_test_add_func("/dump/guest-ram/model", test_model);
     return g_test_run();
 }
