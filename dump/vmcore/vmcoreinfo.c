@@ -9,7 +9,7 @@
 
 struct VmcoreInfo {
     char *text;                 /* copy, cut up into keys and values */
-    GHashTable *values;         /* key -> value, both inside text */
+    GPtrArray *keys;            /* inside text; the value follows the key */
 };
 
 /* Cut @line at '=' and enter it; text without '=' says nothing. */
@@ -18,10 +18,8 @@ static void add_line(VmcoreInfo *info, char *line)
     char *value = strchr(line, '=');
 
     if (value) {
-        *value++ = '\0';
-        if (!g_hash_table_contains(info->values, line)) {
-            g_hash_table_insert(info->values, line, value);
-        }
+        *value = '\0';
+        g_ptr_array_add(info->keys, line);
     }
 }
 
@@ -31,7 +29,7 @@ VmcoreInfo *vmcoreinfo_parse(const uint8_t *text, size_t len)
     char *line, *next;
 
     info->text = g_strndup((const char *)text, len);
-    info->values = g_hash_table_new(g_str_hash, g_str_equal);
+    info->keys = g_ptr_array_new();
     for (line = info->text; line; line = next) {
         next = strchr(line, '\n');
         if (next) {
@@ -45,7 +43,7 @@ VmcoreInfo *vmcoreinfo_parse(const uint8_t *text, size_t len)
 void vmcoreinfo_free(VmcoreInfo *info)
 {
     if (info) {
-        g_hash_table_unref(info->values);
+        g_ptr_array_unref(info->keys);
         g_free(info->text);
         g_free(info);
     }
@@ -53,7 +51,18 @@ void vmcoreinfo_free(VmcoreInfo *info)
 
 const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key)
 {
-    return info ? g_hash_table_lookup(info->values, key) : NULL;
+    /*
+     * Few keys are asked for, so they are looked for one after the other:
+     * the guest could choose its keys to make a hash table slow.
+     */
+    for (unsigned i = 0; info && i < info->keys->len; i++) {
+        const char *k = g_ptr_array_index(info->keys, i);
+
+        if (!strcmp(k, key)) {
+            return k + strlen(k) + 1;
+        }
+    }
+    return NULL;
 }
 
 /*
