@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The benchmark: what it runs on, and that its numbers are what they say."""
+
+import json
+import os
+import subprocess
+import sys
+import zlib
+
+import pytest
+
+from vm import REPO, qemu_binary
+
+BENCH = os.path.join(REPO, 'tests', 'bench')
+sys.path.insert(0, BENCH)
+import memory_image  # noqa: E402
+
+MIB = 1 << 20
+MEASURES = ('seconds', 'cpu_seconds', 'bytes', 'bytes_on_disk', 'rss_growth')
+
+
+def bench(*args):
+    return subprocess.run([os.path.join(BENCH, 'dump-bench'), *args],
+                          capture_output=True, text=True)
+
+
+@pytest.fixture(scope='module')
+def image(tmp_path_factory):
+    path = tmp_path_factory.mktemp('bench') / 'image'
+    memory_image.fill(path, 20 * MIB)
+    return path
+
+
+def shrunk(piece):
+    return len(zlib.compress(piece, 1)) / len(piece)
+
+
+def test_mix():
+    order = memory_image.kinds(1000, seed=1)
+    for kind, share in memory_image.MIX.items():
+        assert order.count(kind) == share * 10
+    assert order != memory_image.kinds(1000, seed=2)
+    assert order != sorted(order)
+
+
+def test_image_is_what_the_mix_says(image):
+    order = memory_image.kinds(20, seed=1)
+    data = image.read_bytes()
+    assert len(data) == 20 * MIB
+    for i, kind in enumerate(order):
+        piece = data[i * MIB:(i + 1) * MIB]
+        if kind == 'zero':
+            assert not any(piece)
+        elif kind == 'random':
+            assert shrunk(piece) > 0.99
+        else:
+            assert 0 < shrunk(piece) < 0.9
+    assert {'zero', 'random', 'program', 'text'} == set(order)
+
+
+def test_image_is_repeatable(image, tmp_path):
+    again = tmp_path / 'again'
+    memory_image.fill(again, 20 * MIB)
+    assert again.read_bytes() == image.read_bytes()
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory):
+    """The binary under test against itself."""
+    folder = tmp_path_factory.mktemp('out')
+    binary = qemu_binary()
+    r = bench('--stock', binary, '--ours', binary, '--size', '32M',
+              '--rounds', '2', '--formats', 'elf,kdump-raw-lzo',
+              '--out-dir', str(folder), '--json', '-')
+    assert r.returncode == 0, r.stderr
+    assert not os.listdir(folder)
+    return json.loads(r.stdout)
+
+
+def test_measures_every_round(report):
+    assert report['size'] == 32 * MIB and report['rounds'] == 2
+    assert list(report['measurements']) == ['elf', 'kdump-raw-lzo']
+    for by_name in report['measurements'].values():
+        assert list(by_name) == ['stock', 'ours']
+        for measurements in by_name.values():
+            assert len(measurements) == 2
+            for m in measurements:
+                assert set(m) == set(MEASURES)
+                assert m['seconds'] > 0
+
+
+def test_sizes_are_those_of_the_files(report):
+    for fmt, by_name in report['measurements'].items():
+        sizes = {m['bytes'] for ms in by_name.values() for m in ms}
+        assert len(sizes) == 1
+        assert report['summary'][fmt]['size_ratio'] == 1
+    elf = report['measurements']['elf']['ours'][0]
+    # Two fifths of the memory are zero, and cost nothing.
+    assert elf['bytes'] > 32 * MIB > elf['bytes_on_disk'] > 12 * MIB
+    kdump = report['measurements']['kdump-raw-lzo']['ours'][0]
+    assert 4 * MIB < kdump['bytes'] < 24 * MIB
+
+
+def test_ratios_are_taken_pair_by_pair(report):
+    for fmt, by_name in report['measurements'].items():
+        pairs = [a['seconds'] / b['seconds']
+                 for a, b in zip(by_name['stock'], by_name['ours'])]
+        ratio = report['summary'][fmt]['speed_ratio']
+        assert ratio['min'] == min(pairs) and ratio['max'] == max(pairs)
+
+
+def test_table(tmp_path):
+    binary = qemu_binary()
+    r = bench('--stock', binary, '--ours', binary, '--size', '16M',
+              '--rounds', '1', '--formats', 'kdump-zlib',
+              '--out-dir', str(tmp_path))
+    assert r.returncode == 0, r.stderr
+    head, line = r.stdout.splitlines()[:2]
+    assert head.split()[0] == 'format'
+    assert line.split()[0] == 'kdump-zlib'
+
+
+@pytest.mark.parametrize('args, text', [
+    (('--size', '1'), 'not a size'),
+    (('--size', '0M'), 'not a size'),
+    (('--rounds', '0'), 'not a number above 0'),
+    (('--size', '99999999G'), 'MiB free'),
+])
+def test_bad_arguments(args, text):
+    r = bench('--stock', '/bin/true', '--ours', '/bin/true', *args)
+    assert r.returncode != 0
+    assert text in r.stderr
+
+
+def test_a_format_that_is_not_there(tmp_path):
+    binary = qemu_binary()
+    r = bench('--stock', binary, '--ours', binary, '--size', '16M',
+              '--formats', 'win-dmp', '--out-dir', str(tmp_path))
+    assert r.returncode == 1
+    assert 'win-dmp' in r.stderr and 'elf' in r.stderr
+    assert not os.listdir(tmp_path)
