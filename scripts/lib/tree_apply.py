@@ -17,14 +17,16 @@ JOURNAL = '.guest-memory-dump-journal'
 
 # Files and folders of ours that go in whole.
 WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
-         'qapi/dump.json']
+         'qapi/dump.json', 'docs/interop/vmcore-formats.rst',
+         'docs/devel/dump.rst']
 # Folders of the tree that hold nothing but ours afterwards.
 OWNED = ['dump']
 
 # What tells that a directory is a QEMU tree that we know.
 MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
-         'qapi/dump.json', 'monitor/qmp-cmds.c', 'stubs/dump.c']
+         'qapi/dump.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
+         'docs/interop/index.rst', 'docs/devel/index-internals.rst']
 VERSIONS = ((7, 2), (10, 99))
 
 
@@ -122,6 +124,15 @@ def spliced_files(tree):
         r"^    'backends/tpm',\n(?:    'chardev',\n)?(?:    'dump',\n)?",
         lambda old: old if "'dump'" in old else old + "    'dump',\n",
         'the list of trace event folders')
+    # Index of documents, entry that ours goes behind, our entry.
+    for path, before, name in (
+            ('docs/interop/index.rst', 'virtio-balloon-stats',
+             'vmcore-formats'),
+            ('docs/devel/index-internals.rst', 'clocks', 'dump')):
+        files[path] = splice(
+            tree, path, rf'^   {before}\n(?:   {name}\n)?',
+            lambda _, both=f'   {before}\n   {name}\n': both,
+            f'the entry {before}')
     return files
 
 

@@ -82,6 +82,23 @@ def test_apply_splices(tree):
     assert meson.count("    'dump',\n") == 1
 
 
+@pytest.mark.parametrize('index,name', [
+    ('docs/interop/index.rst', 'vmcore-formats'),
+    ('docs/devel/index-internals.rst', 'dump'),
+])
+def test_apply_adds_documents(tree, index, name):
+    before = tree_apply.read(os.path.join(tree, index)).splitlines()
+    for _ in range(2):
+        assert tool('apply', tree).returncode == 0
+    after = tree_apply.read(os.path.join(tree, index)).splitlines()
+    assert after.count(f'   {name}') == 1
+    after.remove(f'   {name}')
+    assert after == before
+    document = os.path.join(os.path.dirname(index), f'{name}.rst')
+    assert tree_apply.read(os.path.join(tree, document)) == \
+        tree_apply.read(os.path.join(REPO, document))
+
+
 def test_schema_has_documentation(tree, tmp_path):
     """The base's own generator takes our schema."""
     assert tool('apply', tree).returncode == 0
@@ -119,6 +136,8 @@ def test_unknown_version(tree, version):
     ('hmp-commands-info.hx', '.name       = "dump"', '.name = "dump"'),
     ('MAINTAINERS', '\nDump\n', '\nDumps\n'),
     ('meson.build', "'backends/tpm'", "'backends/mpt'"),
+    ('docs/interop/index.rst', 'virtio-balloon-stats', 'balloon'),
+    ('docs/devel/index-internals.rst', '   clocks', '   watches'),
 ])
 def test_missing_anchor(tree, path, old, new):
     full = os.path.join(tree, path)
