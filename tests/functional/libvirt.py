@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A private libvirtd with one domain that runs the binary under test."""
+"""A private libvirtd with one domain that runs the binary under test.
+
+It is a user's daemon (qemu:///session) with all its folders in a
+temporary one, so that it neither finds nor disturbs the machine's own
+libvirt, nor another run of the tests. libvirt has no session for root:
+then it is the user nobody's.
+"""
 
 import os
+import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 
 from guest import image
 from vm import FIRMWARE, qemu_binary
 
+NAME = 'dump-test'
 DOMAIN = '''
-<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-  <name>dump-test</name>
+<domain type='qemu'>
+  <name>{name}</name>
   <memory unit='MiB'>256</memory>
   <vcpu>2</vcpu>
   <os>
@@ -33,82 +42,107 @@ DOMAIN = '''
 '''
 
 
-def running(name):
-    return subprocess.run(['pgrep', '-x', name],
-                          stdout=subprocess.DEVNULL).returncode == 0
-
-
 class Libvirt:
-    """Starts virtlogd and libvirtd if they do not run; ends what it
-    started."""
+    """Starts virtlogd and libvirtd, ends them with the domain."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.console_path = os.path.join(folder, 'console')
-        self.started = []
-        for name in ('virtlogd', 'libvirtd'):
-            if not running(name):
-                self.started.append(self.start(name))
+    def __init__(self):
+        # A short path: the names of libvirt's sockets get long.
+        self.folder = tempfile.mkdtemp(prefix='dump-lv-', dir='/tmp')
+        self.env = dict(os.environ, HOME=self.folder, LC_ALL='C',
+                        PATH='/usr/sbin:/usr/bin:/sbin:/bin')
+        for var in ('XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME',
+                    'XDG_DATA_HOME', 'XDG_STATE_HOME'):
+            self.env[var] = self.folder
+        self.who = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam('nobody')
+            self.who = {'user': nobody.pw_uid, 'group': nobody.pw_gid,
+                        'extra_groups': []}
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+        self.daemons = []
         try:
-            self.wait()
-            self.define()
+            for name in ('virtlogd', 'libvirtd'):
+                self.start(name)
+            self.wait('libvirtd does not answer', 60,
+                      lambda: self.virsh('list', check=False).returncode == 0)
+            self.boot()
         except BaseException:
             self.close()
             raise
 
-    def start(self, name):
-        log = open(os.path.join(self.folder, name + '.log'), 'w')
-        return subprocess.Popen(['/usr/sbin/' + name], stdout=log,
-                                stderr=log, stdin=subprocess.DEVNULL)
+    def path(self, name):
+        return os.path.join(self.folder, name)
 
-    def wait(self):
-        deadline = time.monotonic() + 60
-        while self.virsh('list', check=False).returncode:
-            assert time.monotonic() < deadline, 'libvirtd does not answer'
-            time.sleep(0.2)
+    def read(self, name):
+        try:
+            with open(self.path(name), errors='replace') as f:
+                return f.read()
+        except FileNotFoundError:
+            return ''
+
+    def console(self):
+        return self.read('console')
+
+    def start(self, name):
+        with open(self.path(name + '.log'), 'w') as log:
+            self.daemons.append(subprocess.Popen(
+                ['/usr/sbin/' + name], stdout=log, stderr=log, env=self.env,
+                stdin=subprocess.DEVNULL, cwd=self.folder, **self.who))
+
+    def wait(self, what, seconds, condition):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            dead = [d.args[0] for d in self.daemons if d.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                raise RuntimeError(f'{what}; {dead} ended\n' + '\n'.join(
+                    self.read(n) for n in ('virtlogd.log', 'libvirtd.log',
+                                           f'libvirt/qemu/log/{NAME}.log',
+                                           'console')))
+            time.sleep(0.1)
 
     def virsh(self, *args, check=True):
-        r = subprocess.run(['virsh', '-c', 'qemu:///system', *args],
-                           capture_output=True, text=True)
+        r = subprocess.run(['virsh', '-c', 'qemu:///session', *args],
+                           capture_output=True, text=True, env=self.env,
+                           cwd=self.folder, **self.who)
         if check:
             assert r.returncode == 0, f'virsh {args}: {r.stdout}{r.stderr}'
         return r
 
+    def state(self):
+        return self.virsh('domstate', NAME, check=False).stdout.strip()
+
     def borrow(self, path):
         """A copy where the user that libvirt runs QEMU as can read it."""
-        copy = os.path.join(self.folder, os.path.basename(path))
+        copy = self.path(os.path.basename(path))
         shutil.copy(path, copy)
+        os.chmod(copy, 0o755)
         return copy
 
-    def define(self):
+    def boot(self):
         # libvirt cannot be told where the firmware is: a wrapper tells.
-        emulator = os.path.join(self.folder, 'emulator')
+        emulator = self.path('emulator')
         with open(emulator, 'w') as f:
             f.write(f'#!/bin/sh\nexec {self.borrow(qemu_binary())} '
                     f'{" ".join(FIRMWARE)} "$@"\n')
         os.chmod(emulator, 0o755)
         kernel, initrd = map(self.borrow, image())
-        xml = os.path.join(self.folder, 'domain.xml')
+        xml = self.path('domain.xml')
         with open(xml, 'w') as f:
-            f.write(DOMAIN.format(kernel=kernel, initrd=initrd,
+            f.write(DOMAIN.format(name=NAME, kernel=kernel, initrd=initrd,
                                   emulator=emulator,
-                                  console=self.console_path))
-        self.virsh('destroy', 'dump-test', check=False)
+                                  console=self.path('console')))
         self.virsh('create', xml)
-        deadline = time.monotonic() + 240
-        while 'guest: ready' not in self.console():
-            assert time.monotonic() < deadline, self.console()
-            time.sleep(0.2)
+        self.wait('the domain does not boot', 240, self.is_up)
 
-    def console(self):
-        try:
-            with open(self.console_path, errors='replace') as f:
-                return f.read()
-        except FileNotFoundError:
-            return ''
+    def is_up(self):
+        if self.state() != 'running':
+            raise RuntimeError('the domain ended: ' + self.read(
+                f'libvirt/qemu/log/{NAME}.log') + self.console())
+        return 'guest: ready' in self.console()
 
     def close(self):
-        self.virsh('destroy', 'dump-test', check=False)
-        for proc in reversed(self.started):
-            proc.terminate()
-            proc.wait(30)
+        self.virsh('destroy', NAME, check=False)
+        for daemon in reversed(self.daemons):
+            daemon.terminate()
+            daemon.wait(30)
+        shutil.rmtree(self.folder, ignore_errors=True)
