@@ -78,13 +78,19 @@ void dump_job_query(DumpQueryResult *result)
  */
 static bool dump_open_path(DumpJob *job, const char *path, Error **errp)
 {
+    const int flags = O_WRONLY | O_BINARY;
     /* A dump holds all secrets of the guest: for its owner only. */
-    job->fd = qemu_open_old(path, O_WRONLY | O_BINARY | O_CREAT | O_EXCL,
-                            S_IRUSR | S_IWUSR);
-    if (job->fd >= 0) {
-        job->created = g_strdup(path);
-    } else if (errno == EEXIST) {
-        job->fd = qemu_open_old(path, O_WRONLY | O_BINARY);
+    const mode_t mode = S_IRUSR | S_IWUSR;
+
+    job->fd = qemu_open_old(path, flags);
+    if (job->fd < 0 && errno == ENOENT) {
+        job->fd = qemu_open_old(path, flags | O_CREAT | O_EXCL, mode);
+        if (job->fd >= 0) {
+            job->created = g_strdup(path);
+        } else if (errno == EEXIST) {
+            /* A link to a file that is yet to be made. */
+            job->fd = qemu_open_old(path, flags | O_CREAT, mode);
+        }
     }
     if (job->fd < 0) {
         error_setg_errno(errp, errno, "dump: failed to open '%s'", path);

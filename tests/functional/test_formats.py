@@ -250,6 +250,32 @@ def test_relative_name(still):
     os.unlink(still.path('relative'))
 
 
+def test_links(still, ram_file, saved, tmp_path, out):
+    """To a file that is not there yet, and to one that is."""
+    link = str(tmp_path / 'link')
+    os.symlink(out, link)
+    for _ in range(2):
+        still.dump(link, format='kdump-zlib')
+        assert os.path.islink(link)
+        assert os.stat(out).st_mode & 0o777 == 0o600
+        check_all(out, ram_file, saved)
+
+
+def test_fdset_of_pipe(running, out):
+    r, w = os.pipe()
+    running.qmp.cmd('add-fd', [w], fdset_id=8)
+    os.close(w)
+    thread = reader(r, out)
+    running.dump('/dev/fdset/8', format='kdump-zlib', detach=True)
+    event = running.qmp.wait_event('DUMP_COMPLETED')['data']
+    assert event['result']['status'] == 'completed'
+    # QEMU closes what is left of the set while the guest runs.
+    running.qmp.cmd('remove-fd', fdset_id=8)
+    thread.join(60)
+    assert not thread.is_alive()
+    assert len(open_dump(out).pfns) >= (16 << 20) >> 12
+
+
 def test_fdset(still, ram_file, saved, out):
     with open(out, 'wb') as f:
         still.qmp.cmd('add-fd', [f.fileno()], fdset_id=7)
