@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from test_lifecycle import BUSY, Stalled
 from vmcore import ElfDump, open_dump
 
 FLAGS = {'': 'elf', '-z': 1, '-l': 2, '-s': 4}
@@ -46,6 +47,30 @@ def test_range(still, out):
     text = still.qmp.hmp(f'dump-guest-memory {out}x 0x100000')
     assert "'length' is missing" in text
     assert not os.path.exists(out + 'x')
+
+
+@pytest.mark.parametrize('numbers,word', [
+    ('-4096 8192', "'begin'"), ('0 0', "'length'"), ('0 -1', "'length'"),
+    ('0x10000000000 4096', "'begin'"), ('0 x', 'expression'),
+])
+def test_bad_range(still, out, numbers, word):
+    assert word in still.qmp.hmp(f'dump-guest-memory {out} {numbers}')
+    assert not os.path.exists(out)
+
+
+def test_info_meanwhile(running):
+    dump = Stalled(running)
+    lines = running.qmp.hmp('info dump').splitlines()
+    assert lines[0] == 'Status: active'
+    percent = float(re.fullmatch(r'Finished: ([0-9.]+) %', lines[1])[1])
+    done, total = map(int, re.fullmatch(
+        r'Guest memory: (\d+) of (\d+) bytes', lines[2]).groups())
+    assert 0 <= done < total
+    assert abs(percent - 100 * done / total) < 0.01
+    text = running.qmp.hmp('dump-guest-memory /dev/null')
+    assert BUSY in text
+    dump.drain()
+    assert running.qmp.hmp('info dump').startswith('Status: completed')
 
 
 def test_windows(still, out):

@@ -13,6 +13,19 @@ from vmcore import open_dump
 BUSY = 'There is a dump in process, please wait.'
 
 
+def drained(vm, r):
+    """Read a dump to its end; returns the completion event."""
+    def work():
+        while os.read(r, 1 << 20):
+            pass
+    thread = threading.Thread(target=work)
+    thread.start()
+    event = vm.qmp.wait_event('DUMP_COMPLETED')
+    thread.join(60)
+    os.close(r)
+    return event
+
+
 class Stalled:
     """A detached dump to a pipe that nobody reads yet."""
 
@@ -25,16 +38,7 @@ class Stalled:
                    detach=True, **arguments)
 
     def drain(self):
-        """Read it to the end; returns the completion event."""
-        def work():
-            while os.read(self.r, 1 << 20):
-                pass
-        thread = threading.Thread(target=work)
-        thread.start()
-        event = self.vm.qmp.wait_event('DUMP_COMPLETED')
-        thread.join(60)
-        os.close(self.r)
-        return event
+        return drained(self.vm, self.r)
 
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
@@ -136,6 +140,78 @@ def test_dump_on_completion_400_times(tmp_path):
         vm.qmp.wait_event('DUMP_COMPLETED')
         open_dump(path)
         assert vm.status() == 'running'
+
+
+def test_refused_while_migrating(tmp_path):
+    path = str(tmp_path / 'dump')
+    with VM('-m', '16M') as vm:
+        r, w = os.pipe()
+        vm.qmp.getfd('migration', w)
+        os.close(w)
+        vm.qmp.cmd('migrate', uri='fd:migration')
+        while vm.qmp.cmd('query-migrate')['status'] != 'active':
+            pass
+        vm.qmp.event_names()
+        with pytest.raises(QMPError) as e:
+            vm.dump(path)
+        assert 'migration' in str(e.value)
+        assert not os.path.exists(path)
+        assert vm.qmp.event_names() == []
+        assert vm.qmp.cmd('query-dump')['status'] == 'none'
+        vm.qmp.cmd('migrate_cancel')
+        os.close(r)
+        while vm.qmp.cmd('query-migrate')['status'] != 'cancelled':
+            pass
+        vm.dump(path)
+        open_dump(path)
+        assert vm.status() == 'running'
+
+
+def test_only_migratable(tmp_path):
+    """A dump is over soon: it does not count as a lasting blocker."""
+    path = str(tmp_path / 'dump')
+    with VM('-m', '16M', '-only-migratable') as vm:
+        vm.dump(path)
+        open_dump(path)
+
+
+def test_stop_during_dump(running):
+    """Like 'cont', it would be undone at the dump's end."""
+    dump = Stalled(running)
+    with pytest.raises(QMPError) as e:
+        running.second().cmd('stop')
+    assert str(e.value) == BUSY
+    dump.drain()
+    assert running.status() == 'running'
+
+
+def test_client_goes_away(running):
+    """The dump is the machine's, not the client's that asked for it."""
+    r, w = os.pipe()
+    client = running.second()
+    client.getfd('out', w)
+    os.close(w)
+    client.cmd('dump-guest-memory', paging=False, protocol='fd:out',
+               detach=True)
+    client.close()
+    running.other = None
+    assert running.qmp.cmd('query-dump')['status'] == 'active'
+    running.qmp.events = []
+    event = drained(running, r)
+    assert event['data']['result']['status'] == 'completed'
+    assert running.status() == 'running'
+
+
+def test_other_commands_meanwhile(running):
+    """What needs no running guest works on during a detached dump."""
+    dump = Stalled(running)
+    assert 'CPU#0' in running.qmp.hmp('info registers -a')
+    running.qmp.cmd('system_powerdown')
+    with pytest.raises(QMPError):
+        running.qmp.cmd('system_wakeup')
+    assert running.status() == 'save-vm'
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert running.status() == 'running'
 
 
 def test_status_before_any_dump():
