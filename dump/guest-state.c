@@ -7,9 +7,13 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "exec/cpu-common.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
 #include "exec/target_page.h"
 #include "hw/core/cpu.h"
 #include "hw/misc/vmcoreinfo.h"
+#include "migration/misc.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
@@ -145,14 +149,41 @@ bool guest_state_check(const GuestStateQuery *query, Error **errp)
     return ok;
 }
 
+/* How the memory of the block is mapped, for what is never touched. */
+static void describe_backing(const GuestPhysBlock *block, GuestRamRun *run)
+{
+    RAMBlock *rb = block->mr->ram_block;
+    int fd;
+
+    /* Memory that a device brought along may be mapped in any way. */
+    if (!rb || (rb->flags & RAM_PREALLOC)) {
+        return;
+    }
+    fd = qemu_ram_get_fd(rb);
+    if (fd < 0) {
+        run->backing = qemu_ram_is_shared(rb) ? GUEST_RAM_OTHER :
+                                                GUEST_RAM_ANON;
+    } else if (dump_untouched_trusts_fd(fd)) {
+        run->backing = qemu_ram_is_shared(rb) ? GUEST_RAM_SHARED_FILE :
+                                                GUEST_RAM_PRIVATE_FILE;
+        run->fd = fd;
+        run->fd_offset = rb->fd_offset + (run->host - rb->host);
+    }
+}
+
 static void add_blocks(const GuestPhysBlockList *blocks, GuestRam *ram)
 {
     GuestPhysBlock *block;
 
     QTAILQ_FOREACH(block, &blocks->head, next) {
-        guest_ram_add(ram, block->target_start,
-                      block->target_end - block->target_start,
-                      block->host_addr);
+        GuestRamRun run = {
+            .paddr = block->target_start,
+            .size = block->target_end - block->target_start,
+            .host = block->host_addr,
+        };
+
+        describe_backing(block, &run);
+        guest_ram_add_run(ram, &run);
     }
 }
 
@@ -168,6 +199,10 @@ static void collect_ram(GuestState *state, const GuestStateQuery *query)
     }
     guest_ram_seal(ram);
     state->arch.total_size = ram->bytes;
+    /* Pages that postcopy has yet to bring are not zero, only missing. */
+    if (!migration_in_incoming_postcopy()) {
+        state->guest.untouched = dump_untouched_new();
+    }
 }
 
 /* -- paging ------------------------------------------------------------- */

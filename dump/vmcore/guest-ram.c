@@ -21,23 +21,36 @@ void guest_ram_deinit(GuestRam *ram)
     g_clear_pointer(&ram->runs, g_array_unref);
 }
 
+void guest_ram_add_run(GuestRam *ram, const GuestRamRun *run)
+{
+    GuestRamRun copy = *run;
+
+    if (!copy.size) {
+        return;
+    }
+    copy.size = MIN(copy.size - 1, UINT64_MAX - copy.paddr) + 1;
+    g_array_append_val(ram->runs, copy);
+}
+
 void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
                    const uint8_t *host)
 {
     GuestRamRun run = { .paddr = paddr, .size = size, .host = host };
 
-    if (!size) {
-        return;
-    }
-    if (size - 1 > UINT64_MAX - paddr) {
-        run.size = UINT64_MAX - paddr + 1;
-    }
-    g_array_append_val(ram->runs, run);
+    guest_ram_add_run(ram, &run);
 }
 
 static uint64_t run_last(const GuestRamRun *run)
 {
     return run->paddr + (run->size - 1);
+}
+
+static void run_drop_front(GuestRamRun *run, uint64_t n)
+{
+    run->paddr += n;
+    run->host += n;
+    run->fd_offset += n;
+    run->size -= n;
 }
 
 void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length)
@@ -53,8 +66,7 @@ void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length)
         if (from > to) {
             continue;
         }
-        run.host += from - run.paddr;
-        run.paddr = from;
+        run_drop_front(&run, from - run.paddr);
         run.size = to - from + 1;
         g_array_index(ram->runs, GuestRamRun, kept++) = run;
     }
@@ -80,10 +92,18 @@ static bool run_cut_overlap(const GuestRamRun *prev, GuestRamRun *run)
         return false;
     }
     over = run_last(prev) - run->paddr + 1;
-    run->paddr += over;
-    run->host += over;
-    run->size -= over;
+    run_drop_front(run, over);
     return true;
+}
+
+static bool runs_join(const GuestRamRun *prev, const GuestRamRun *run)
+{
+    return run_last(prev) + 1 == run->paddr &&
+           prev->host + prev->size == run->host &&
+           prev->backing == run->backing && prev->fd == run->fd &&
+           (prev->backing == GUEST_RAM_OTHER ||
+            prev->backing == GUEST_RAM_ANON ||
+            prev->fd_offset + prev->size == run->fd_offset);
 }
 
 void guest_ram_seal(GuestRam *ram)
@@ -99,8 +119,7 @@ void guest_ram_seal(GuestRam *ram)
         if (prev && !run_cut_overlap(prev, &run)) {
             continue;
         }
-        if (prev && run_last(prev) + 1 == run.paddr &&
-            prev->host + prev->size == run.host) {
+        if (prev && runs_join(prev, &run)) {
             prev->size += run.size;
         } else {
             g_array_index(ram->runs, GuestRamRun, kept++) = run;
@@ -159,17 +178,22 @@ static size_t first_run_above(const GuestRam *ram, uint64_t paddr)
     return lo;
 }
 
+const GuestRamRun *guest_ram_run_at(const GuestRam *ram, uint64_t paddr)
+{
+    size_t i = first_run_above(ram, paddr);
+
+    if (i == guest_ram_nr_runs(ram) || guest_ram_run(ram, i)->paddr > paddr) {
+        return NULL;
+    }
+    return guest_ram_run(ram, i);
+}
+
 const uint8_t *guest_ram_host(const GuestRam *ram, uint64_t paddr,
                               uint64_t *len)
 {
-    size_t i = first_run_above(ram, paddr);
-    const GuestRamRun *run;
+    const GuestRamRun *run = guest_ram_run_at(ram, paddr);
 
-    if (i == guest_ram_nr_runs(ram)) {
-        return NULL;
-    }
-    run = guest_ram_run(ram, i);
-    if (run->paddr > paddr) {
+    if (!run) {
         return NULL;
     }
     *len = run->size - (paddr - run->paddr);

@@ -13,10 +13,21 @@
 
 #include "pfn-bitmap.h"
 
+/* Where a run's bytes come from: how untouched memory can be told. */
+typedef enum GuestRamBacking {
+    GUEST_RAM_OTHER,            /* not known: has to be read */
+    GUEST_RAM_ANON,             /* private anonymous mapping */
+    GUEST_RAM_SHARED_FILE,      /* shared mapping of fd */
+    GUEST_RAM_PRIVATE_FILE,     /* private mapping of fd */
+} GuestRamBacking;
+
 typedef struct GuestRamRun {
     uint64_t paddr;             /* guest-physical address, bytes */
     uint64_t size;              /* bytes, not 0; paddr + size may be 2^64 */
     const uint8_t *host;        /* where it is mapped */
+    GuestRamBacking backing;
+    int fd;                     /* of the file; not owned */
+    uint64_t fd_offset;         /* of the run's first byte in it */
 } GuestRamRun;
 
 typedef struct GuestRam {
@@ -34,6 +45,9 @@ void guest_ram_deinit(GuestRam *ram);
 void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
                    const uint8_t *host);
 
+/* The same of a whole description. */
+void guest_ram_add_run(GuestRam *ram, const GuestRamRun *run);
+
 /*
  * Keep only [begin, begin + length); call it before sealing. length is not
  * 0 and the sum does not wrap beyond 2^64.
@@ -42,7 +56,7 @@ void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length);
 
 /*
  * Sort, cut overlaps (the run that starts first keeps its bytes) and join
- * runs that follow one another both in the guest and in the host.
+ * runs that follow one another in the guest, in the host and in the file.
  */
 void guest_ram_seal(GuestRam *ram);
 
@@ -55,6 +69,9 @@ static inline const GuestRamRun *guest_ram_run(const GuestRam *ram, size_t i)
 {
     return &g_array_index(ram->runs, GuestRamRun, i);
 }
+
+/* The run that has @paddr; NULL if it is not RAM. */
+const GuestRamRun *guest_ram_run_at(const GuestRam *ram, uint64_t paddr);
 
 /*
  * Runs of whole page frames that cover every byte of the runs, sorted and

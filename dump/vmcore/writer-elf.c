@@ -28,6 +28,8 @@
 /* Large enough for the kernel's sake, small enough for prompt progress. */
 #define ELF_WRITE_CHUNK         MiB
 
+#define ELF_ZERO_CHUNK          (64 * KiB)
+
 /* Of memory in the file; also the grain of the search for zeroes. */
 #define ELF_PAGE                4096
 
@@ -416,24 +418,61 @@ static bool elf_write_sparse(ElfWriter *w, unsigned extent, uint64_t pos,
     return true;
 }
 
-/* Straight from guest memory to the output. */
+/* Memory that is known to be zero, and is better not looked at. */
+static bool elf_write_zeroes(ElfWriter *w, unsigned extent, uint64_t pos,
+                             uint64_t len, DumpSink *sink, Error **errp)
+{
+    static const uint8_t zero[ELF_ZERO_CHUNK];
+
+    if (dump_sink_has_holes(sink)) {
+        dump_layout_skip(w->layout, extent, len);
+        return true;
+    }
+    for (uint64_t done = 0; done < len; ) {
+        size_t n = MIN(len - done, sizeof(zero));
+
+        if (!dump_layout_write(w->layout, extent, pos + done, zero, n, sink,
+                               errp)) {
+            return false;
+        }
+        done += n;
+    }
+    return true;
+}
+
+/*
+ * Up to a chunk of a run, straight from guest memory to the output.
+ * *@len: bytes wanted; on return the bytes that were written.
+ */
+static bool elf_write_chunk(ElfWriter *w, const ElfRange *r, uint64_t paddr,
+                            const uint8_t *host, uint64_t *len,
+                            DumpSink *sink, Error **errp)
+{
+    uint64_t pos = paddr - r->paddr;
+
+    if (dump_untouched_probe(w->guest->untouched, &w->guest->ram, paddr,
+                             len)) {
+        return elf_write_zeroes(w, r->extent, pos, *len, sink, errp);
+    }
+    if (dump_sink_has_holes(sink)) {
+        return elf_write_sparse(w, r->extent, pos, host, *len, sink, errp);
+    }
+    return dump_layout_write(w->layout, r->extent, pos, host, *len, sink,
+                             errp);
+}
+
 static bool elf_write_run(ElfWriter *w, const ElfRange *r,
                           const GuestRamRun *run, DumpSink *sink, Error **errp)
 {
-    bool sparse = dump_sink_has_holes(sink);
-
     for (uint64_t done = 0; done < run->size; ) {
-        size_t n = MIN(run->size - done, ELF_WRITE_CHUNK);
-        uint64_t pos = run->paddr - r->paddr + done;
+        uint64_t n = MIN(run->size - done, ELF_WRITE_CHUNK);
 
         if (dump_progress_cancelled(w->progress)) {
             error_setg(errp, "dump: cancelled");
             return false;
         }
-        if (sparse ? !elf_write_sparse(w, r->extent, pos, run->host + done, n,
-                                       sink, errp) :
-                     !dump_layout_write(w->layout, r->extent, pos,
-                                        run->host + done, n, sink, errp)) {
+        if (!elf_write_chunk(w, r, run->paddr + done, run->host + done, &n,
+                             sink, errp)) {
             return false;
         }
         dump_progress_advance(w->progress, n);

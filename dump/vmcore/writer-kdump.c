@@ -247,6 +247,31 @@ static void kdump_compress_page(const KdumpWriter *w, KdumpWorker *worker,
     slot->used += page->size;
 }
 
+/* What is known of memory around the page in hand. */
+typedef struct KdumpProbe {
+    uint64_t start, end;        /* guest-physical bytes that it is for */
+    bool untouched;
+} KdumpProbe;
+
+/*
+ * Is the page known to be zero without a look at it? @ahead: bytes from
+ * there on that will be asked for too.
+ */
+static bool kdump_untouched(const DumpGuest *guest, KdumpProbe *probe,
+                            uint64_t paddr, uint64_t ahead)
+{
+    uint64_t len = ahead;
+
+    if (paddr < probe->start || paddr >= probe->end) {
+        probe->untouched = dump_untouched_probe(guest->untouched, &guest->ram,
+                                                paddr, &len);
+        probe->start = paddr;
+        probe->end = paddr + len;
+    }
+    /* A page that is only partly so is read. */
+    return probe->untouched && probe->end - paddr >= guest->page_size;
+}
+
 /* Chunk @index is pages index * chunk_pages and on, counted over all runs. */
 static bool kdump_work(void *opaque, void *p, uint64_t index, void *q,
                        Error **errp)
@@ -256,6 +281,7 @@ static bool kdump_work(void *opaque, void *p, uint64_t index, void *q,
     KdumpSlot *slot = q;
     uint64_t first = index * w->chunk_pages;
     const PfnRun *runs = (const PfnRun *)w->runs->data;
+    KdumpProbe probe = { 0 };
     size_t r = 0;
 
     slot->nr_pages = MIN(w->chunk_pages, w->nr_pages - first);
@@ -264,13 +290,21 @@ static bool kdump_work(void *opaque, void *p, uint64_t index, void *q,
         first -= runs[r].count;
     }
     for (unsigned i = 0; i < slot->nr_pages; i++, first++) {
+        uint64_t pfn, ahead;
+
         if (first == runs[r].count) {
             r++;
             first = 0;
         }
+        pfn = runs[r].first + first;
+        ahead = MIN(slot->nr_pages - i, runs[r].count - first);
+        if (kdump_untouched(w->guest, &probe, pfn * w->guest->page_size,
+                            ahead * w->guest->page_size)) {
+            slot->pages[i] = (KdumpPage) { 0 };
+            continue;
+        }
         kdump_compress_page(w, worker,
-                            guest_ram_page(&w->guest->ram,
-                                           runs[r].first + first,
+                            guest_ram_page(&w->guest->ram, pfn,
                                            w->guest->page_size,
                                            worker->scratch),
                             slot, &slot->pages[i]);

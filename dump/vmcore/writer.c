@@ -33,6 +33,7 @@ void dump_guest_init(DumpGuest *guest)
 void dump_guest_deinit(DumpGuest *guest)
 {
     guest_ram_deinit(&guest->ram);
+    g_clear_pointer(&guest->untouched, dump_untouched_free);
     g_clear_pointer(&guest->notes, g_byte_array_unref);
     g_clear_pointer(&guest->mappings, g_array_unref);
 }

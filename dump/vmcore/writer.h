@@ -17,6 +17,7 @@
 #include "guest-ram.h"
 #include "kdump-format.h"
 #include "sink.h"
+#include "untouched.h"
 
 typedef enum DumpFormatKind {
     DUMP_KIND_ELF,
@@ -65,6 +66,7 @@ typedef struct DumpGuest {
     int64_t phys_base;
     unsigned nr_cpus;
     GuestRam ram;               /* sealed; clipped if a range was asked */
+    DumpUntouched *untouched;   /* owned; NULL: all memory is read */
     GArray *mappings;           /* DumpMapping; NULL without paging */
     GByteArray *notes;          /* all notes, in the target's order */
     size_t vmcoreinfo_pos;      /* VMCOREINFO text inside notes, bytes */

@@ -243,6 +243,16 @@ def test_file_protocol_to_fifo(still, ram_file, saved, tmp_path, out):
     check_all(out, ram_file, saved)
 
 
+def test_link_to_nothing(still, ram_file, saved, tmp_path, out):
+    """A link is followed, whether its file is there or not."""
+    link = str(tmp_path / 'link')
+    os.symlink(out, link)
+    still.dump(link)
+    assert os.path.islink(link)
+    assert os.stat(out).st_mode & 0o777 == 0o600
+    check_all(out, ram_file, saved)
+
+
 def test_relative_name(still):
     """Relative to QEMU's own folder, as ever."""
     still.dump('relative')

@@ -12,6 +12,10 @@
 #define _GNU_SOURCE
 #endif
 
+#ifdef __linux__
+#define CONFIG_LINUX 1
+#endif
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>

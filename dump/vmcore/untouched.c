@@ -1,0 +1,149 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Memory that was never touched.
+ */
+
+#include "qemu/osdep.h"
+#ifdef CONFIG_LINUX
+#include <sys/vfs.h>
+#include <linux/magic.h>
+#endif
+#include "untouched.h"
+
+/* Entries of /proc/self/pagemap that one look takes: a page of them. */
+#define PAGEMAP_BATCH   512
+
+#define PAGEMAP_PRESENT (1ULL << 63)
+#define PAGEMAP_SWAPPED (1ULL << 62)
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+#ifndef BTRFS_SUPER_MAGIC
+#define BTRFS_SUPER_MAGIC 0x9123683e
+#endif
+
+struct DumpUntouched {
+    int pagemap;                /* -1 if it cannot be had */
+    size_t page;                /* bytes of a host page */
+};
+
+DumpUntouched *dump_untouched_new(void)
+{
+    DumpUntouched *u = g_new0(DumpUntouched, 1);
+
+    u->page = getpagesize();
+    u->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    return u;
+}
+
+void dump_untouched_free(DumpUntouched *u)
+{
+    if (u) {
+        if (u->pagemap >= 0) {
+            close(u->pagemap);
+        }
+        g_free(u);
+    }
+}
+
+bool dump_untouched_trusts_fd(int fd)
+{
+#ifdef CONFIG_LINUX
+    struct statfs st;
+
+    if (fstatfs(fd, &st) < 0) {
+        return false;
+    }
+    switch ((uint32_t)st.f_type) {
+    case TMPFS_MAGIC:
+    case EXT4_SUPER_MAGIC:      /* ext2 and ext3 too */
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+        return true;
+    }
+#endif
+    return false;
+}
+
+static bool entry_untouched(uint64_t entry)
+{
+    return !(entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
+}
+
+/* Private memory: pages that the process has none of. */
+static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
+                          uint64_t *len)
+{
+    uint64_t entries[PAGEMAP_BATCH];
+    uint64_t first = (uintptr_t)host / u->page;
+    uint64_t inside = (uintptr_t)host % u->page;
+    uint64_t want = MIN((inside + *len + u->page - 1) / u->page,
+                        PAGEMAP_BATCH);
+    uint64_t n = 1;
+    ssize_t got;
+    bool untouched;
+
+    if (u->pagemap < 0) {
+        return false;
+    }
+    got = pread(u->pagemap, entries, want * sizeof(entries[0]),
+                first * sizeof(entries[0]));
+    if (got < (ssize_t)sizeof(entries[0])) {
+        return false;
+    }
+    untouched = entry_untouched(entries[0]);
+    while (n < got / sizeof(entries[0]) &&
+           entry_untouched(entries[n]) == untouched) {
+        n++;
+    }
+    *len = MIN(*len, n * u->page - inside);
+    return untouched;
+}
+
+/* A file: what is no data. */
+static bool probe_file(int fd, uint64_t offset, uint64_t *len)
+{
+#ifdef SEEK_DATA
+    off_t data = lseek(fd, offset, SEEK_DATA);
+    off_t hole;
+
+    if (data < 0) {
+        return errno == ENXIO;          /* a hole up to the end */
+    }
+    if (data > offset) {
+        *len = MIN(*len, data - offset);
+        return true;
+    }
+    hole = lseek(fd, offset, SEEK_HOLE);
+    if (hole > offset) {
+        *len = MIN(*len, hole - offset);
+    }
+#endif
+    return false;
+}
+
+bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
+                          uint64_t paddr, uint64_t *len)
+{
+    const GuestRamRun *run = guest_ram_run_at(ram, paddr);
+    uint64_t at;
+
+    if (!u || !run) {
+        return false;
+    }
+    at = paddr - run->paddr;
+    *len = MIN(*len, run->size - at);
+    switch (run->backing) {
+    case GUEST_RAM_ANON:
+        return probe_pagemap(u, run->host + at, len);
+    case GUEST_RAM_SHARED_FILE:
+        return probe_file(run->fd, run->fd_offset + at, len);
+    case GUEST_RAM_PRIVATE_FILE:
+        return probe_file(run->fd, run->fd_offset + at, len) &&
+               probe_pagemap(u, run->host + at, len);
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,46 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Memory that was never touched, told without touching it.
+ *
+ * Reading a page that nobody has used yet costs time and, where memory is
+ * shared, makes the host allocate it. The kernel knows better: a private
+ * page that is neither present nor swapped out was never written, and a
+ * hole in a file reads as zero. What cannot be proven has to be read.
+ *
+ * Sources: Linux Documentation/admin-guide/mm/pagemap.rst; lseek(2) for
+ * SEEK_DATA and SEEK_HOLE.
+ *
+ * The guest must not run meanwhile. An object may be used by any number
+ * of threads at once.
+ */
+
+#ifndef DUMP_VMCORE_UNTOUCHED_H
+#define DUMP_VMCORE_UNTOUCHED_H
+
+#include "guest-ram.h"
+
+typedef struct DumpUntouched DumpUntouched;
+
+/* Never fails: where the kernel does not tell, nothing is proven. */
+DumpUntouched *dump_untouched_new(void);
+void dump_untouched_free(DumpUntouched *u);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpUntouched, dump_untouched_free)
+
+/*
+ * Can holes of the file be believed? Only where a page that is dirty in
+ * memory counts as data, which file systems over a network do not promise.
+ */
+bool dump_untouched_trusts_fd(int fd);
+
+/*
+ * Is the memory from @paddr on untouched, and so zero?
+ *
+ * @u: NULL is allowed: nothing is proven then
+ * @len: bytes asked for, not 0; on return the bytes, at least 1, that the
+ *       answer is for
+ */
+bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
+                          uint64_t paddr, uint64_t *len);
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Untouched memory: what is proven, and that nothing else is.
+ */
+
+#include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qemu/units.h"
+#include "untouched.h"
+
+#define SIZE (4 * MiB)
+
+typedef struct Mapping {
+    GuestRamBacking backing;
+    int fd;
+    uint8_t *host;
+    size_t page;
+    GuestRam ram;
+    DumpUntouched *u;
+} Mapping;
+
+static void map(Mapping *m, GuestRamBacking backing)
+{
+    int flags = backing == GUEST_RAM_SHARED_FILE ? MAP_SHARED : MAP_PRIVATE;
+
+    m->backing = backing;
+    m->page = getpagesize();
+    m->fd = -1;
+    if (backing == GUEST_RAM_ANON) {
+        flags |= MAP_ANONYMOUS;
+    } else {
+        m->fd = memfd_create("ram", 0);
+        g_assert_cmpint(ftruncate(m->fd, SIZE), ==, 0);
+        g_assert_true(dump_untouched_trusts_fd(m->fd));
+    }
+    m->host = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, flags, m->fd, 0);
+    g_assert_true(m->host != MAP_FAILED);
+    /* One page at a time: large ones would be touched as a whole. */
+    madvise(m->host, SIZE, MADV_NOHUGEPAGE);
+}
+
+static void seal(Mapping *m, uint64_t paddr, size_t skip)
+{
+    GuestRamRun run = {
+        .paddr = paddr, .size = SIZE - skip, .host = m->host + skip,
+        .backing = m->backing, .fd = m->fd, .fd_offset = skip,
+    };
+
+    guest_ram_init(&m->ram);
+    guest_ram_add_run(&m->ram, &run);
+    guest_ram_seal(&m->ram);
+    m->u = dump_untouched_new();
+}
+
+static void unmap(Mapping *m)
+{
+    dump_untouched_free(m->u);
+    guest_ram_deinit(&m->ram);
+    munmap(m->host, SIZE);
+    if (m->fd >= 0) {
+        close(m->fd);
+    }
+}
+
+/* Walk it all; the bytes that are proven to be untouched. */
+static uint64_t walk(Mapping *m, uint64_t step, const bool *touched)
+{
+    const GuestRamRun *run = guest_ram_run(&m->ram, 0);
+    uint64_t proven = 0;
+
+    for (uint64_t at = 0; at < run->size; ) {
+        uint64_t len = MIN(step, run->size - at);
+        uint64_t want = len;
+        bool untouched = dump_untouched_probe(m->u, &m->ram, run->paddr + at,
+                                              &len);
+
+        g_assert_cmpuint(len, >=, 1);
+        g_assert_cmpuint(len, <=, want);
+        if (untouched) {
+            size_t first = (run->host - m->host + at) / m->page;
+            size_t last = (run->host - m->host + at + len - 1) / m->page;
+
+            for (size_t i = first; i <= last; i++) {
+                g_assert_false(touched[i]);
+            }
+            proven += len;
+        }
+        at += len;
+    }
+    return proven;
+}
+
+static void test_pattern(gconstpointer opaque)
+{
+    static const uint64_t steps[] = { 1000, 4096, MiB, 64 * MiB };
+    g_autofree bool *touched = g_new0(bool, SIZE / 4096);
+    size_t n = 0, pages;
+    Mapping m;
+
+    map(&m, GPOINTER_TO_INT(opaque));
+    pages = SIZE / m.page;
+    for (size_t i = 0; i < pages; i++) {
+        if (i % 7 == 3 || (i > 300 && i < 500)) {
+            touched[i] = true;
+            m.host[i * m.page + i % m.page] = 1;
+            n++;
+        }
+    }
+    seal(&m, 0x100000, 0);
+    for (size_t k = 0; k < ARRAY_SIZE(steps); k++) {
+        g_assert_cmpuint(walk(&m, steps[k], touched), ==,
+                         (pages - n) * m.page);
+    }
+    unmap(&m);
+}
+
+/* A run that begins inside a page, at another guest address. */
+static void test_odd_start(gconstpointer opaque)
+{
+    g_autofree bool *touched = g_new0(bool, SIZE / 4096);
+    Mapping m;
+
+    map(&m, GPOINTER_TO_INT(opaque));
+    touched[0] = touched[2] = true;
+    m.host[0] = m.host[2 * m.page] = 1;
+    seal(&m, 0x12345, 100);
+    g_assert_cmpuint(walk(&m, 1000, touched), ==, SIZE - 2 * m.page);
+    unmap(&m);
+}
+
+/* Touched and zero, or read only: never proven, or truly zero. */
+static void test_written_zero(gconstpointer opaque)
+{
+    g_autofree bool *touched = g_new0(bool, SIZE / 4096);
+    Mapping m;
+
+    map(&m, GPOINTER_TO_INT(opaque));
+    memset(m.host, 1, SIZE);
+    memset(m.host, 0, SIZE);
+    memset(touched, true, SIZE / 4096);
+    seal(&m, 0, 0);
+    g_assert_cmpuint(walk(&m, MiB, touched), ==, 0);
+    unmap(&m);
+}
+
+/* A private mapping of a file with content: not present is not zero. */
+static void test_private_of_data(void)
+{
+    g_autofree bool *touched = g_new0(bool, SIZE / 4096);
+    Mapping m;
+
+    map(&m, GUEST_RAM_PRIVATE_FILE);
+    for (size_t i = 0; i < SIZE / m.page; i += 2) {
+        g_assert_cmpint(pwrite(m.fd, "x", 1, i * m.page), ==, 1);
+        touched[i] = true;
+    }
+    m.host[m.page] = 1;
+    touched[1] = true;
+    seal(&m, 0, 0);
+    g_assert_cmpuint(walk(&m, MiB, touched), ==, SIZE / 2 - m.page);
+    unmap(&m);
+}
+
+static void test_nothing_known(void)
+{
+    g_autofree bool *touched = g_new0(bool, SIZE / 4096);
+    uint64_t len = 4096;
+    Mapping m;
+
+    map(&m, GUEST_RAM_ANON);
+    m.backing = GUEST_RAM_OTHER;
+    seal(&m, 0x1000, 0);
+    g_assert_cmpuint(walk(&m, MiB, touched), ==, 0);
+    g_assert_false(dump_untouched_probe(NULL, &m.ram, 0x1000, &len));
+    g_assert_cmpuint(len, ==, 4096);
+    /* Not RAM at all. */
+    g_assert_false(dump_untouched_probe(m.u, &m.ram, 0, &len));
+    g_assert_cmpuint(len, >=, 1);
+    unmap(&m);
+}
+
+static void test_trust(void)
+{
+    int fd = open("/proc/self/status", O_RDONLY);
+
+    g_assert_false(dump_untouched_trusts_fd(fd));
+    g_assert_false(dump_untouched_trusts_fd(-1));
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {
+        [GUEST_RAM_ANON] = "anon",
+        [GUEST_RAM_SHARED_FILE] = "shared",
+        [GUEST_RAM_PRIVATE_FILE] = "private",
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    for (int i = GUEST_RAM_ANON; i <= GUEST_RAM_PRIVATE_FILE; i++) {
+        g_autofree char *a = g_strdup_printf("/dump/untouched/%s/pattern",
+                                             names[i]);
+        g_autofree char *b = g_strdup_printf("/dump/untouched/%s/odd-start",
+                                             names[i]);
+        g_autofree char *c = g_strdup_printf("/dump/untouched/%s/zeroed",
+                                             names[i]);
+
+        g_test_add_data_func(a, GINT_TO_POINTER(i), test_pattern);
+        g_test_add_data_func(b, GINT_TO_POINTER(i), test_odd_start);
+        g_test_add_data_func(c, GINT_TO_POINTER(i), test_written_zero);
+    }
+    g_test_add_func("/dump/untouched/private/data", test_private_of_data);
+    g_test_add_func("/dump/untouched/nothing-known", test_nothing_known);
+    g_test_add_func("/dump/untouched/trust", test_trust);
+    return g_test_run();
+}
