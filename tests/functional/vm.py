@@ -39,11 +39,12 @@ class VM:
             argv += ['-chardev', f'socket,id={name},server=on,wait=off,'
                      f'path={self.path(name)}',
                      '-mon', f'chardev={name},mode=control']
-        self.proc = subprocess.Popen(
-            argv + list(args), stdin=stdin or subprocess.DEVNULL,
-            stdout=self.log, stderr=self.log, preexec_fn=preexec,
-            cwd=self.dir)
+        self.proc = None
         try:
+            self.proc = subprocess.Popen(
+                argv + list(args), stdin=stdin or subprocess.DEVNULL,
+                stdout=self.log, stderr=self.log, preexec_fn=preexec,
+                cwd=self.dir)
             self.qmp = self.connect('qmp')
             self.other = None
         except BaseException:
@@ -85,9 +86,9 @@ class VM:
                             **arguments)
 
     def close(self):
-        if self.proc.poll() is None:
+        if self.proc:
             self.proc.kill()
-        self.proc.wait()
+            self.proc.wait()
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
