@@ -10,6 +10,7 @@
 #include "qapi/qapi-commands-dump.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
+#include "qemu/cutils.h"
 #include "qobject/qdict.h"
 
 /* Flags that choose a format, and the format that -R makes of it. */
@@ -24,6 +25,8 @@ static const struct {
       DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_LZO },
     { "snappy", DUMP_GUEST_MEMORY_FORMAT_KDUMP_SNAPPY,
       DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_SNAPPY },
+    { "zstd", DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZSTD,
+      DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZSTD },
     { "windmp", DUMP_GUEST_MEMORY_FORMAT_WIN_DMP,
       DUMP_GUEST_MEMORY_FORMAT_WIN_DMP },
 };
@@ -40,12 +43,30 @@ static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryFormat *format,
             continue;
         }
         if (chosen) {
-            error_setg(errp, "only one of '-z|-l|-s|-w' can be set");
+            error_setg(errp, "only one of '-z|-l|-s|-w|-Z' can be set");
             return false;
         }
         chosen = true;
         *format = raw ? hmp_formats[i].raw : hmp_formats[i].format;
     }
+    return true;
+}
+
+static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
+                            Error **errp)
+{
+    const char *text = qdict_get_try_str(qdict, "threads");
+    unsigned value;
+
+    *threads = 0;
+    if (!text) {
+        return true;
+    }
+    if (qemu_strtoui(text, NULL, 10, &value) < 0 || value > UINT8_MAX) {
+        error_setg(errp, "Parameter 'threads' expects a small number");
+        return false;
+    }
+    *threads = value;
     return true;
 }
 
@@ -57,9 +78,11 @@ void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
                                             qdict_get_str(qdict, "filename"),
                                             NULL);
     DumpGuestMemoryFormat format;
+    uint8_t threads;
     Error *err = NULL;
 
-    if (hmp_get_format(qdict, &format, &err)) {
+    if (hmp_get_format(qdict, &format, &err) &&
+        hmp_get_threads(qdict, &threads, &err)) {
         qmp_dump_guest_memory(qdict_get_try_bool(qdict, "paging", false),
                               protocol, true,
                               qdict_get_try_bool(qdict, "detach", false),
@@ -67,7 +90,8 @@ void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
                               has_begin ? qdict_get_int(qdict, "begin") : 0,
                               has_length,
                               has_length ? qdict_get_int(qdict, "length") : 0,
-                              true, format, &err);
+                              true, format,
+                              qdict_haskey(qdict, "threads"), threads, &err);
     }
     hmp_handle_error(mon, err);
 }

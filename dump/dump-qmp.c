@@ -10,6 +10,7 @@
 #include "qapi/qapi-commands-dump.h"
 #include "qemu/cutils.h"
 #include "dump-job.h"
+#include "vmcore/pipeline.h"
 
 /* More workers than this only cost memory. */
 #define DUMP_MAX_DEFAULT_THREADS 16
@@ -33,6 +34,10 @@ static const struct {
       { DUMP_KIND_KDUMP, DUMP_CODEC_LZO, false } },
     { DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_SNAPPY,
       { DUMP_KIND_KDUMP, DUMP_CODEC_SNAPPY, false } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZSTD,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_ZSTD, true } },
+    { DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZSTD,
+      { DUMP_KIND_KDUMP, DUMP_CODEC_ZSTD, false } },
 };
 
 static bool dump_set_format(DumpGuestMemoryFormat qapi, DumpFormat *format,
@@ -76,6 +81,23 @@ static bool dump_set_range(DumpOptions *opts, bool has_begin, int64_t begin,
     return true;
 }
 
+static bool dump_set_threads(DumpOptions *opts, bool has_threads,
+                             uint8_t threads, Error **errp)
+{
+    if (!has_threads) {
+        /* Counts what affinity allows, not what the machine has. */
+        opts->threads = MIN(g_get_num_processors(), DUMP_MAX_DEFAULT_THREADS);
+        return true;
+    }
+    if (threads < 1 || threads > DUMP_PIPELINE_MAX_THREADS) {
+        error_setg(errp, "Parameter 'threads' expects a number from 1 to %d",
+                   DUMP_PIPELINE_MAX_THREADS);
+        return false;
+    }
+    opts->threads = threads;
+    return true;
+}
+
 static bool dump_set_output(DumpOptions *opts, const char *protocol,
                             Error **errp)
 {
@@ -103,12 +125,11 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
                            bool has_begin, int64_t begin,
                            bool has_length, int64_t length,
                            bool has_format, DumpGuestMemoryFormat format,
-                           Error **errp)
+                           bool has_threads, uint8_t threads, Error **errp)
 {
     DumpOptions opts = {
         .paging = paging,
         .detach = has_detach && detach,
-        .threads = MIN(g_get_num_processors(), DUMP_MAX_DEFAULT_THREADS),
     };
 
     if (!has_format) {
@@ -123,6 +144,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
     }
     if (!dump_set_range(&opts, has_begin, begin, has_length, length, errp) ||
         !dump_set_format(format, &opts.format, errp) ||
+        !dump_set_threads(&opts, has_threads, threads, errp) ||
         !dump_set_output(&opts, protocol, errp)) {
         return;
     }

@@ -62,6 +62,10 @@ BAD_ARGUMENTS = [
     ("'begin'", {'begin': 1 << 40, 'length': 4096}),
     ("'begin'", {'begin': 0xe0000000, 'length': 4096}),
     ('kdump-foo', {'format': 'kdump-foo'}),
+    ("'threads'", {'format': 'kdump-zlib', 'threads': 0}),
+    ("'threads'", {'format': 'kdump-zlib', 'threads': 65}),
+    ('threads', {'format': 'kdump-zlib', 'threads': -1}),
+    ('threads', {'format': 'kdump-zlib', 'threads': 256}),
 ]
 
 

@@ -16,7 +16,8 @@ from vmcore import open_dump
 
 KDUMP = ['kdump-zlib', 'kdump-lzo', 'kdump-snappy']
 RAW = ['kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy']
-FORMATS = ['elf', *KDUMP, *RAW]
+ZSTD = ['kdump-zstd', 'kdump-raw-zstd']
+FORMATS = ['elf', *KDUMP, *RAW, *ZSTD]
 
 
 def check_ram(dump, ram_file, begin=0, size=SIZE):
@@ -105,6 +106,24 @@ def test_same_pages_in_all_formats(still, tmp_path):
         assert len(pages) == 1
 
 
+@pytest.mark.parametrize('name', FORMATS)
+def test_threads(still, tmp_path, name):
+    """Any number of threads makes the same file."""
+    files = set()
+    for threads in (1, 2, 3, 8, 64):
+        path = str(tmp_path / 'dump')
+        still.dump(path, format=name, threads=threads)
+        with open(path, 'rb') as f:
+            data = bytearray(f.read())
+        if name != 'elf':
+            dump = open_dump(path)
+            at = data.index(b'KDUMP   ') + 408
+            assert dump.time > 0
+            data[at:at + 16] = bytes(16)        # when it was made
+        files.add(bytes(data))
+    assert len(files) == 1
+
+
 def test_flattened_records_are_large(still, out):
     """Defect 17: crash's opening time grows with the number of records."""
     still.dump(out, format='kdump-zlib')
@@ -164,7 +183,7 @@ def reader(fd, path):
 
 
 @pytest.mark.parametrize('detach', [False, True])
-@pytest.mark.parametrize('name', ['elf', *KDUMP])
+@pytest.mark.parametrize('name', ['elf', *KDUMP, 'kdump-zstd'])
 @pytest.mark.parametrize('kind', ['pipe', 'nonblocking', 'socket'])
 def test_stream(still, ram_file, saved, out, name, kind, detach):
     if kind == 'socket':

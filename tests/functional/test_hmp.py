@@ -9,14 +9,16 @@ import pytest
 from test_lifecycle import BUSY, Stalled
 from vmcore import ElfDump, open_dump
 
-FLAGS = {'': 'elf', '-z': 1, '-l': 2, '-s': 4}
+FLAGS = {'': 'elf', '-z': 1, '-l': 2, '-s': 4, '-Z': 0x20}
 
 
 @pytest.mark.parametrize('raw', ['', '-R'])
 @pytest.mark.parametrize('flag', FLAGS)
 def test_formats(still, out, flag, raw):
     """-R without a format is of no effect, as in QEMU 10.0."""
-    assert still.qmp.hmp(f'dump-guest-memory {flag} {raw} {out}') == ''
+    assert still.qmp.hmp(f'dump-guest-memory {raw} {flag} {out}' if
+                          flag == '-Z' else
+                          f'dump-guest-memory {flag} {raw} {out}') == ''
     dump = open_dump(out)
     if flag:
         assert dump.status == FLAGS[flag]
@@ -26,10 +28,10 @@ def test_formats(still, out, flag, raw):
 
 
 @pytest.mark.parametrize('flags', ['-z -l', '-z -s', '-l -s', '-w -z',
-                                   '-w -z -l -s'])
+                                   '-w -z -l -s', '-z -Z'])
 def test_conflicting_flags(still, out, flags):
     text = still.qmp.hmp(f'dump-guest-memory {flags} {out}')
-    assert "only one of '-z|-l|-s|-w' can be set" in text
+    assert "only one of '-z|-l|-s|-w|-Z' can be set" in text
     assert not os.path.exists(out)
 
 
@@ -97,4 +99,18 @@ def test_dev_null(still):
 
 def test_help(still):
     text = still.qmp.hmp('help dump-guest-memory')
-    assert '[-p] [-d] [-z|-l|-s|-w] [-R] filename [begin length]' in text
+    assert ('[-p] [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename '
+            '[begin length]') in text
+
+
+@pytest.mark.parametrize('threads', ['1', '3'])
+def test_threads(still, out, threads):
+    assert still.qmp.hmp(f'dump-guest-memory -z -t {threads} {out}') == ''
+    open_dump(out)
+
+
+@pytest.mark.parametrize('threads', ['0', '65', '256', '-1', 'many', '2x'])
+def test_bad_threads(still, out, threads):
+    text = still.qmp.hmp(f'dump-guest-memory -z -t {threads} {out}')
+    assert "'threads'" in text
+    assert not os.path.exists(out)
