@@ -3,17 +3,19 @@
 # The body of scripts/qemu-tree. Cache layout:
 #
 #   CACHE/apt/SUITE/             private package lists and archives
-#   CACHE/tools/meson/                 a meson new enough for QEMU 10
+#   CACHE/tools/meson/           a meson new enough for QEMU 10
 #   CACHE/VERSION/src/           pristine source, never built in
 #   CACHE/VERSION/{stock,ours}/  copies that are built; ours has been applied
 #   CACHE/VERSION/*.log          output of the long steps
+#   CACHE/base-BASE              link to the VERSION fetched last
 #
-# VERSION is the full version of the source package. A directory appears
-# under its name only when it is complete.
+# VERSION is the full version of the source package, or stands for the path
+# of a user's directory. src and tools appear under their names only when
+# they are complete; the copies are compared with what they should be before
+# each build.
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -31,6 +33,8 @@ BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0')}
 DEFAULT_TARGETS = 'x86_64-softmmu'
 MESON_MIN_10 = (1, 5)
 LISTS_MAX_AGE = 24 * 3600
+SOURCES_LIST = '/etc/apt/sources.list'
+SIGNED = 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
 
 CONFIGURE = [
     '--without-default-features', '--enable-tcg', '--enable-kvm',
@@ -54,15 +58,8 @@ def cache_dir():
     return path
 
 
-@contextlib.contextmanager
-def locked(path):
-    with open(path, 'w') as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say('waiting for another run to finish')
-            fcntl.flock(f, fcntl.LOCK_EX)
-        yield
+def locked(folder):
+    return tree_apply.locked(folder, say)
 
 
 def run(step, argv, log, **kwargs):
@@ -86,21 +83,23 @@ def run(step, argv, log, **kwargs):
 def archive_sources():
     """(URI, suite) pairs of binary entries in the machine's configuration."""
     pairs = []
-    conf = '/etc/apt/sources.list'
-    files = [conf] if os.path.exists(conf) else []
-    parts = conf + '.d'
+    files = [SOURCES_LIST] if os.path.exists(SOURCES_LIST) else []
+    parts = SOURCES_LIST + '.d'
     if os.path.isdir(parts):
-        files += sorted(os.path.join(parts, n) for n in os.listdir(parts))
+        files += sorted(os.path.join(parts, n) for n in os.listdir(parts)
+                        if n.endswith(('.list', '.sources')))
     for name in files:
         with open(name, errors='replace') as f:
             text = f.read()
         if name.endswith('.sources'):
             for stanza in re.split(r'\n\s*\n', text):
-                field = dict(re.findall(r'(?m)^([\w-]+):\s*(.*)$', stanza))
+                field = dict(re.findall(r'(?m)^([\w-]+):[ \t]*(.*)$', stanza))
+                if field.get('Enabled', 'yes').lower() == 'no':
+                    continue
                 for uri in field.get('URIs', '').split():
                     for suite in field.get('Suites', '').split():
                         pairs.append((uri, suite))
-        elif name.endswith('.list'):
+        else:
             for uri, suite in re.findall(
                     r'(?m)^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)', text):
                 pairs.append((uri, suite))
@@ -115,9 +114,11 @@ def own_codename():
 
 def archive_uri():
     codename = own_codename()
-    for uri, suite in archive_sources():
-        if suite == codename:
-            return uri
+    sources = archive_sources()
+    for names in ((codename,), ('stable', 'oldstable')):
+        for uri, suite in sources:
+            if suite in names:
+                return uri
     raise Failure('this machine has no package source for its own release '
                   f'({codename}) configured')
 
@@ -128,8 +129,7 @@ def apt_options(cache, suite, kind):
         os.makedirs(os.path.join(state, sub), exist_ok=True)
     source = os.path.join(state, 'sources.d', 'private.sources')
     stanza = (f'Types: {kind}\nURIs: {archive_uri()}\nSuites: {suite}\n'
-              'Components: main\n'
-              'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n')
+              f'Components: main\n{SIGNED}\n')
     if not os.path.exists(source) or open(source).read() != stanza:
         with open(source, 'w') as f:
             f.write(stanza)
@@ -159,7 +159,8 @@ def apt_download(what, options, stamp, argv, cwd):
         run(f'downloading {what}', argv[:1] + options + argv[1:],
             os.path.join(cwd, 'download.log'), cwd=cwd)
     except Failure as e:
-        os.unlink(stamp)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(stamp)
         if re.search(r'404|Not Found|Failed to fetch', str(e)):
             raise Failure(
                 f'the archive does not have {what} any more, although its '
@@ -208,11 +209,20 @@ class Tree:
         return os.path.realpath(link) if os.path.isdir(link) else None
 
     def fetch(self):
-        if self.is_dir:
+        if not self.is_dir:
+            with locked(self.cache):
+                self.fetch_newest()
+
+    def fetch_newest(self):
+        try:
+            options, stamp = apt_options(self.cache, BASES[self.base][0],
+                                         'deb-src')
+            version = source_version(self.base, options)
+        except Failure as e:
+            if not self.src or not os.path.isdir(self.src):
+                raise
+            say(f'{e}\n== going on with the source fetched before')
             return
-        options, stamp = apt_options(self.cache, BASES[self.base][0],
-                                     'deb-src')
-        version = source_version(self.base, options)
         name = re.sub(r'[^\w.+~-]', '_', version)
         self.home = os.path.join(self.cache, name)
         self.src = os.path.join(self.home, 'src')
@@ -220,8 +230,9 @@ class Tree:
             self.unpack(version, options, stamp)
         link = os.path.join(self.cache, f'base-{self.base}')
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(link)
-        os.symlink(name, link)
+            os.unlink(link + '.new')
+        os.symlink(name, link + '.new')
+        os.replace(link + '.new', link)
 
     def unpack(self, version, options, stamp):
         os.makedirs(self.home, exist_ok=True)
@@ -247,17 +258,18 @@ class Tree:
         arch = target.split('-')[0]
         return os.path.join(self.work(stock), 'build', f'qemu-system-{arch}')
 
-    def copy(self, stock):
+    def prepare(self, stock):
+        """Bring the copy that is built up to date."""
         work = self.work(stock)
-        if self.is_dir:
-            # The user's tree may have changed: carry changes over, and
-            # nothing else, so that only what changed is compiled.
-            tree_apply.mirror(self.src, work)
-        elif not os.path.isdir(work):
-            shutil.rmtree(work + '.new', ignore_errors=True)
-            say(f'copying the source to {os.path.basename(work)}')
-            shutil.copytree(self.src, work + '.new', symlinks=True)
-            os.rename(work + '.new', work)
+        if stock and os.path.isdir(os.path.join(self.src, 'dump/vmcore')):
+            raise Failure(f"the subsystem is already in '{self.src}': there "
+                          'is no unmodified tree to build')
+        if not os.path.isdir(work):
+            say(f'copying the source to {work}')
+        new = {} if stock else tree_apply.plan(self.src)
+        changes = tree_apply.mirror(self.src, work, new)
+        if not stock:
+            tree_apply.report(changes, say)
 
     def version(self):
         with open(os.path.join(self.src, 'VERSION')) as f:
@@ -280,11 +292,12 @@ class Tree:
         build = os.path.join(work, 'build')
         argv = ['../configure', f'--target-list={",".join(targets)}',
                 '--cc=ccache gcc', *CONFIGURE]
-        if self.version() >= (8, 1):
+        if self.version() >= (8, 1) and not self.is_dir:
+            # A checkout may need its subprojects, a package has them.
             argv.append('--disable-download')
         if self.version() < (10, 0):
             argv.append('--meson=/usr/bin/meson')
-        key = json.dumps([argv, self.src])
+        key = json.dumps([argv, self.src, build_packages()])
         stamp = os.path.join(build, 'configured-as')
         if os.path.exists(stamp) and open(stamp).read() == key:
             return
@@ -299,10 +312,8 @@ class Tree:
         self.fetch()
         os.makedirs(self.home, exist_ok=True)
         work = self.work(stock)
-        with locked(os.path.join(self.home, 'lock')):
-            self.copy(stock)
-            if not stock:
-                tree_apply.apply(work, say)
+        with locked(self.home):
+            self.prepare(stock)
             self.configure(stock, targets)
             programs = [f'qemu-system-{t.split("-")[0]}' for t in targets]
             run(f'building {", ".join(programs)} '
@@ -310,6 +321,18 @@ class Tree:
                 ['ninja', '-C', os.path.join(work, 'build'), *programs],
                 work + '-build.log', env=self.environment(work))
         return self.binary(stock, targets[0])
+
+
+def build_packages():
+    """The versions of compiler and libraries: with others, build anew."""
+    with open(os.path.join(tree_apply.REPO, 'scripts/packages')) as f:
+        names = ' '.join(re.findall(r'(?m)^build:(.*)$', f.read())).split()
+    try:
+        return subprocess.run(
+            ['dpkg-query', '-W', '-f', '${Package} ${Version}\n', *names],
+            capture_output=True, text=True).stdout.splitlines()
+    except FileNotFoundError:       # not a Debian machine
+        return []
 
 
 def new_meson(cache):
@@ -320,18 +343,24 @@ def new_meson(cache):
     if tuple(int(x) for x in re.findall(r'\d+', out)[:2]) >= MESON_MIN_10:
         return None
     tool = os.path.join(cache, 'tools', 'meson')
-    if not os.path.isdir(tool):
-        suite = f'{own_codename()}-backports'
-        options, stamp = apt_options(cache, suite, 'deb')
-        part = tool + '.new'
-        shutil.rmtree(part, ignore_errors=True)
-        os.makedirs(part)
-        apt_download('a newer meson', options, stamp,
-                     ['apt-get', '-qq', 'download', 'meson'], part)
-        deb = [n for n in os.listdir(part) if n.endswith('.deb')][0]
-        subprocess.run(['dpkg-deb', '-x', deb, '.'], cwd=part, check=True)
-        os.rename(part, tool)
+    with locked(cache):
+        if not os.path.isdir(tool):
+            download_meson(cache, tool)
     return os.path.join(tool, 'usr/lib/python3/dist-packages')
+
+
+def download_meson(cache, tool):
+    suite = f'{own_codename()}-backports'
+    options, stamp = apt_options(cache, suite, 'deb')
+    part = tool + '.new'
+    shutil.rmtree(part, ignore_errors=True)
+    os.makedirs(part)
+    apt_download('a newer meson', options, stamp,
+                 ['apt-get', '-qq', 'download', 'meson'], part)
+    deb = [n for n in os.listdir(part) if n.endswith('.deb')][0]
+    run('unpacking meson', ['dpkg-deb', '-x', deb, '.'],
+        os.path.join(part, 'unpack.log'), cwd=part)
+    os.rename(part, tool)
 
 
 # -- commands --------------------------------------------------------------
@@ -354,9 +383,8 @@ def cmd_apply(args):
         tree_apply.apply(tree.src, say)
         return
     tree.fetch()
-    with locked(os.path.join(tree.home, 'lock')):
-        tree.copy(False)
-        tree_apply.apply(tree.work(False), say)
+    with locked(tree.home):
+        tree.prepare(False)
     print(tree.work(False))
 
 

@@ -2,14 +2,19 @@
 #
 # Put this subsystem into a QEMU source tree.
 #
-# Everything is worked out before anything is written. What is written is
-# first moved aside into a journal, so that an interrupted run is rolled
-# back by the next one: a tree is never left half applied.
+# Everything is worked out before anything is written. What is replaced is
+# first kept in a journal, so that an interrupted run is rolled back by the
+# next one: a tree is never left half applied.
 
+import contextlib
+import fcntl
+import filecmp
+import glob
 import importlib.util
 import os
 import re
 import shutil
+import stat
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -17,8 +22,11 @@ JOURNAL = '.guest-memory-dump-journal'
 
 # Files and folders of ours that go in whole.
 WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
-         'qapi/dump.json', 'docs/interop/vmcore-formats.rst',
-         'docs/devel/dump.rst']
+         'qapi/dump.json', 'docs/devel/dump.rst',
+         'docs/interop/vmcore-formats.rst', 'tests/unit/test-dump-*.c',
+         'tests/unit/dump-test-*.h']
+# What of a folder: an editor's leavings, say, stay out.
+SOURCES = re.compile(r'(?:\.[ch]|(?:^|/)(?:meson\.build|trace-events))$')
 # Folders of the tree that hold nothing but ours afterwards.
 OWNED = ['dump']
 
@@ -26,24 +34,64 @@ OWNED = ['dump']
 MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
          'qapi/dump.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
-         'docs/interop/index.rst', 'docs/devel/index-internals.rst']
-VERSIONS = ((7, 2), (10, 99))
+         'docs/devel/index-internals.rst', 'docs/interop/index.rst',
+         'tests/unit/meson.build']
+
+# Put into tests/unit/meson.build, in one piece without an empty line.
+UNIT_TESTS = """\
+# Guest memory dump
+if have_system
+  vmcore_inc = include_directories('../../dump/vmcore')
+  vmcore_lib = static_library('vmcore', vmcore_sources, genh,
+                              dependencies: [glib, vmcore_deps],
+                              build_by_default: false)
+  vmcore = declare_dependency(link_with: vmcore_lib,
+                              include_directories: vmcore_inc,
+                              dependencies: [zlib, lzo, snappy, zstd])
+  tests += {
+%s  }
+endif
+
+"""
 
 
 class ApplyError(Exception):
     """The tree is not one that we can be put into."""
 
 
+# Bytes of other encodings and line ends pass unchanged.
+TEXT = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
+
+
 def read(path):
-    with open(path, encoding='utf-8') as f:
+    with open(path, **TEXT) as f:
         return f.read()
 
 
-def walk(top):
-    """Paths of all files below @top, relative to it."""
-    for folder, _, names in os.walk(top):
-        for name in names:
+def walk(top, skip=()):
+    """Paths of all files and links below @top, relative to it. @skip: names
+    of folders directly in @top."""
+    for folder, dirs, names in os.walk(top):
+        if folder == top:
+            dirs[:] = [d for d in dirs if d not in skip]
+        links = [d for d in dirs if os.path.islink(os.path.join(folder, d))]
+        for name in names + links:
             yield os.path.relpath(os.path.join(folder, name), top)
+
+
+@contextlib.contextmanager
+def locked(path, say):
+    """Hold the lock on a file or folder, waiting for whoever has it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f'waiting for another run to finish with {path}')
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def check_tree(tree):
@@ -54,9 +102,9 @@ def check_tree(tree):
                          f"here: it has no {', '.join(missing)}")
     text = read(os.path.join(tree, 'VERSION')).strip()
     m = re.match(r'(\d+)\.(\d+)', text)
-    version = m and (int(m[1]), int(m[2]))
-    if not version or not VERSIONS[0] <= version <= VERSIONS[1]:
-        raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 to 10.x")
+    # Those between would need backports of their own.
+    if not m or (int(m[1]) != 10 and (m[1], m[2]) != ('7', '2')):
+        raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 and 10.x")
 
 
 def backport(tree):
@@ -83,10 +131,11 @@ def whole_files(folder):
     for path in WHOLE:
         full = os.path.join(REPO, path)
         if os.path.isdir(full):
-            for sub in walk(full):
+            for sub in filter(SOURCES.search, walk(full)):
                 files[os.path.join(path, sub)] = read(os.path.join(full, sub))
         else:
-            files[path] = read(full)
+            for one in glob.glob(full):
+                files[os.path.relpath(one, REPO)] = read(one)
     if folder:
         for sub in walk(folder):
             if sub.endswith('.h'):
@@ -103,6 +152,12 @@ def splice(tree, path, pattern, replacement, what):
                          f'{len(found)} times')
     m = found[0]
     return text[:m.start()] + replacement(m[0]) + text[m.end():]
+
+
+def unit_tests():
+    names = sorted(os.path.basename(p)[:-len('.c')] for p in
+                   glob.glob(os.path.join(REPO, 'tests/unit/test-dump-*.c')))
+    return UNIT_TESTS % ''.join(f"    '{n}': [vmcore],\n" for n in names)
 
 
 def spliced_files(tree):
@@ -124,20 +179,23 @@ def spliced_files(tree):
         r"^    'backends/tpm',\n(?:    'chardev',\n)?(?:    'dump',\n)?",
         lambda old: old if "'dump'" in old else old + "    'dump',\n",
         'the list of trace event folders')
-    # Index of documents, entry that ours goes behind, our entry.
-    for path, before, name in (
+    files['tests/unit/meson.build'] = splice(
+        tree, 'tests/unit/meson.build',
+        r'(?:^# Guest memory dump\n(?:.+\n)+\n)?^if have_ga\b',
+        lambda _: unit_tests() + 'if have_ga', 'the tests of the guest agent')
+    for path, before, ours in (
+            ('docs/devel/index-internals.rst', 'clocks', 'dump'),
             ('docs/interop/index.rst', 'virtio-balloon-stats',
-             'vmcore-formats'),
-            ('docs/devel/index-internals.rst', 'clocks', 'dump')):
+             'vmcore-formats')):
         files[path] = splice(
-            tree, path, rf'^   {before}\n(?:   {name}\n)?',
-            lambda _, both=f'   {before}\n   {name}\n': both,
+            tree, path, rf'^   {before}\n(?:   {ours}\n)?',
+            lambda _, b=before, o=ours: f'   {b}\n   {o}\n',
             f'the entry {before}')
     return files
 
 
 def plan(tree):
-    """Path -> new text, or None to delete; only what differs."""
+    """Path -> new text, or None to delete, of all that is ours."""
     check_tree(tree)
     folder = backport(tree)
     rewrite = load_rewrite(folder)
@@ -147,41 +205,70 @@ def plan(tree):
     for owned in OWNED:
         for sub in walk(os.path.join(tree, owned)):
             new.setdefault(os.path.join(owned, sub), None)
+    return new
+
+
+def differing(tree, new):
+    """What of a plan is not so in @tree yet."""
     return {path: text for path, text in new.items()
-            if text is None or not os.path.exists(os.path.join(tree, path)) or
-            read(os.path.join(tree, path)) != text}
+            if text != (read(os.path.join(tree, path)) if
+                        os.path.exists(os.path.join(tree, path)) else None)}
+
+
+def replace(path, text):
+    """Write a file whole or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + '.part', 'w', **TEXT) as f:
+        f.write(text)
+    os.replace(path + '.part', path)
+
+
+def remove(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_empty(folder, top):
+    """Remove @folder and its parents below @top that are empty."""
+    with contextlib.suppress(OSError):
+        while folder != top:
+            os.rmdir(folder)
+            folder = os.path.dirname(folder)
 
 
 def roll_back(tree, journal):
     """Undo what the journal has: old/ is put back, added/ removed."""
-    for path in list(walk(os.path.join(journal, 'added'))):
+    for path in walk(os.path.join(journal, 'added')):
         full = os.path.join(tree, path)
-        if os.path.exists(full):
-            os.unlink(full)
+        remove(full)
+        remove(full + '.part')
+        remove_empty(os.path.dirname(full), tree)
     for path in list(walk(os.path.join(journal, 'old'))):
-        os.replace(os.path.join(journal, 'old', path),
-                   os.path.join(tree, path))
+        full = os.path.join(tree, path)
+        remove(full + '.part')
+        if not path.endswith('.part'):
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            os.replace(os.path.join(journal, 'old', path), full)
     shutil.rmtree(journal)
 
 
 def write(tree, path, text, journal):
     full = os.path.join(tree, path)
-    kind = 'old' if os.path.exists(full) else 'added'
+    kind = 'old' if os.path.lexists(full) else 'added'
     kept = os.path.join(journal, kind, path)
     os.makedirs(os.path.dirname(kept), exist_ok=True)
     if kind == 'old':
-        shutil.copy2(full, kept + '.part')
+        # Under a name that roll_back does not take, until it is whole.
+        shutil.copy2(full, kept + '.part', follow_symlinks=False)
         os.replace(kept + '.part', kept)
     else:
         with open(kept, 'w'):
             pass
     if text is None:
         os.unlink(full)
-        return
-    os.makedirs(os.path.dirname(full), exist_ok=True)
-    with open(full + '.part', 'w', encoding='utf-8') as f:
-        f.write(text)
-    os.replace(full + '.part', full)
+        remove_empty(os.path.dirname(full), tree)
+    else:
+        replace(full, text)
 
 
 def report(changes, say):
@@ -195,62 +282,84 @@ def report(changes, say):
             os.path.basename(p))
     for folder, names in sorted(folders.items()):
         say(f'written in {folder}: {" ".join(names)}')
+    if not changes:
+        say('the subsystem is in place: nothing to do')
 
 
 def apply(tree, say):
     """Apply to @tree. Raises ApplyError, with nothing changed."""
+    with locked(tree, say):
+        apply_locked(tree, say)
+
+
+def apply_locked(tree, say):
     journal = os.path.join(tree, JOURNAL)
+    shutil.rmtree(journal + '-done', ignore_errors=True)
     if os.path.isdir(journal):
         say('undoing an apply that was interrupted')
         roll_back(tree, journal)
-    changes = plan(tree)
-    if not changes:
-        say('the subsystem is in place: nothing to do')
-        return
-    try:
-        os.makedirs(journal)
-        for path, text in sorted(changes.items()):
-            write(tree, path, text, journal)
-    except BaseException:
-        roll_back(tree, journal)
-        raise
-    # Renamed first: a journal that is half removed must undo nothing.
-    os.rename(journal, journal + '-done')
-    shutil.rmtree(journal + '-done')
+    changes = differing(tree, plan(tree))
+    if changes:
+        try:
+            os.makedirs(journal)
+            for path, text in sorted(changes.items()):
+                write(tree, path, text, journal)
+        except BaseException:
+            roll_back(tree, journal)
+            raise
+        # Renamed first: a journal that is half removed must undo nothing.
+        os.rename(journal, journal + '-done')
+        shutil.rmtree(journal + '-done')
     report(changes, say)
 
 
-def mirror(src, dst):
-    """Make @dst a copy of @src, but for what the builds and apply made.
+def mirror(src, dst, new):
+    """Make @dst what @src is once @new, a plan or nothing, is applied to it.
 
-    Files that are the same keep their time, so that they are not compiled
-    again; those that apply will replace are left for it to compare.
+    Files that are so already keep their time, so that only what changed is
+    compiled again. Left alone is what builds make: in @dst the folder
+    build, what meson downloaded to subprojects, and Python's caches; in
+    @src any folder that was built in. Returns what of @new had to be done.
     """
-    skip = {'.git', 'build', JOURNAL}
-    ours = set(whole_files(backport(src))) | set(spliced_files(src))
-    seen = set()
-    for folder, dirs, names in os.walk(src):
-        rel = os.path.relpath(folder, src)
-        if rel == '.':
-            dirs[:] = [d for d in dirs if d not in skip]
-        os.makedirs(os.path.join(dst, rel), exist_ok=True)
-        for name in names:
-            path = os.path.normpath(os.path.join(rel, name))
-            seen.add(path)
-            to = os.path.join(dst, path)
-            if os.path.lexists(to) and path in ours:
-                continue
-            copy_if_newer(os.path.join(src, path), to)
-    for path in list(walk(dst)):
-        if path.split(os.sep)[0] not in skip and path not in seen and \
-                path not in ours:
+    before = differing(dst if os.path.isdir(dst) else src, new)
+    skip = {'.git', JOURNAL, JOURNAL + '-done', 'build'}
+    skip |= {os.path.basename(os.path.dirname(p)) for p in
+             glob.glob(os.path.join(glob.escape(src), '*', 'build.ninja'))}
+    theirs = {path for path in walk(src, skip) if path not in new}
+    ours = {path: text for path, text in new.items() if text is not None}
+    for path in list(walk(dst, {'build'})):
+        if path not in theirs and path not in ours and \
+                not path.startswith('subprojects/') and \
+                '__pycache__' not in path:
             os.unlink(os.path.join(dst, path))
+    for path in theirs:
+        carry(os.path.join(src, path), os.path.join(dst, path))
+    for path, text in differing(dst, ours).items():
+        replace(os.path.join(dst, path), text)
+    return before
 
 
-def copy_if_newer(src, dst):
+def carry(src, dst):
+    """Copy a file or link, unless that would change nothing."""
     a = os.lstat(src)
+    if not stat.S_ISREG(a.st_mode) and not stat.S_ISLNK(a.st_mode):
+        return
     if os.path.lexists(dst):
         b = os.lstat(dst)
-        if a.st_size == b.st_size and a.st_mtime == b.st_mtime:
+        same_kind = stat.S_IFMT(a.st_mode) == stat.S_IFMT(b.st_mode)
+        if same_kind and (a.st_size, a.st_mtime_ns) == (b.st_size,
+                                                        b.st_mtime_ns):
             return
+        if same_kind and stat.S_ISREG(a.st_mode):
+            if not filecmp.cmp(src, dst, shallow=False):
+                # With the time of now: ninja must see it as new even if
+                # it is an older file that has come back.
+                shutil.copyfile(src, dst)
+                os.chmod(dst, stat.S_IMODE(a.st_mode))
+            return
+        if stat.S_ISDIR(b.st_mode):
+            shutil.rmtree(dst)
+        else:
+            os.unlink(dst)
+    os.makedirs(os.path.dirname(dst), exist_ok=True)
     shutil.copy2(src, dst, follow_symlinks=False)

@@ -13,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 SCRIPT = os.path.join(REPO, 'scripts', 'qemu-tree')
 sys.path.insert(0, os.path.join(REPO, 'scripts', 'lib'))
+import qemu_tree  # noqa: E402
 import tree_apply  # noqa: E402
 
 
@@ -49,9 +50,12 @@ def digest(top):
     out = {}
     for path in tree_apply.walk(top):
         full = os.path.join(top, path)
-        with open(full, 'rb') as f:
-            out[path] = (hashlib.sha256(f.read()).hexdigest(),
-                         os.stat(full).st_mtime_ns)
+        if os.path.islink(full):
+            value = os.readlink(full)
+        else:
+            with open(full, 'rb') as f:
+                value = hashlib.sha256(f.read()).hexdigest()
+        out[path] = (value, os.lstat(full).st_mtime_ns)
     return out
 
 
@@ -121,7 +125,8 @@ def test_neither_base_nor_directory():
     assert r.returncode != 0 and "'6.66'" in r.stderr
 
 
-@pytest.mark.parametrize('version', ['6.2.0', '11.0.0', 'nonsense'])
+@pytest.mark.parametrize('version', ['6.2.0', '8.2.2', '9.2.0', '11.0.0',
+                                     'nonsense'])
 def test_unknown_version(tree, version):
     with open(os.path.join(tree, 'VERSION'), 'w') as f:
         f.write(version + '\n')
@@ -136,6 +141,7 @@ def test_unknown_version(tree, version):
     ('hmp-commands-info.hx', '.name       = "dump"', '.name = "dump"'),
     ('MAINTAINERS', '\nDump\n', '\nDumps\n'),
     ('meson.build', "'backends/tpm'", "'backends/mpt'"),
+    ('tests/unit/meson.build', 'if have_ga', 'if have_ag'),
     ('docs/interop/index.rst', 'virtio-balloon-stats', 'balloon'),
     ('docs/devel/index-internals.rst', '   clocks', '   watches'),
 ])
@@ -213,3 +219,369 @@ def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, stop_after):
 def test_path_of_what_is_not_built(tree):
     r = tool('path', tree)
     assert r.returncode != 0 and 'is not built' in r.stderr
+
+
+def test_path_of_what_was_never_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    r = tool('path', '7.2')
+    assert r.returncode != 0 and 'is not built' in r.stderr
+
+
+def test_unit_tests_are_listed(tree):
+    assert tool('apply', tree).returncode == 0
+    meson = tree_apply.read(os.path.join(tree, 'tests/unit/meson.build'))
+    names = [n[:-len('.c')] for n in
+             os.listdir(os.path.join(tree, 'tests/unit'))
+             if n.startswith('test-dump-')]
+    assert len(names) > 10
+    for name in names:
+        assert meson.count(f"'{name}': [vmcore]") == 1
+
+
+def test_leavings_stay_out(tree, monkeypatch, tmp_path):
+    """What an editor or a build left in dump/ is not put into a tree, and
+    what of that is in the tree does not hinder."""
+    repo = str(tmp_path / 'repo')
+    shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns('.git'))
+    for folder in (os.path.join(repo, 'dump'), os.path.join(tree, 'dump')):
+        with open(os.path.join(folder, '.dump.c.swp'), 'wb') as f:
+            f.write(b'\xff\x00\x80')
+    monkeypatch.setattr(tree_apply, 'REPO', repo)
+    tree_apply.apply(tree, lambda text: None)
+    assert not os.path.exists(os.path.join(tree, 'dump', '.dump.c.swp'))
+
+
+def test_foreign_bytes_are_kept(tree):
+    """Bytes that are no UTF-8, and line ends, of what is not ours."""
+    full = os.path.join(tree, 'MAINTAINERS')
+    with open(full, 'ab') as f:
+        f.write(b'\nNobody\nM: Andr\xe9\r\n')
+    assert tool('apply', tree).returncode == 0
+    with open(full, 'rb') as f:
+        assert f.read().endswith(b'\nNobody\nM: Andr\xe9\r\n')
+
+
+@pytest.mark.parametrize('stop_at', [1, 2, 3, 4, 30, 31, 70, 71])
+def test_torn_writes_are_undone(tree, monkeypatch, stop_at):
+    """A kill just before a rename leaves a .part, in the journal or in the
+    tree."""
+    before = contents(tree)
+    whole = shutil.copytree(tree, tree + '-whole')
+    tree_apply.apply(whole, lambda text: None)
+
+    class Killed(BaseException):
+        pass
+
+    real, calls = os.replace, []
+
+    def failing(*args):
+        calls.append(args)
+        if len(calls) == stop_at:
+            raise Killed
+        real(*args)
+
+    with monkeypatch.context() as m:
+        m.setattr(os, 'replace', failing)
+        m.setattr(tree_apply, 'roll_back', lambda *args: None)
+        with pytest.raises(Killed):
+            tree_apply.apply(tree, lambda text: None)
+    assert any(p.endswith('.part') for p in contents(tree))
+    undone = shutil.copytree(tree, tree + '-undone')
+    tree_apply.roll_back(undone, os.path.join(undone, tree_apply.JOURNAL))
+    assert contents(undone) == before
+    tree_apply.apply(tree, lambda text: None)
+    assert contents(tree) == contents(whole)
+
+
+def test_kill_at_the_end(tree):
+    """The journal of an apply that was done, half removed: it must undo
+    nothing, nor stand in the way."""
+    done = os.path.join(tree, tree_apply.JOURNAL + '-done', 'old')
+    os.makedirs(done)
+    shutil.copy2(os.path.join(tree, 'MAINTAINERS'), done)
+    tree_apply.apply(tree, lambda text: None)
+    assert 'vmcore-formats' in tree_apply.read(
+        os.path.join(tree, 'MAINTAINERS'))
+    assert [n for n in os.listdir(tree) if 'journal' in n] == []
+
+
+def test_two_at_once(tree):
+    runs = [subprocess.Popen([SCRIPT, 'apply', tree], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(3)]
+    said = [r.communicate()[1] for r in runs]
+    assert [r.returncode for r in runs] == [0, 0, 0]
+    assert sum('nothing to do' in s for s in said) == 2
+    assert not any('interrupted' in s for s in said)
+
+
+# The copies that are built.
+
+
+@pytest.fixture
+def pair(tree, tmp_path):
+    """A tree with the links that QEMU's have, and a place for its copy."""
+    os.makedirs(os.path.join(tree, 'subprojects/lib'))
+    os.symlink('../../qapi', os.path.join(tree, 'subprojects/lib/qapi'))
+    os.symlink('../VERSION', os.path.join(tree, 'subprojects/v'))
+    return tree, str(tmp_path / 'copy')
+
+
+def make_copy(src, dst):
+    return tree_apply.mirror(src, dst, tree_apply.plan(src))
+
+
+def test_copy_is_an_applied_tree(pair):
+    src, dst = pair
+    before = digest(src)
+    changes = make_copy(src, dst)
+    assert changes['dump/win_dump.c'] is None and 'dump/dump.c' in changes
+    assert digest(src) == before
+    tree_apply.apply(src, lambda text: None)
+    assert contents(dst) == contents(src)
+    assert os.readlink(os.path.join(dst, 'subprojects/lib/qapi')) == \
+        '../../qapi'
+
+
+def test_copy_again_touches_nothing(pair):
+    src, dst = pair
+    make_copy(src, dst)
+    before = digest(dst)
+    assert make_copy(src, dst) == {}
+    assert digest(dst) == before
+
+
+def test_copy_follows_the_tree(pair):
+    """Edits of the user's, also of the files that we splice into, reach
+    the copy; and nothing else becomes newer there."""
+    src, dst = pair
+    make_copy(src, dst)
+    before = digest(dst)
+    for path in ('hmp-commands.hx', 'qapi/misc.json', 'MAINTAINERS'):
+        with open(os.path.join(src, path), 'a') as f:
+            f.write('# edited\n')
+    with open(os.path.join(src, 'new.c'), 'w') as f:
+        f.write('/* new */\n')
+    os.unlink(os.path.join(src, 'qapi/char.json'))
+    make_copy(src, dst)
+    after = digest(dst)
+    assert {p for p in before.keys() | after.keys()
+            if before.get(p) != after.get(p)} == {
+                'hmp-commands.hx', 'qapi/misc.json', 'MAINTAINERS', 'new.c',
+                'qapi/char.json'}
+    for path in ('hmp-commands.hx', 'MAINTAINERS'):
+        text = tree_apply.read(os.path.join(dst, path))
+        assert text.endswith('# edited\n')
+        assert tree_apply.read(os.path.join(REPO, path)) in text
+
+
+def test_copy_of_an_older_file_is_new(pair):
+    """An old version that comes back with its old time must be compiled."""
+    src, dst = pair
+    make_copy(src, dst)
+    path = 'qapi/misc.json'
+    built = os.stat(os.path.join(dst, path)).st_mtime_ns
+    with open(os.path.join(src, path), 'a') as f:
+        f.write('# older\n')
+    os.utime(os.path.join(src, path), (1, 1))
+    make_copy(src, dst)
+    assert os.stat(os.path.join(dst, path)).st_mtime_ns > built
+    before = digest(dst)
+    make_copy(src, dst)
+    assert digest(dst) == before
+
+
+def test_copy_drops_what_we_no_longer_have(pair):
+    src, dst = pair
+    make_copy(src, dst)
+    for path in ('dump/vmcore/gone.c', 'include/system/gone.h'):
+        os.makedirs(os.path.dirname(os.path.join(dst, path)), exist_ok=True)
+        with open(os.path.join(dst, path), 'w') as f:
+            f.write('int gone;\n')
+    make_copy(src, dst)
+    assert not os.path.exists(os.path.join(dst, 'dump/vmcore/gone.c'))
+    assert not os.path.exists(os.path.join(dst, 'include/system/gone.h'))
+
+
+def test_copy_mends_what_was_interrupted(pair):
+    src, dst = pair
+    make_copy(src, dst)
+    before = contents(dst)
+    with open(os.path.join(dst, 'qapi/misc.json'), 'w') as f:
+        f.write('half')
+    with open(os.path.join(dst, 'dump/dump.c'), 'w') as f:
+        f.write('half')
+    os.unlink(os.path.join(dst, 'MAINTAINERS'))
+    make_copy(src, dst)
+    assert contents(dst) == before
+
+
+def test_copy_leaves_builds_alone(pair):
+    src, dst = pair
+    for path in ('build/x.o', 'other/build.ninja', 'other/y.o', '.git/HEAD'):
+        os.makedirs(os.path.dirname(os.path.join(src, path)), exist_ok=True)
+        with open(os.path.join(src, path), 'w') as f:
+            f.write('theirs')
+    make_copy(src, dst)
+    assert not {'build', 'other', '.git'} & set(os.listdir(dst))
+    for path in ('build/z.o', 'subprojects/fetched/meson.build',
+                 'scripts/__pycache__/a.pyc'):
+        os.makedirs(os.path.dirname(os.path.join(dst, path)), exist_ok=True)
+        with open(os.path.join(dst, path), 'w') as f:
+            f.write('made')
+    before = contents(dst)
+    make_copy(src, dst)
+    assert contents(dst) == before
+
+
+def test_stock_copy_is_the_tree(pair):
+    src, dst = pair
+    assert tree_apply.mirror(src, dst, {}) == {}
+    assert contents(dst) == contents(src)
+
+
+def test_no_stock_of_an_applied_tree(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    assert tool('apply', tree).returncode == 0
+    r = tool('build', tree, '--stock')
+    assert r.returncode != 0 and 'no unmodified tree' in r.stderr
+
+
+# The archive.
+
+
+DEB822 = """\
+# the machine's own
+Types: deb
+URIs: http://one.example/debian
+Suites: {off}
+Enabled: no
+
+Types: deb deb-src
+URIs: http://two.example/debian
+Suites: {name}-updates {name}
+Components: main
+"""
+
+ONE_LINE = """\
+# deb http://no.example/debian {name} main
+deb [arch=amd64 signed-by=/x.gpg] http://two.example/debian {name} main
+deb http://three.example/debian-security {name}-security main
+"""
+
+
+@pytest.mark.parametrize('file,text,name', [
+    ('sources.list.d/debian.sources', DEB822, 'bookworm'),
+    ('sources.list', ONE_LINE, 'bookworm'),
+    ('sources.list.d/a.list', ONE_LINE, 'bookworm'),
+    ('sources.list.d/a.list', ONE_LINE, 'stable'),
+])
+def test_archive_of_the_machine(tmp_path, monkeypatch, file, text, name):
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text.format(name=name, off='bookworm'))
+    monkeypatch.setattr(qemu_tree, 'SOURCES_LIST',
+                        str(tmp_path / 'sources.list'))
+    monkeypatch.setattr(qemu_tree, 'own_codename', lambda: 'bookworm')
+    assert qemu_tree.archive_uri() == 'http://two.example/debian'
+
+
+def test_no_archive(tmp_path, monkeypatch):
+    monkeypatch.setattr(qemu_tree, 'SOURCES_LIST',
+                        str(tmp_path / 'sources.list'))
+    with pytest.raises(qemu_tree.Failure, match='no package source'):
+        qemu_tree.archive_uri()
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """A source archive in a folder, with a package qemu of one file, and a
+    cache of its own. Returns the folder."""
+    top = tmp_path / 'archive'
+    folder = top / 'dists/bookworm/main/source'
+    folder.mkdir(parents=True)
+    (top / 'pool').mkdir()
+    tar = top / 'pool/qemu_7.2.tar.xz'
+    (tmp_path / 'qemu-7.2/debian').mkdir(parents=True)
+    (tmp_path / 'qemu-7.2/VERSION').write_text('7.2.0\n')
+    (tmp_path / 'qemu-7.2/debian/control').write_text('Source: qemu\n')
+    subprocess.run(['tar', '-C', tmp_path, '-cJf', tar, 'qemu-7.2'],
+                   check=True)
+    sums = f' {sha256(tar)} {tar.stat().st_size} {tar.name}\n'
+    dsc = top / 'pool/qemu_7.2.dsc'
+    dsc.write_text('Format: 3.0 (native)\nSource: qemu\nBinary: qemu\n'
+                   'Architecture: any\nVersion: 1:7.2\n'
+                   'Maintainer: Nobody <nobody@example.org>\n'
+                   f'Checksums-Sha256:\n{sums}'
+                   f'Files:\n {md5(tar)} {tar.stat().st_size} {tar.name}\n')
+    index = folder / 'Sources'
+    index.write_text('Package: qemu\nFormat: 3.0 (native)\nBinary: qemu\n'
+                     'Architecture: any\nVersion: 1:7.2\nDirectory: pool\n'
+                     'Checksums-Sha256:\n'
+                     f' {sha256(dsc)} {dsc.stat().st_size} {dsc.name}\n{sums}'
+                     'Files:\n'
+                     f' {md5(dsc)} {dsc.stat().st_size} {dsc.name}\n'
+                     f' {md5(tar)} {tar.stat().st_size} {tar.name}\n\n')
+    (top / 'dists/bookworm/Release').write_text(
+        'Suite: bookworm\nCodename: bookworm\nComponents: main\nSHA256:\n'
+        f' {sha256(index)} {index.stat().st_size} main/source/Sources\n')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(qemu_tree, 'archive_uri', lambda: f'file:{top}')
+    # The archive of this test has no key.
+    monkeypatch.setattr(qemu_tree, 'SIGNED', 'Trusted: yes')
+    return top
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_fetch(archive, capsys):
+    tree = qemu_tree.Tree('7.2')
+    tree.fetch()
+    assert os.path.basename(tree.home) == '1_7.2'
+    assert tree_apply.read(os.path.join(tree.src, 'VERSION')) == '7.2.0\n'
+    assert sorted(os.listdir(tree.home)) == ['src', 'unpack.log']
+    # Once more, and as another run finds it.
+    capsys.readouterr()
+    qemu_tree.Tree('7.2').fetch()
+    assert 'downloading' not in capsys.readouterr().err
+    assert qemu_tree.Tree('7.2').src == os.path.realpath(tree.src)
+
+
+def test_file_gone_from_archive(archive):
+    (archive / 'pool/qemu_7.2.tar.xz').unlink()
+    tree = qemu_tree.Tree('7.2')
+    with pytest.raises(qemu_tree.Failure, match='does not have the source of '
+                       'qemu 1:7.2 any more'):
+        tree.fetch()
+    assert not os.path.exists(os.path.join(tree.home, 'src'))
+    assert qemu_tree.Tree('7.2').home is None
+
+
+def test_base_not_in_archive(archive):
+    index = archive / 'dists/bookworm/main/source/Sources'
+    release = archive / 'dists/bookworm/Release'
+    old = sha256(index)
+    index.write_text(index.read_text().replace('1:7.2', '1:8.8'))
+    release.write_text(release.read_text().replace(old, sha256(index)))
+    with pytest.raises(qemu_tree.Failure, match='no QEMU 7.2 .*1:8.8'):
+        qemu_tree.Tree('7.2').fetch()
+
+
+def test_archive_out_of_reach(archive, monkeypatch, capsys):
+    """What was fetched before serves; without it, the error says why."""
+    qemu_tree.Tree('7.2').fetch()
+    monkeypatch.setattr(qemu_tree, 'LISTS_MAX_AGE', -1)
+    os.rename(archive, str(archive) + '-away')
+    tree = qemu_tree.Tree('7.2')
+    tree.fetch()
+    assert os.path.isdir(tree.src)
+    assert 'the source fetched before' in capsys.readouterr().err
+    shutil.rmtree(tree.cache)
+    with pytest.raises(qemu_tree.Failure, match='package lists'):
+        qemu_tree.Tree('7.2').fetch()
