@@ -42,9 +42,14 @@ class Guest(VM):
     def wait_for(self, pattern, timeout=240):
         deadline = time.monotonic() + timeout
         while not re.search(pattern, self.console()):
-            if self.proc.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"guest did not get to '{pattern}':\n" +
-                                   self.console() + self.stderr())
+            if self.proc.poll() is not None:
+                raise RuntimeError('QEMU ended: ' + self.console() +
+                                   self.stderr())
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"the guest did not get to '{pattern}':\n" +
+                    self.console() + self.stderr() +
+                    self.qmp.hmp('info registers -a'))
             time.sleep(0.1)
 
     def ticks(self):

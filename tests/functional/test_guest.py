@@ -28,15 +28,24 @@ def guest():
         yield g
 
 
+class Dumps(dict):
+    """One dump of each format, by name, made when first asked for."""
+
+    def __init__(self, guest, folder):
+        super().__init__()
+        self.guest = guest
+        self.folder = folder
+
+    def __missing__(self, name):
+        path = str(self.folder / name)
+        self.guest.dump(path, format=name)
+        self[name] = path
+        return path
+
+
 @pytest.fixture(scope='module')
 def dumps(guest, tmp_path_factory):
-    """One dump of each format, by name."""
-    folder = tmp_path_factory.mktemp('dumps')
-    paths = {}
-    for name in FORMATS:
-        paths[name] = str(folder / name)
-        guest.dump(paths[name], format=name)
-    return paths
+    return Dumps(guest, tmp_path_factory.mktemp('dumps'))
 
 
 def rearranged(path, tmp_path):
