@@ -161,7 +161,7 @@ def apt_download(what, options, stamp, argv, cwd):
     except Failure as e:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stamp)
-        if re.search(r'404|Not Found|Failed to fetch', str(e)):
+        if re.search(r'\b404\b|(?i:not found)', str(e)):
             raise Failure(
                 f'the archive does not have {what} any more, although its '
                 'index names it: this happens while a point release is '
