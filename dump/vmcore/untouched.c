@@ -9,10 +9,14 @@
 #include <sys/vfs.h>
 #include <linux/magic.h>
 #endif
+#include "qemu/units.h"
 #include "untouched.h"
 
 /* Entries of /proc/self/pagemap that one look takes: a page of them. */
 #define PAGEMAP_BATCH   512
+
+/* Bytes of a file that are data if the first of them is. */
+#define FILE_GRAIN      (64 * KiB)
 
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_SWAPPED (1ULL << 62)
@@ -102,24 +106,31 @@ static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
     return untouched;
 }
 
-/* A file: what is no data. */
+/*
+ * A file: what is no data. SEEK_HOLE is of no use to find where data ends:
+ * in a file without holes it walks all of it, each time. So data is taken
+ * in grains.
+ */
 static bool probe_file(int fd, uint64_t offset, uint64_t *len)
 {
 #ifdef SEEK_DATA
-    off_t data = lseek(fd, offset, SEEK_DATA);
-    off_t hole;
+    uint64_t at;
 
-    if (data < 0) {
-        return errno == ENXIO;          /* a hole up to the end */
+    for (at = 0; at < *len; at += FILE_GRAIN) {
+        off_t data = lseek(fd, offset + at, SEEK_DATA);
+        bool hole = data < 0 ? errno == ENXIO : data > offset + at;
+
+        if (hole && at == 0) {
+            if (data > 0) {
+                *len = MIN(*len, data - offset);
+            }
+            return true;
+        }
+        if (hole) {
+            break;
+        }
     }
-    if (data > offset) {
-        *len = MIN(*len, data - offset);
-        return true;
-    }
-    hole = lseek(fd, offset, SEEK_HOLE);
-    if (hole > offset) {
-        *len = MIN(*len, hole - offset);
-    }
+    *len = MIN(*len, at);
 #endif
     return false;
 }

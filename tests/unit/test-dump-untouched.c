@@ -109,8 +109,14 @@ static void test_pattern(gconstpointer opaque)
     }
     seal(&m, 0x100000, 0);
     for (size_t k = 0; k < ARRAY_SIZE(steps); k++) {
-        g_assert_cmpuint(walk(&m, steps[k], touched), ==,
-                         (pages - n) * m.page);
+        uint64_t proven = walk(&m, steps[k], touched);
+
+        g_assert_cmpuint(proven, <=, (pages - n) * m.page);
+        /* Behind data, a file's holes show only to who asks by the page. */
+        if (m.backing == GUEST_RAM_ANON || steps[k] == m.page) {
+            g_assert_cmpuint(proven, ==, (pages - n) * m.page);
+        }
+        g_assert_cmpuint(proven, >, 0);
     }
     unmap(&m);
 }
@@ -125,7 +131,9 @@ static void test_odd_start(gconstpointer opaque)
     touched[0] = touched[2] = true;
     m.host[0] = m.host[2 * m.page] = 1;
     seal(&m, 0x12345, 100);
-    g_assert_cmpuint(walk(&m, 1000, touched), ==, SIZE - 2 * m.page);
+    g_assert_cmpuint(walk(&m, 1000, touched), <=, SIZE - 2 * m.page);
+    /* At most the rest of a step behind each touched page is missed. */
+    g_assert_cmpuint(walk(&m, 1000, touched), >, SIZE - 2 * m.page - 2000);
     unmap(&m);
 }
 
@@ -158,7 +166,7 @@ static void test_private_of_data(void)
     m.host[m.page] = 1;
     touched[1] = true;
     seal(&m, 0, 0);
-    g_assert_cmpuint(walk(&m, MiB, touched), ==, SIZE / 2 - m.page);
+    g_assert_cmpuint(walk(&m, m.page, touched), ==, SIZE / 2 - m.page);
     unmap(&m);
 }
 
@@ -177,6 +185,23 @@ static void test_nothing_known(void)
     /* Not RAM at all. */
     g_assert_false(dump_untouched_probe(m.u, &m.ram, 0, &len));
     g_assert_cmpuint(len, >=, 1);
+    unmap(&m);
+}
+
+/* A stretch of data is one answer, not one for each grain of it. */
+static void test_all_data(void)
+{
+    Mapping m;
+
+    map(&m, GUEST_RAM_SHARED_FILE);
+    memset(m.host, 1, SIZE);
+    seal(&m, 0, 0);
+    for (uint64_t at = 0; at < SIZE; at += MiB) {
+        uint64_t len = MiB;
+
+        g_assert_false(dump_untouched_probe(m.u, &m.ram, at, &len));
+        g_assert_cmpuint(len, ==, MiB);
+    }
     unmap(&m);
 }
 
@@ -211,6 +236,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(c, GINT_TO_POINTER(i), test_written_zero);
     }
     g_test_add_func("/dump/untouched/private/data", test_private_of_data);
+    g_test_add_func("/dump/untouched/all-data", test_all_data);
     g_test_add_func("/dump/untouched/nothing-known", test_nothing_known);
     g_test_add_func("/dump/untouched/trust", test_trust);
     return g_test_run();
