@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """scripts/qemu-tree: what apply does to a tree, and what it refuses."""
 
+import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -313,6 +316,49 @@ def test_two_at_once(tree):
     assert [r.returncode for r in runs] == [0, 0, 0]
     assert sum('nothing to do' in s for s in said) == 2
     assert not any('interrupted' in s for s in said)
+
+
+LIB = os.path.join(REPO, 'scripts', 'lib')
+
+
+def test_lock_outlives_a_kill(tmp_path):
+    """A step that goes on after its script was killed keeps others out."""
+    log, gate = tmp_path / 'log', tmp_path / 'gate'
+    os.mkfifo(gate)
+    code = (f'import sys; sys.path.insert(0, {LIB!r}); import qemu_tree\n'
+            f'with qemu_tree.locked({str(tmp_path)!r}):\n'
+            f'    qemu_tree.run("step", ["sh", "-c", "echo up; cat {gate}"],'
+            f' {str(log)!r})\n')
+    script = subprocess.Popen(['/usr/bin/python3', '-c', code])
+    while not log.exists() or not log.read_text():
+        assert script.poll() is None
+        time.sleep(0.01)
+    script.kill()
+    script.wait()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(os.open(gate, os.O_WRONLY))        # ends the step
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.close(fd)
+
+
+def test_signal_ends_the_step(tmp_path):
+    code = (f'import sys; sys.path.insert(0, {LIB!r}); import qemu_tree\n'
+            'sys.argv[1:] = ["path"]\n'
+            'qemu_tree.cmd_path = lambda args: qemu_tree.run("step", '
+            '["sh", "-c", "echo $$; exec sleep 1000"], '
+            f'{str(tmp_path / "log")!r})\n'
+            'qemu_tree.main()\n')
+    script = subprocess.Popen(['/usr/bin/python3', '-c', code])
+    log = tmp_path / 'log'
+    while not log.exists() or not log.read_text().endswith('\n'):
+        assert script.poll() is None
+        time.sleep(0.01)
+    script.terminate()
+    assert script.wait() == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
 
 
 # The copies that are built.
