@@ -21,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -68,7 +69,8 @@ def run(step, argv, log, **kwargs):
     start = time.monotonic()
     with open(log, 'w') as f:
         code = subprocess.run(argv, stdout=f, stderr=subprocess.STDOUT,
-                              stdin=subprocess.DEVNULL, **kwargs).returncode
+                              stdin=subprocess.DEVNULL, close_fds=False,
+                              **kwargs).returncode
     if code:
         with open(log, errors='replace') as f:
             tail = ''.join(f.readlines()[-25:])
@@ -401,7 +403,14 @@ def cmd_path(args):
     print(binary)
 
 
+def stop(number, _):
+    """Ended by a signal as if by an exception: what runs is ended, too."""
+    sys.exit(128 + number)
+
+
 def main():
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
     parser = argparse.ArgumentParser(
         prog='qemu-tree', description='Fetch a QEMU source tree, put this '
         'subsystem into it, build it.')
@@ -424,8 +433,10 @@ def main():
     args = parser.parse_args()
     try:
         args.func(args)
-    except (Failure, tree_apply.ApplyError) as e:
+    except (Failure, tree_apply.ApplyError, OSError) as e:
         sys.exit(f'error: {e}')
+    except KeyboardInterrupt:
+        sys.exit('error: interrupted')
 
 
 if __name__ == '__main__':

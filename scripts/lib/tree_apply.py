@@ -82,7 +82,10 @@ def walk(top, skip=()):
 @contextlib.contextmanager
 def locked(path, say):
     """Hold the lock on a file or folder, waiting for whoever has it."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY)
+    # Who kills us does not kill the ninja that we started: the lock is held
+    # until that has ended, too.
+    os.set_inheritable(fd, True)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
