@@ -151,7 +151,6 @@ sys.stdout.buffer.write(data)
 @pytest.mark.parametrize('name', [f for f in FORMATS if 'raw' in f])
 def test_libkdumpfile(guest, dumps, name):
     """Defect 5: architecture and number of CPUs are known."""
-    pytest.importorskip('kdumpfile')
     dump = open_dump(dumps[name])
     pfn = next(p for p in dump.pfns if dump.descs[p][2])
     r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
@@ -160,6 +159,31 @@ def test_libkdumpfile(guest, dumps, name):
     line, data = r.stdout.split(b'\n', 1)
     assert line.decode().split() == ['x86_64', '2', guest.release()]
     assert data == dump.page(pfn)
+
+
+DRGN = '''
+import sys, drgn
+prog = drgn.Program()
+prog.set_core_dump(sys.argv[1])
+print(prog.platform.arch.name, prog['UTS_RELEASE'].string_().decode())
+sys.stdout.flush()
+sys.stdout.buffer.write(prog.read(int(sys.argv[2]), 4096, True))
+'''
+
+
+@pytest.mark.parametrize('name', ['elf', *(f for f in FORMATS
+                                           if 'raw' in f)])
+def test_drgn(guest, dumps, name):
+    """Defect 5: the architecture needs not be told."""
+    dump = open_dump(dumps[name])
+    pfn = next(p for p in open_dump(dumps['kdump-raw-zlib']).pfns
+               if p > 0x1000 and any(dump.read(p * 4096, 4096)))
+    r = subprocess.run(['/usr/bin/python3', '-c', DRGN, dumps[name],
+                        str(pfn * 4096)], capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    line, data = r.stdout.split(b'\n', 1)
+    assert line.decode().split() == ['X86_64', guest.release()]
+    assert data == dump.read(pfn * 4096, 4096)
 
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
