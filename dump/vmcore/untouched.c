@@ -37,7 +37,7 @@ DumpUntouched *dump_untouched_new(void)
 {
     DumpUntouched *u = g_new0(DumpUntouched, 1);
 
-    u->page = getpagesize();
+    u->page = qemu_real_host_page_size();
     u->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     return u;
 }

@@ -25,7 +25,7 @@ static void map(Mapping *m, GuestRamBacking backing)
     int flags = backing == GUEST_RAM_SHARED_FILE ? MAP_SHARED : MAP_PRIVATE;
 
     m->backing = backing;
-    m->page = getpagesize();
+    m->page = qemu_real_host_page_size();
     m->fd = -1;
     if (backing == GUEST_RAM_ANON) {
         flags |= MAP_ANONYMOUS;

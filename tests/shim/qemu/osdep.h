@@ -48,6 +48,11 @@ typedef struct Error Error;
 
 #define QEMU_BUILD_BUG_ON(x) G_STATIC_ASSERT(!(x))
 
+static inline uintptr_t qemu_real_host_page_size(void)
+{
+    return sysconf(_SC_PAGESIZE);
+}
+
 static inline int qemu_close(int fd)
 {
     return close(fd);
