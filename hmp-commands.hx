@@ -1,3 +1,4 @@
+HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     {
         .name       = "dump-guest-memory",
         .args_type  = "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,raw:-R,zstd:-Z,threads:-ts,filename:F,begin:l?,length:l?",

@@ -163,11 +163,17 @@ def unit_tests():
     return UNIT_TESTS % ''.join(f"    '{n}': [vmcore],\n" for n in names)
 
 
+def fragment(path):
+    """What of ours goes into the tree's file: all but our licence line."""
+    return re.sub(r'\A.*SPDX-License-Identifier.*\n', '',
+                  read(os.path.join(REPO, path)))
+
+
 def spliced_files(tree):
     files = {}
     for path, name in (('hmp-commands.hx', 'dump-guest-memory'),
                        ('hmp-commands-info.hx', 'dump')):
-        ours = read(os.path.join(REPO, path))
+        ours = fragment(path)
         files[path] = splice(
             tree, path,
             r'^    \{\n        \.name       = "' + name +
@@ -175,7 +181,7 @@ def spliced_files(tree):
             lambda _, ours=ours: ours, f'the entry of {name}')
     files['MAINTAINERS'] = splice(
         tree, 'MAINTAINERS', r'^Dump\n(?:[A-Z]: .*\n)+',
-        lambda _: read(os.path.join(REPO, 'MAINTAINERS')),
+        lambda _: fragment('MAINTAINERS'),
         'the section Dump')
     files['meson.build'] = splice(
         tree, 'meson.build',
