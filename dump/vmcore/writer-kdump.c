@@ -21,29 +21,39 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/cutils.h"
+#include "qemu/compiler.h"
 #include "qemu/units.h"
+#include "kdump-chunk.h"
 #include "kdump-format.h"
 #include "layout.h"
 #include "pipeline.h"
 #include "writer.h"
 
-/* Guest memory that a worker compresses at a time. */
-#define KDUMP_CHUNK             MiB
-
 /* What is gathered before it goes to the sink. */
 #define KDUMP_BATCH             MiB
 
+/* Gathers consecutive bytes of one extent into large writes. */
+typedef struct KdumpBatch {
+    DumpLayout *layout;
+    unsigned extent;
+    uint64_t pos;               /* in the extent, of the first byte held */
+    size_t used;
+    uint8_t *buf;               /* KDUMP_BATCH bytes */
+} KdumpBatch;
+
 typedef struct KdumpWriter {
     const DumpGuest *guest;
-    const DumpCodec *codec;
+    KdumpChunks chunks;
     DumpProgress *progress;
     DumpLayout *layout;
-    GArray *runs;               /* PfnRun: pages of the dump, sorted */
-    uint64_t nr_pages;
     uint64_t max_pfn;           /* one past the highest page frame */
-    unsigned chunk_pages;
     unsigned header, sub_header, bitmap1, bitmap2, descs, data; /* extents */
+
+    /* While it is being written. */
+    DumpSink *sink;
+    KdumpBatch data_batch, desc_batch;
+    uint64_t data_pos;          /* bytes of page data handed out */
+    uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
 } KdumpWriter;
 
 /* -- planning ------------------------------------------------------------ */
@@ -53,7 +63,7 @@ static void kdump_free(DumpWriter *opaque)
     KdumpWriter *w = (KdumpWriter *)opaque;
 
     dump_layout_free(w->layout);
-    g_array_unref(w->runs);
+    kdump_chunks_deinit(&w->chunks);
     g_free(w);
 }
 
@@ -63,13 +73,10 @@ static KdumpWriter *kdump_new(const DumpFormat *format,
     KdumpWriter *w = g_new0(KdumpWriter, 1);
 
     w->guest = guest;
-    w->codec = dump_codec_find(format->codec);
     w->progress = progress;
     w->layout = dump_layout_new();
-    w->runs = guest_ram_pfn_runs(&guest->ram, guest->page_size);
-    w->nr_pages = pfn_runs_count((PfnRun *)w->runs->data, w->runs->len);
     w->max_pfn = guest_ram_max_pfn(&guest->ram, guest->page_size);
-    w->chunk_pages = MAX(KDUMP_CHUNK / guest->page_size, 1);
+    kdump_chunks_init(&w->chunks, guest, dump_codec_find(format->codec));
     return w;
 }
 
@@ -91,7 +98,7 @@ static uint64_t kdump_sub_header_bytes(const KdumpWriter *w)
  */
 static bool kdump_check_size(const KdumpWriter *w, Error **errp)
 {
-    if (!w->nr_pages) {
+    if (!w->chunks.nr_pages) {
         error_setg(errp, "dump: the guest has no memory to dump");
         return false;
     }
@@ -116,7 +123,7 @@ static void kdump_lay_out(KdumpWriter *w)
     w->bitmap1 = dump_layout_add(l, "page bitmap", bitmap, block);
     w->bitmap2 = dump_layout_add(l, "page bitmap", bitmap, block);
     w->descs = dump_layout_add(l, "page descriptors",
-                               w->nr_pages * KDUMP_PAGE_DESC_SIZE, block);
+                               w->chunks.nr_pages * KDUMP_PAGE_DESC_SIZE, block);
     w->data = dump_layout_add(l, "page data", DUMP_EXTENT_OPEN, block);
 }
 
@@ -131,7 +138,7 @@ static DumpWriter *kdump_plan(const DumpFormat *format,
         return NULL;
     }
     kdump_lay_out(w);
-    dump_progress_set_total(progress, w->nr_pages * guest->page_size);
+    dump_progress_set_total(progress, w->chunks.nr_pages * guest->page_size);
     return (DumpWriter *)w;
 }
 
@@ -140,188 +147,7 @@ static uint64_t kdump_file_size(const DumpWriter *opaque)
     return UINT64_MAX;
 }
 
-/* -- compressing: workers ------------------------------------------------ */
-
-/* One page's result. */
-typedef struct KdumpPage {
-    uint32_t size;              /* bytes in the slot's data; 0: zero page */
-    uint32_t flags;             /* KDUMP_PAGE_* */
-} KdumpPage;
-
-/* One chunk's results. */
-typedef struct KdumpSlot {
-    KdumpPage *pages;           /* chunk_pages of them */
-    unsigned nr_pages;
-    uint8_t *data;              /* all pages, one behind the other */
-    size_t used;                /* bytes of data */
-} KdumpSlot;
-
-typedef struct KdumpWorker {
-    void *codec;                /* the codec's state */
-    uint8_t *scratch;           /* a page that no single run holds */
-} KdumpWorker;
-
-/* One dump being written. */
-typedef struct KdumpRun {
-    KdumpWriter *w;
-    DumpSink *sink;
-    uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
-    uint64_t data_pos;          /* bytes of page data handed out */
-    uint64_t desc_pos;          /* bytes of descriptors handed out */
-    struct KdumpBatch *data, *descs;
-} KdumpRun;
-
-static void kdump_slot_free(void *opaque, void *p)
-{
-    KdumpSlot *slot = p;
-
-    g_free(slot->pages);
-    g_free(slot->data);
-    g_free(slot);
-}
-
-static void *kdump_slot_new(void *opaque, Error **errp)
-{
-    const KdumpRun *run = opaque;
-    const KdumpWriter *w = run->w;
-    size_t page = w->guest->page_size;
-    KdumpSlot *slot = g_new0(KdumpSlot, 1);
-    /* The last page may need the codec's full room, then be stored raw. */
-    size_t size = page * (w->chunk_pages - 1) +
-                  MAX(w->codec->bound(page), page);
-
-    slot->pages = g_try_new(KdumpPage, w->chunk_pages);
-    slot->data = g_try_malloc(size);
-    if (!slot->pages || !slot->data) {
-        error_setg(errp, "dump: no memory to compress pages");
-        kdump_slot_free(opaque, slot);
-        return NULL;
-    }
-    return slot;
-}
-
-static void kdump_worker_free(void *opaque, void *p)
-{
-    KdumpRun *run = opaque;
-    KdumpWorker *worker = p;
-
-    run->w->codec->destroy(worker->codec);
-    g_free(worker->scratch);
-    g_free(worker);
-}
-
-static void *kdump_worker_new(void *opaque, Error **errp)
-{
-    KdumpRun *run = opaque;
-    KdumpWorker *worker;
-    void *codec = run->w->codec->create(errp);
-
-    if (!codec) {
-        return NULL;
-    }
-    worker = g_new0(KdumpWorker, 1);
-    worker->codec = codec;
-    worker->scratch = g_malloc(run->w->guest->page_size);
-    return worker;
-}
-
-static void kdump_compress_page(const KdumpWriter *w, KdumpWorker *worker,
-                                const uint8_t *src, KdumpSlot *slot,
-                                KdumpPage *page)
-{
-    size_t page_size = w->guest->page_size;
-    uint8_t *dst = slot->data + slot->used;
-    size_t n;
-
-    if (buffer_is_zero(src, page_size)) {
-        *page = (KdumpPage) { 0 };
-        return;
-    }
-    n = w->codec->compress(worker->codec, src, page_size, dst);
-    if (n && n < page_size) {
-        *page = (KdumpPage) { .size = n, .flags = w->codec->kdump_flag };
-    } else {
-        memcpy(dst, src, page_size);
-        *page = (KdumpPage) { .size = page_size };
-    }
-    slot->used += page->size;
-}
-
-/* What is known of memory around the page in hand. */
-typedef struct KdumpProbe {
-    uint64_t start, end;        /* guest-physical bytes that it is for */
-    bool untouched;
-} KdumpProbe;
-
-/*
- * Is the page known to be zero without a look at it? @ahead: bytes from
- * there on that will be asked for too.
- */
-static bool kdump_untouched(const DumpGuest *guest, KdumpProbe *probe,
-                            uint64_t paddr, uint64_t ahead)
-{
-    uint64_t len = ahead;
-
-    if (paddr < probe->start || paddr >= probe->end) {
-        probe->untouched = dump_untouched_probe(guest->untouched, &guest->ram,
-                                                paddr, &len);
-        probe->start = paddr;
-        probe->end = paddr + len;
-    }
-    /* A page that is only partly so is read. */
-    return probe->untouched && probe->end - paddr >= guest->page_size;
-}
-
-/* Chunk @index is pages index * chunk_pages and on, counted over all runs. */
-static bool kdump_work(void *opaque, void *p, uint64_t index, void *q,
-                       Error **errp)
-{
-    const KdumpWriter *w = ((KdumpRun *)opaque)->w;
-    KdumpWorker *worker = p;
-    KdumpSlot *slot = q;
-    uint64_t first = index * w->chunk_pages;
-    const PfnRun *runs = (const PfnRun *)w->runs->data;
-    KdumpProbe probe = { 0 };
-    size_t r = 0;
-
-    slot->nr_pages = MIN(w->chunk_pages, w->nr_pages - first);
-    slot->used = 0;
-    for (; first >= runs[r].count; r++) {
-        first -= runs[r].count;
-    }
-    for (unsigned i = 0; i < slot->nr_pages; i++, first++) {
-        uint64_t pfn, ahead;
-
-        if (first == runs[r].count) {
-            r++;
-            first = 0;
-        }
-        pfn = runs[r].first + first;
-        ahead = MIN(slot->nr_pages - i, runs[r].count - first);
-        if (kdump_untouched(w->guest, &probe, pfn * w->guest->page_size,
-                            ahead * w->guest->page_size)) {
-            slot->pages[i] = (KdumpPage) { 0 };
-            continue;
-        }
-        kdump_compress_page(w, worker,
-                            guest_ram_page(&w->guest->ram, pfn,
-                                           w->guest->page_size,
-                                           worker->scratch),
-                            slot, &slot->pages[i]);
-    }
-    return true;
-}
-
-/* -- writing: this thread ------------------------------------------------- */
-
-/* Gathers consecutive bytes of one extent into large writes. */
-typedef struct KdumpBatch {
-    DumpLayout *layout;
-    unsigned extent;
-    uint64_t pos;               /* in the extent, of the first byte held */
-    size_t used;
-    uint8_t *buf;               /* KDUMP_BATCH bytes */
-} KdumpBatch;
+/* -- writing ------------------------------------------------------------ */
 
 static void kdump_batch_init(KdumpBatch *b, DumpLayout *layout,
                              unsigned extent)
@@ -359,41 +185,39 @@ static bool kdump_batch_add(KdumpBatch *b, const void *buf, size_t len,
 }
 
 /* All zero pages share one, which is stored as it is: no work to read. */
-static bool kdump_add_zero_page(KdumpRun *run, Error **errp)
+static bool kdump_add_zero_page(KdumpWriter *w, Error **errp)
 {
-    const KdumpWriter *w = run->w;
     g_autofree uint8_t *zero = g_malloc0(w->guest->page_size);
 
-    run->zero_page = dump_layout_offset(w->layout, w->data) + run->data_pos;
-    run->data_pos += w->guest->page_size;
-    return kdump_batch_add(run->data, zero, w->guest->page_size, run->sink,
+    w->zero_page = dump_layout_offset(w->layout, w->data) + w->data_pos;
+    w->data_pos += w->guest->page_size;
+    return kdump_batch_add(&w->data_batch, zero, w->guest->page_size, w->sink,
                            errp);
 }
 
-static bool kdump_add_page(KdumpRun *run, const KdumpPage *page,
+static bool kdump_add_page(KdumpWriter *w, const KdumpPage *page,
                            Error **errp)
 {
-    const KdumpWriter *w = run->w;
     uint8_t buf[KDUMP_PAGE_DESC_SIZE];
     KdumpPageDesc desc = {
-        .offset = run->zero_page,
+        .offset = w->zero_page,
         .size = w->guest->page_size,
     };
 
     if (page->size) {
-        desc.offset = dump_layout_offset(w->layout, w->data) + run->data_pos;
+        desc.offset = dump_layout_offset(w->layout, w->data) + w->data_pos;
         desc.size = page->size;
         desc.flags = page->flags;
-        run->data_pos += page->size;
+        w->data_pos += page->size;
     }
     kdump_put_page_desc(&w->guest->abi, &desc, buf);
-    return kdump_batch_add(run->descs, buf, sizeof(buf), run->sink, errp);
+    return kdump_batch_add(&w->desc_batch, buf, sizeof(buf), w->sink, errp);
 }
 
 /* Does the chunk need the shared zero page, which is not there yet? */
-static bool kdump_wants_zero_page(const KdumpRun *run, const KdumpSlot *slot)
+static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
 {
-    for (unsigned i = 0; !run->zero_page && i < slot->nr_pages; i++) {
+    for (unsigned i = 0; !w->zero_page && i < slot->nr_pages; i++) {
         if (!slot->pages[i].size) {
             return true;
         }
@@ -403,19 +227,18 @@ static bool kdump_wants_zero_page(const KdumpRun *run, const KdumpSlot *slot)
 
 static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
 {
-    KdumpRun *run = opaque;
+    KdumpWriter *w = container_of(opaque, KdumpWriter, chunks);
     const KdumpSlot *slot = p;
-    const KdumpWriter *w = run->w;
 
-    if (kdump_wants_zero_page(run, slot) && !kdump_add_zero_page(run, errp)) {
+    if (kdump_wants_zero_page(w, slot) && !kdump_add_zero_page(w, errp)) {
         return false;
     }
     for (unsigned i = 0; i < slot->nr_pages; i++) {
-        if (!kdump_add_page(run, &slot->pages[i], errp)) {
+        if (!kdump_add_page(w, &slot->pages[i], errp)) {
             return false;
         }
     }
-    if (!kdump_batch_add(run->data, slot->data, slot->used, run->sink,
+    if (!kdump_batch_add(&w->data_batch, slot->data, slot->used, w->sink,
                          errp)) {
         return false;
     }
@@ -428,40 +251,40 @@ static bool kdump_write_pages(KdumpWriter *w, DumpSink *sink,
                               unsigned threads, Error **errp)
 {
     static const DumpPipelineOps ops = {
-        .slot_new = kdump_slot_new,
-        .slot_free = kdump_slot_free,
-        .worker_new = kdump_worker_new,
-        .worker_free = kdump_worker_free,
-        .work = kdump_work,
+        .slot_new = kdump_chunk_slot_new,
+        .slot_free = kdump_chunk_slot_free,
+        .worker_new = kdump_chunk_worker_new,
+        .worker_free = kdump_chunk_worker_free,
+        .work = kdump_chunk_work,
         .consume = kdump_consume,
     };
-    KdumpBatch data, descs;
-    KdumpRun run = { .w = w, .sink = sink, .data = &data, .descs = &descs };
     bool ok;
 
-    kdump_batch_init(&data, w->layout, w->data);
-    kdump_batch_init(&descs, w->layout, w->descs);
-    ok = dump_pipeline_run(&ops, &run, threads,
-                           DIV_ROUND_UP(w->nr_pages, w->chunk_pages),
-                           w->progress, errp) &&
-         kdump_batch_flush(&descs, sink, errp) &&
-         kdump_batch_flush(&data, sink, errp);
-    g_free(data.buf);
-    g_free(descs.buf);
+    w->sink = sink;
+    kdump_batch_init(&w->data_batch, w->layout, w->data);
+    kdump_batch_init(&w->desc_batch, w->layout, w->descs);
+    ok = dump_pipeline_run(&ops, &w->chunks, threads,
+                           kdump_chunks_count(&w->chunks), w->progress,
+                           errp) &&
+         kdump_batch_flush(&w->desc_batch, sink, errp) &&
+         kdump_batch_flush(&w->data_batch, sink, errp);
+    g_free(w->data_batch.buf);
+    g_free(w->desc_batch.buf);
     return ok;
 }
 
 static bool kdump_write_bitmap(KdumpWriter *w, unsigned extent,
                                DumpSink *sink, Error **errp)
 {
+    const GArray *runs = w->chunks.runs;
     uint64_t size = dump_layout_size(w->layout, extent);
     g_autofree uint8_t *buf = g_malloc(KDUMP_BATCH);
 
     for (uint64_t pos = 0; pos < size; pos += KDUMP_BATCH) {
         size_t n = MIN(size - pos, KDUMP_BATCH);
 
-        pfn_bitmap_fill((PfnRun *)w->runs->data, w->runs->len, pos * 8,
-                        UINT64_MAX, buf, n);
+        pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, UINT64_MAX,
+                        buf, n);
         if (!dump_layout_write(w->layout, extent, pos, buf, n, sink, errp)) {
             return false;
         }
@@ -511,7 +334,7 @@ static bool kdump_write_header(KdumpWriter *w, DumpSink *sink, Error **errp)
         .uts = guest->uts,
         .time_sec = guest->time_sec,
         .time_usec = guest->time_usec,
-        .status = w->codec->kdump_flag,
+        .status = w->chunks.codec->kdump_flag,
         .block_size = block,
         .sub_hdr_blocks = dump_layout_size(w->layout, w->sub_header) / block,
         .bitmap_blocks = 2 * kdump_bitmap_size(w) / block,

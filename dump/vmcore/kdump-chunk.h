@@ -1,0 +1,64 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Chunks of guest pages, compressed for a kdump-compressed file: what the
+ * workers of its pipeline do.
+ *
+ * All functions take a KdumpChunks as their first argument, and have the
+ * signatures and threads of DumpPipelineOps.
+ */
+
+#ifndef DUMP_VMCORE_KDUMP_CHUNK_H
+#define DUMP_VMCORE_KDUMP_CHUNK_H
+
+#include "writer.h"
+
+/* What there is to compress. Read-only while the pipeline runs. */
+typedef struct KdumpChunks {
+    const DumpGuest *guest;
+    const DumpCodec *codec;
+    GArray *runs;               /* PfnRun: pages of the dump, sorted */
+    uint64_t nr_pages;          /* of all runs */
+    unsigned chunk_pages;
+} KdumpChunks;
+
+/* One page's result. */
+typedef struct KdumpPage {
+    uint32_t size;              /* bytes in the slot's data; 0: zero page */
+    uint32_t flags;             /* KDUMP_PAGE_* */
+} KdumpPage;
+
+/* One chunk's results. */
+typedef struct KdumpSlot {
+    KdumpPage *pages;           /* chunk_pages of them */
+    unsigned nr_pages;
+    uint8_t *data;              /* all pages, one behind the other */
+    size_t used;                /* bytes of data, at most kdump_chunk_bytes */
+} KdumpSlot;
+
+/* @guest must outlive the chunks. */
+void kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
+                       const DumpCodec *codec);
+void kdump_chunks_deinit(KdumpChunks *chunks);
+
+/* Number of chunks. */
+uint64_t kdump_chunks_count(const KdumpChunks *chunks);
+
+/* Bytes of guest memory in a chunk; its results are never larger. */
+size_t kdump_chunk_bytes(const KdumpChunks *chunks);
+
+/* A KdumpSlot. */
+void *kdump_chunk_slot_new(void *chunks, Error **errp);
+void kdump_chunk_slot_free(void *chunks, void *slot);
+
+void *kdump_chunk_worker_new(void *chunks, Error **errp);
+void kdump_chunk_worker_free(void *chunks, void *worker);
+
+/*
+ * Compress chunk @index: pages index * chunk_pages and on, counted over all
+ * runs. A page that does not shrink is stored as it is.
+ */
+bool kdump_chunk_work(void *chunks, void *worker, uint64_t index, void *slot,
+                      Error **errp);
+
+#endif
