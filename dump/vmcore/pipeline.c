@@ -12,6 +12,7 @@
 #include "qapi/error.h"
 #include "qemu/thread.h"
 #include "pipeline.h"
+#include "thread.h"
 
 /* How often the consumer looks for a cancel while it has to wait. */
 #define PIPELINE_POLL_MS        100
@@ -168,27 +169,19 @@ static bool pipeline_run_alone(Pipeline *p, Error **errp)
     return true;
 }
 
-/* Start as many threads as can be had; signals are not theirs to take. */
+/* Start as many threads as can be had. */
 static unsigned pipeline_start(Pipeline *p, PipelineThread *threads)
 {
-    sigset_t block, old;
     unsigned n;
 
-    /* As qemu_thread_create does: faults of its own stay with a thread. */
-    sigfillset(&block);
-    sigdelset(&block, SIGSEGV);
-    sigdelset(&block, SIGFPE);
-    sigdelset(&block, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &block, &old);
     for (n = 0; n < p->nr_workers; n++) {
         threads[n] = (PipelineThread) { .p = p, .worker = p->workers[n] };
-        threads[n].thread = g_thread_try_new("dump-worker", pipeline_thread,
-                                             &threads[n], NULL);
+        threads[n].thread = dump_thread_new("dump-worker", pipeline_thread,
+                                            &threads[n], NULL);
         if (!threads[n].thread) {
             break;
         }
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return n;
 }
 

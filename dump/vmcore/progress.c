@@ -15,6 +15,7 @@ void dump_progress_init(DumpProgress *p)
 void dump_progress_set_total(DumpProgress *p, uint64_t bytes)
 {
     qatomic_set_u64(&p->total, bytes);
+    dump_rate_init(&p->rate, g_get_monotonic_time());
 }
 
 void dump_progress_advance(DumpProgress *p, uint64_t bytes)
@@ -23,11 +24,17 @@ void dump_progress_advance(DumpProgress *p, uint64_t bytes)
 
     assert(bytes <= qatomic_read_u64(&p->total) - completed);
     qatomic_set_u64(&p->completed, completed + bytes);
+    dump_rate_update(&p->rate, g_get_monotonic_time(), completed + bytes);
 }
 
 void dump_progress_add_written(DumpProgress *p, uint64_t bytes)
 {
     qatomic_set_u64(&p->written, qatomic_read_u64(&p->written) + bytes);
+}
+
+void dump_progress_set_phase(DumpProgress *p, DumpProgressPhase phase)
+{
+    qatomic_set(&p->phase, phase);
 }
 
 uint64_t dump_progress_total(const DumpProgress *p)
@@ -45,6 +52,17 @@ uint64_t dump_progress_written(const DumpProgress *p)
     return qatomic_read_u64(&p->written);
 }
 
+DumpProgressPhase dump_progress_phase(const DumpProgress *p)
+{
+    return qatomic_read(&p->phase);
+}
+
+uint64_t dump_progress_rate(const DumpProgress *p)
+{
+    return dump_rate_get(&p->rate, g_get_monotonic_time(),
+                         dump_progress_completed(p));
+}
+
 void dump_progress_cancel(DumpProgress *p)
 {
     qatomic_set(&p->cancelled, true);
@@ -53,4 +71,15 @@ void dump_progress_cancel(DumpProgress *p)
 bool dump_progress_cancelled(const DumpProgress *p)
 {
     return qatomic_read(&p->cancelled);
+}
+
+void dump_progress_set_grace(DumpProgress *p, unsigned ms)
+{
+    qatomic_set_u64(&p->grace, g_get_monotonic_time() + ms * 1000ull);
+}
+
+bool dump_progress_out_of_time(const DumpProgress *p)
+{
+    return dump_progress_cancelled(p) &&
+           g_get_monotonic_time() >= qatomic_read_u64(&p->grace);
 }

@@ -3,35 +3,61 @@
  *
  * Progress and cancellation of one dump.
  *
- * total is set before work starts and does not change then. completed and
- * written are advanced by the one thread that writes the output and may be
- * read by any. The cancel flag may be set by any thread.
+ * total is set before work starts and does not change then. completed,
+ * written, phase and grace are changed by the one thread that writes the
+ * output and may be read by any. The cancel flag may be set by any thread.
  */
 
 #ifndef DUMP_VMCORE_PROGRESS_H
 #define DUMP_VMCORE_PROGRESS_H
 
-#include "qemu/atomic.h"
+#include "rate.h"
+
+typedef enum DumpProgressPhase {
+    DUMP_PROGRESS_COLLECT,      /* the guest's state, the plan */
+    DUMP_PROGRESS_WRITE,        /* memory */
+    DUMP_PROGRESS_CLOSE,        /* what makes the file whole */
+} DumpProgressPhase;
 
 typedef struct DumpProgress {
     aligned_uint64_t total;     /* bytes of guest memory to dump */
     aligned_uint64_t completed; /* bytes of guest memory done, <= total */
     aligned_uint64_t written;   /* bytes handed to the output */
+    aligned_uint64_t grace;     /* see dump_progress_set_grace */
+    DumpRate rate;              /* of completed */
+    int phase;                  /* DumpProgressPhase */
     bool cancelled;
 } DumpProgress;
 
 void dump_progress_init(DumpProgress *p);
+
+/* From here on the rate is counted. */
 void dump_progress_set_total(DumpProgress *p, uint64_t bytes);
 
 /* Writing thread only. Going past total asserts. */
 void dump_progress_advance(DumpProgress *p, uint64_t bytes);
 void dump_progress_add_written(DumpProgress *p, uint64_t bytes);
+void dump_progress_set_phase(DumpProgress *p, DumpProgressPhase phase);
 
 uint64_t dump_progress_total(const DumpProgress *p);
 uint64_t dump_progress_completed(const DumpProgress *p);
 uint64_t dump_progress_written(const DumpProgress *p);
+DumpProgressPhase dump_progress_phase(const DumpProgress *p);
+
+/* Bytes of guest memory per second, lately; 0 if not known, or none. */
+uint64_t dump_progress_rate(const DumpProgress *p);
 
 void dump_progress_cancel(DumpProgress *p);
 bool dump_progress_cancelled(const DumpProgress *p);
+
+/*
+ * Writing thread: what is written from here on ends the dump in good order,
+ * and may wait for the output for another @ms milliseconds in spite of a
+ * cancel.
+ */
+void dump_progress_set_grace(DumpProgress *p, unsigned ms);
+
+/* Is there a cancel, and no grace left? Who waits for the output asks. */
+bool dump_progress_out_of_time(const DumpProgress *p);
 
 #endif

@@ -25,6 +25,43 @@ static void test_sums(void)
     g_assert_true(dump_progress_cancelled(&p));
 }
 
+static void test_phase(void)
+{
+    DumpProgress p;
+
+    dump_progress_init(&p);
+    g_assert_cmpint(dump_progress_phase(&p), ==, DUMP_PROGRESS_COLLECT);
+    dump_progress_set_phase(&p, DUMP_PROGRESS_CLOSE);
+    g_assert_cmpint(dump_progress_phase(&p), ==, DUMP_PROGRESS_CLOSE);
+}
+
+/* A cancel counts at once, unless there is grace, which ends. */
+static void test_grace(void)
+{
+    DumpProgress p;
+
+    dump_progress_init(&p);
+    g_assert_false(dump_progress_out_of_time(&p));
+    dump_progress_cancel(&p);
+    g_assert_true(dump_progress_out_of_time(&p));
+    dump_progress_set_grace(&p, 3600 * 1000);
+    g_assert_false(dump_progress_out_of_time(&p));
+    dump_progress_set_grace(&p, 0);
+    g_assert_true(dump_progress_out_of_time(&p));
+}
+
+static void test_rate(void)
+{
+    DumpProgress p;
+
+    dump_progress_init(&p);
+    dump_progress_set_total(&p, 1ULL << 40);
+    g_usleep(1000);
+    dump_progress_advance(&p, 1ULL << 30);
+    g_usleep(1000);
+    g_assert_cmpuint(dump_progress_rate(&p), >, 0);
+}
+
 static void test_past_total(void)
 {
     if (g_test_subprocess()) {
@@ -44,6 +81,9 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/progress/sums", test_sums);
+    g_test_add_func("/dump/progress/phase", test_phase);
+    g_test_add_func("/dump/progress/grace", test_grace);
+    g_test_add_func("/dump/progress/rate", test_rate);
     g_test_add_func("/dump/progress/past-total", test_past_total);
     return g_test_run();
 }
