@@ -80,7 +80,7 @@ uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent)
 }
 
 /* Nothing may go where the plan did not put it. */
-static void extent_account(DumpExtent *e, uint64_t pos, uint64_t len)
+static void extent_check(const DumpExtent *e, uint64_t pos, uint64_t len)
 {
     if (e->size == DUMP_EXTENT_OPEN) {
         assert(pos == e->written);
@@ -88,7 +88,38 @@ static void extent_account(DumpExtent *e, uint64_t pos, uint64_t len)
         assert(pos <= e->size && len <= e->size - pos);
         assert(len <= e->size - e->written);
     }
-    e->written += len;
+}
+
+/* Bytes between the extent and what comes before it. */
+static uint64_t extent_gap(const DumpLayout *layout, unsigned extent)
+{
+    uint64_t offset = layout_extent(layout, extent)->offset;
+    unsigned i = extent;
+
+    while (i && !layout_extent(layout, i - 1)->size) {
+        i--;
+    }
+    if (i) {
+        const DumpExtent *e = layout_extent(layout, i - 1);
+
+        return offset - (e->offset + e->size);
+    }
+    return offset;
+}
+
+/* What was at the place before, in an old file or on a disk, is not ours. */
+static bool extent_fill_gap(const DumpLayout *layout, unsigned extent,
+                            DumpSink *sink, Error **errp)
+{
+    const DumpExtent *e = layout_extent(layout, extent);
+    uint64_t gap = extent_gap(layout, extent);
+    g_autofree uint8_t *zero = NULL;
+
+    if (!gap || dump_sink_has_holes(sink)) {
+        return true;
+    }
+    zero = g_malloc0(gap);
+    return dump_sink_write(sink, e->offset - gap, zero, gap, e->name, errp);
 }
 
 bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
@@ -96,9 +127,15 @@ bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
                         Error **errp)
 {
     DumpExtent *e = layout_extent(layout, extent);
+    uint64_t len = dump_sink_iov_size(iov, niov);
 
-    extent_account(e, pos, dump_sink_iov_size(iov, niov));
-    return dump_sink_writev(sink, e->offset + pos, iov, niov, e->name, errp);
+    extent_check(e, pos, len);
+    if ((!pos && !extent_fill_gap(layout, extent, sink, errp)) ||
+        !dump_sink_writev(sink, e->offset + pos, iov, niov, e->name, errp)) {
+        return false;
+    }
+    e->written += len;
+    return true;
 }
 
 bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
@@ -116,6 +153,11 @@ void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len)
 
     assert(e->size != DUMP_EXTENT_OPEN && len <= e->size - e->written);
     e->written += len;
+}
+
+void dump_layout_restart(DumpLayout *layout, unsigned extent)
+{
+    layout_extent(layout, extent)->written = 0;
 }
 
 bool dump_layout_complete(const DumpLayout *layout)

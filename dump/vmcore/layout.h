@@ -42,7 +42,10 @@ uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent);
  */
 uint64_t dump_layout_end(const DumpLayout *layout);
 
-/* Write to @sink at @pos bytes into the extent. See dump_sink_writev. */
+/*
+ * Write to @sink at @pos bytes into the extent. See dump_sink_writev. The gap
+ * before an extent is filled with zeroes where the sink has no holes.
+ */
 bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
                         struct iovec *iov, int niov, DumpSink *sink,
                         Error **errp);
@@ -55,6 +58,9 @@ bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
  * that are left as a hole.
  */
 void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len);
+
+/* Forget what was written to the extent, which is going to be written anew. */
+void dump_layout_restart(DumpLayout *layout, unsigned extent);
 
 /* True if every extent got as many bytes as planned. */
 bool dump_layout_complete(const DumpLayout *layout);

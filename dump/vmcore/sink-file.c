@@ -13,6 +13,7 @@ typedef struct FileSink {
     DumpSink parent;
     int fd;                     /* -1 once closed */
     off_t base;                 /* where the dump begins */
+    uint64_t high;              /* end of what was ever written, from base */
     bool regular;
 } FileSink;
 
@@ -20,22 +21,54 @@ static bool file_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
                        int niov, const char *what, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);
+    uint64_t len = dump_sink_iov_size(iov, niov);
+    bool ok;
 
     if (offset > (uint64_t)(INT64_MAX - s->base)) {
         error_setg_errno(errp, EFBIG, "dump: writing %s", what);
         return false;
     }
-    return dump_sink_write_fd(sink, s->fd, s->base + offset, iov, niov, what,
-                              errp);
+    ok = dump_sink_write_fd(sink, s->fd, s->base + offset, iov, niov, what,
+                            errp);
+    s->high = MAX(s->high, offset + len - dump_sink_iov_size(iov, niov));
+    return ok;
 }
 
-/* A hole at the end makes no file longer by itself. */
-static bool file_extend(FileSink *s, off_t end, Error **errp)
+static bool file_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
+                         const char *what, Error **errp)
 {
+    FileSink *s = container_of(sink, FileSink, parent);
+    int ret = 0;
+
+    if (offset > (uint64_t)(INT64_MAX - s->base) ||
+        len > (uint64_t)(INT64_MAX - s->base) - offset) {
+        error_setg_errno(errp, EFBIG, "dump: reserving room for %s", what);
+        return false;
+    }
+#ifdef CONFIG_FALLOCATE
+    do {
+        ret = s->regular ? fallocate(s->fd, 0, s->base + offset, len) : 0;
+    } while (ret < 0 && errno == EINTR);
+#endif
+    if (ret < 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+        error_setg_errno(errp, errno, "dump: reserving room for %s", what);
+        return false;
+    }
+    return true;
+}
+
+/*
+ * A hole at the end makes no file longer by itself; and of a dump that was
+ * taken back, nothing is left behind its end.
+ */
+static bool file_set_size(FileSink *s, uint64_t size, Error **errp)
+{
+    off_t end = s->base + size;
     struct stat st;
 
     if (s->regular && (fstat(s->fd, &st) < 0 ||
-                       (st.st_size < end && ftruncate(s->fd, end) < 0))) {
+                       ((st.st_size < end || s->high > size) &&
+                        ftruncate(s->fd, end) < 0))) {
         error_setg_errno(errp, errno, "dump: setting the output's size");
         return false;
     }
@@ -46,17 +79,19 @@ static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);
     int fd = s->fd;
-    bool ok;
 
     if (size > (uint64_t)(INT64_MAX - s->base)) {
         error_setg_errno(errp, EFBIG, "dump: setting the output's size");
         return false;
     }
-    ok = file_extend(s, s->base + size, errp);
+    if (!file_set_size(s, size, errp)) {
+        return false;
+    }
     /* Whoever shares the descriptor and goes on writing, appends. */
     lseek(fd, s->base + size, SEEK_SET);
     s->fd = -1;
-    return dump_sink_close_fd(fd, ok ? errp : NULL) && ok;
+    sink->finished = true;
+    return dump_sink_close_fd(fd, errp);
 }
 
 static void file_free(DumpSink *sink)
@@ -73,6 +108,7 @@ static const DumpSinkOps file_ops = {
     .name = "file",
     .write = file_write,
     .finish = file_finish,
+    .reserve = file_reserve,
     .free = file_free,
 };
 
@@ -84,6 +120,7 @@ DumpSink *dump_sink_file_new(int fd, DumpProgress *progress)
     s->parent.ops = &file_ops;
     s->parent.progress = progress;
     s->parent.random_access = true;
+    s->parent.rewinds = true;
     s->fd = fd;
     s->base = MAX(lseek(fd, 0, SEEK_CUR), 0);
     s->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);

@@ -16,18 +16,18 @@ typedef struct FlatSink {
     DumpSink *base;             /* owned */
     uint64_t pos;               /* in base */
     uint64_t end;               /* of what the records describe */
+    uint64_t owed;              /* bytes that a record lacks after a failure */
 } FlatSink;
 
 static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
                         const char *what, Error **errp)
 {
     uint64_t len = dump_sink_iov_size(iov, niov);
+    bool ok = dump_sink_writev(s->base, s->pos, iov, niov, what, errp);
 
-    if (!dump_sink_writev(s->base, s->pos, iov, niov, what, errp)) {
-        return false;
-    }
-    s->pos += len;
-    return true;
+    s->owed = ok ? 0 : dump_sink_iov_size(iov, niov);
+    s->pos += len - s->owed;
+    return ok;
 }
 
 static bool flat_start(FlatSink *s, Error **errp)
@@ -77,10 +77,62 @@ static bool flat_finish(DumpSink *sink, uint64_t size, Error **errp)
     struct iovec iov = { .iov_base = record, .iov_len = sizeof(record) };
 
     flat_put_end(record);
-    return flat_start(s, errp) &&
-           flat_reach(s, size, errp) &&
-           flat_append(s, &iov, 1, "flattened end record", errp) &&
-           dump_sink_finish(s->base, s->pos, errp);
+    bool ok = flat_start(s, errp) &&
+              flat_reach(s, size, errp) &&
+              flat_append(s, &iov, 1, "flattened end record", errp) &&
+              dump_sink_finish(s->base, s->pos, errp);
+
+    sink->finished = s->base->finished;
+    return ok;
+}
+
+static DumpSinkMark flat_mark(const DumpSink *sink)
+{
+    const FlatSink *s = container_of(sink, FlatSink, parent);
+
+    return (DumpSinkMark) { .pos = s->pos, .end = s->end };
+}
+
+static uint64_t flat_room(const DumpSink *sink, const DumpSinkMark *mark)
+{
+    const FlatSink *s = container_of(sink, FlatSink, parent);
+
+    return sink->rewinds ? s->pos - mark->pos : UINT64_MAX;
+}
+
+/* What a record says that it holds must follow, whatever it is. */
+static bool flat_complete_record(FlatSink *s, Error **errp)
+{
+    g_autofree uint8_t *zero = NULL;
+    struct iovec iov = { .iov_len = s->owed };
+
+    if (!s->owed) {
+        return true;
+    }
+    zero = g_try_malloc0(s->owed);
+    if (!zero) {
+        error_setg(errp, "dump: no memory to complete a record");
+        return false;
+    }
+    iov.iov_base = zero;
+    return flat_append(s, &iov, 1, "flattened record", errp);
+}
+
+static bool flat_resume(DumpSink *sink, const DumpSinkMark *mark,
+                        Error **errp)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+
+    if (!dump_sink_resume(s->base, NULL, errp)) {
+        return false;
+    }
+    if (!sink->rewinds) {
+        return flat_complete_record(s, errp);
+    }
+    s->pos = mark->pos;
+    s->end = mark->end;
+    s->owed = 0;
+    return true;
 }
 
 static void flat_free(DumpSink *sink)
@@ -95,6 +147,9 @@ static const DumpSinkOps flat_ops = {
     .name = "flat",
     .write = flat_write,
     .finish = flat_finish,
+    .mark = flat_mark,
+    .room = flat_room,
+    .resume = flat_resume,
     .free = flat_free,
 };
 
@@ -105,6 +160,7 @@ DumpSink *dump_sink_flat_new(DumpSink *base)
     s->parent.ops = &flat_ops;
     s->parent.progress = base->progress;
     s->parent.random_access = true;
+    s->parent.rewinds = base->rewinds;
     s->parent.holes = true;
     s->base = base;
     return &s->parent;

@@ -30,11 +30,13 @@ static bool stream_fill(StreamSink *s, uint64_t offset, const char *what,
     while (s->pos < offset) {
         size_t n = MIN(offset - s->pos, sizeof(zero));
         struct iovec iov = { .iov_base = (void *)zero, .iov_len = n };
+        bool ok = dump_sink_write_fd(&s->parent, s->fd, -1, &iov, 1, what,
+                                     errp);
 
-        if (!dump_sink_write_fd(&s->parent, s->fd, -1, &iov, 1, what, errp)) {
+        s->pos += n - iov.iov_len;
+        if (!ok) {
             return false;
         }
-        s->pos += n;
     }
     return true;
 }
@@ -44,23 +46,27 @@ static bool stream_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
 {
     StreamSink *s = container_of(sink, StreamSink, parent);
     uint64_t len = dump_sink_iov_size(iov, niov);
+    bool ok;
 
-    if (!stream_fill(s, offset, what, errp) ||
-        !dump_sink_write_fd(sink, s->fd, -1, iov, niov, what, errp)) {
+    if (!stream_fill(s, offset, what, errp)) {
         return false;
     }
-    s->pos += len;
-    return true;
+    ok = dump_sink_write_fd(sink, s->fd, -1, iov, niov, what, errp);
+    s->pos += len - dump_sink_iov_size(iov, niov);
+    return ok;
 }
 
 static bool stream_finish(DumpSink *sink, uint64_t size, Error **errp)
 {
     StreamSink *s = container_of(sink, StreamSink, parent);
     int fd = s->fd;
-    bool ok = stream_fill(s, size, "the end", errp);
 
+    if (!stream_fill(s, size, "the end", errp)) {
+        return false;
+    }
     s->fd = -1;
-    return dump_sink_close_fd(fd, ok ? errp : NULL) && ok;
+    sink->finished = true;
+    return dump_sink_close_fd(fd, errp);
 }
 
 static void stream_free(DumpSink *sink)

@@ -42,6 +42,11 @@ bool dump_sink_has_holes(const DumpSink *sink)
     return sink->holes;
 }
 
+bool dump_sink_rewinds(const DumpSink *sink)
+{
+    return sink->rewinds;
+}
+
 /* Remember the first error, and say it again to all who come later. */
 static bool sink_failed(DumpSink *sink, Error *err, Error **errp)
 {
@@ -100,7 +105,48 @@ bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp)
         return false;
     }
     sink->ops->finish(sink, size, &err);
-    sink->finished = true;
+    assert(err || sink->finished);
+    return !sink_failed(sink, err, errp);
+}
+
+bool dump_sink_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
+                       const char *what, Error **errp)
+{
+    Error *err = NULL;
+
+    assert(!sink->finished);
+    if (sink_failed(sink, NULL, errp)) {
+        return false;
+    }
+    if (sink->ops->reserve && len) {
+        sink->ops->reserve(sink, offset, len, what, &err);
+    }
+    return !sink_failed(sink, err, errp);
+}
+
+DumpSinkMark dump_sink_mark(const DumpSink *sink)
+{
+    assert(!sink->error);
+    return sink->ops->mark ? sink->ops->mark(sink) : (DumpSinkMark) { 0 };
+}
+
+uint64_t dump_sink_room(const DumpSink *sink, const DumpSinkMark *mark)
+{
+    return sink->ops->room ? sink->ops->room(sink, mark) : UINT64_MAX;
+}
+
+bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp)
+{
+    Error *err = NULL;
+
+    if (sink->finished) {
+        return !sink_failed(sink, NULL, errp);
+    }
+    error_free(sink->error);
+    sink->error = NULL;
+    if (sink->ops->resume) {
+        sink->ops->resume(sink, mark, &err);
+    }
     return !sink_failed(sink, err, errp);
 }
 
@@ -116,7 +162,7 @@ void dump_sink_free(DumpSink *sink)
 
 static bool sink_cancelled(DumpSink *sink, Error **errp)
 {
-    if (sink->progress && dump_progress_cancelled(sink->progress)) {
+    if (sink->progress && dump_progress_out_of_time(sink->progress)) {
         error_setg(errp, "dump: cancelled");
         return true;
     }
@@ -204,6 +250,7 @@ static void iov_consume(struct iovec **iov, int *niov, size_t n)
 {
     while (*niov && n >= (*iov)->iov_len) {
         n -= (*iov)->iov_len;
+        (*iov)->iov_len = 0;
         (*iov)++;
         (*niov)--;
     }

@@ -12,7 +12,9 @@
  *           offset in any order, each byte once
  *
  * One thread at a time may use a sink. The first error sticks: every later
- * write fails with the same text and touches nothing, and so does finish.
+ * write fails with the same text and touches nothing, and so does finish;
+ * until dump_sink_resume, after which a dump that failed can be given a
+ * proper end.
  */
 
 #ifndef DUMP_VMCORE_SINK_H
@@ -22,13 +24,22 @@
 
 typedef struct DumpSink DumpSink;
 
+/*
+ * A state of the output that a dump can be taken back to. What the numbers
+ * mean is up to the kind.
+ */
+typedef struct DumpSinkMark {
+    uint64_t pos;
+    uint64_t end;
+} DumpSinkMark;
+
 /* Implemented by each kind. Errors are set once, with errno and @what. */
 typedef struct DumpSinkOps {
     const char *name;
 
     /*
-     * Write all of @iov (which may be changed) at @offset. Must retry
-     * short writes, EINTR and, by waiting, EAGAIN.
+     * Write all of @iov at @offset. Must retry short writes, EINTR and, by
+     * waiting, EAGAIN. After a failure @iov is what was not written.
      */
     bool (*write)(DumpSink *sink, uint64_t offset, struct iovec *iov,
                   int niov, const char *what, Error **errp);
@@ -36,9 +47,16 @@ typedef struct DumpSinkOps {
     /*
      * Last call before free on the good path: write trailers, give the
      * file its size, close the descriptor and report what close says.
-     * @size is where the file ends.
+     * @size is where the file ends. Sets finished when it comes to closing.
      */
     bool (*finish)(DumpSink *sink, uint64_t size, Error **errp);
+
+    /* May be NULL; see dump_sink_mark, _resume, _reserve. */
+    DumpSinkMark (*mark)(const DumpSink *sink);
+    uint64_t (*room)(const DumpSink *sink, const DumpSinkMark *mark);
+    bool (*resume)(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
+    bool (*reserve)(DumpSink *sink, uint64_t offset, uint64_t len,
+                    const char *what, Error **errp);
 
     /* Release everything, close the descriptor if it is still open. */
     void (*free)(DumpSink *sink);
@@ -57,10 +75,11 @@ struct DumpSink {
     const DumpSinkOps *ops;
     DumpProgress *progress;     /* may be NULL; not owned */
     bool random_access;         /* any offset, in any order */
+    bool rewinds;               /* what is written can be written over */
     bool holes;                 /* what is not written reads as zero */
     DumpSinkFdKind fd_kind;
     Error *error;               /* first error, owned */
-    bool finished;
+    bool finished;              /* closed, or as good as */
 };
 
 /*
@@ -99,6 +118,12 @@ bool dump_sink_random_access(const DumpSink *sink);
 bool dump_sink_has_holes(const DumpSink *sink);
 
 /*
+ * True if resume takes the output itself back. If not (a pipe), what was
+ * written stays, and offsets that were written must not be written again.
+ */
+bool dump_sink_rewinds(const DumpSink *sink);
+
+/*
  * Write @len bytes at @offset; nothing happens for 0. @what names the part
  * of the dump for the message: "dump: writing page data: No space left on
  * device". A byte must not be written twice, except that a file sink allows
@@ -110,14 +135,40 @@ bool dump_sink_has_holes(const DumpSink *sink);
 bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
                      size_t len, const char *what, Error **errp);
 
-/* The same for a vector, which is used up. */
+/* The same for a vector, which is used up: what is left was not written. */
 bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
                       int niov, const char *what, Error **errp);
 
 /*
+ * See to it that @len bytes from @offset on can be written, now or later,
+ * whatever becomes of the space that the file system has left. Costs
+ * nothing where there is nothing to be done, or no way to do it.
+ */
+bool dump_sink_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
+                       const char *what, Error **errp);
+
+/* The present state; a sink that failed has none. */
+DumpSinkMark dump_sink_mark(const DumpSink *sink);
+
+/*
+ * Bytes of output, with all that wraps them, that are sure to find room
+ * after a resume from @mark, even on a full disk; UINT64_MAX if that depends
+ * on reserves, or does not matter.
+ */
+uint64_t dump_sink_room(const DumpSink *sink, const DumpSinkMark *mark);
+
+/*
+ * Forget the error and go on from @mark, a state of this sink: what came
+ * after it is dropped where the sink rewinds. Fails if the output is
+ * broken for good.
+ */
+bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
+
+/*
  * All data is written: the dump is @size bytes long (at least the end of
  * the last write). After this only dump_sink_free may be called, which
- * closes the descriptor if a failure left it open.
+ * closes the descriptor if a failure left it open; or dump_sink_resume, if
+ * it failed before it came to closing.
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
 
@@ -125,7 +176,8 @@ bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
  * For the kinds: the core of each write. Writes all of @iov to @fd, at
  * @offset, or at the descriptor's own position if that is negative; goes
  * on after short writes and EINTR, waits out EAGAIN, tells @sink's progress.
- * While it waits it looks at the cancel flag ten times a second.
+ * While it waits it looks at the cancel flag ten times a second. @iov is
+ * left as what was not written.
  */
 bool dump_sink_write_fd(DumpSink *sink, int fd, off_t offset,
                         struct iovec *iov, int niov, const char *what,

@@ -15,6 +15,9 @@
  * One PT_LOAD per range of RAM; with paging, one per guest-virtual mapping,
  * several of which may show the same bytes of the file. The file is
  * written front to back, so that it can go down a pipe.
+ *
+ * Where the output can be written over, the header first says that the core
+ * is incomplete, and only at the end that it is not.
  */
 
 #include "qemu/osdep.h"
@@ -351,13 +354,13 @@ static uint64_t elf_file_size(const DumpWriter *opaque)
 
 /* -- writing ------------------------------------------------------------- */
 
-static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
+static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
+                           Error **errp)
 {
     const DumpAbi *abi = &w->guest->abi;
-    size_t phsize = elf_core_phdr_size(abi);
     g_autofree uint8_t *ehdr = g_malloc(elf_core_ehdr_size(abi));
-    g_autofree uint8_t *phdrs = g_malloc(phsize * w->segments->len);
     ElfCoreHeader hdr = {
+        .flags = flags,
         .phnum = w->segments->len,
         .phoff = dump_layout_offset(w->layout, w->phdrs),
         .shnum = w->shnum,
@@ -366,14 +369,35 @@ static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
     };
 
     elf_core_put_ehdr(abi, &hdr, ehdr);
+    return dump_layout_write(w->layout, w->ehdr, 0, ehdr,
+                             elf_core_ehdr_size(abi), sink, errp);
+}
+
+static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
+{
+    const DumpAbi *abi = &w->guest->abi;
+    size_t phsize = elf_core_phdr_size(abi);
+    g_autofree uint8_t *phdrs = g_try_malloc_n(w->segments->len, phsize);
+
+    if (!phdrs) {
+        error_setg(errp, "dump: no memory for %u program headers",
+                   w->segments->len);
+        return false;
+    }
     for (size_t i = 0; i < w->segments->len; i++) {
         elf_core_put_phdr(abi, &g_array_index(w->segments, ElfCoreSegment, i),
                           phdrs + i * phsize);
     }
-    return dump_layout_write(w->layout, w->ehdr, 0, ehdr,
-                             elf_core_ehdr_size(abi), sink, errp) &&
-           dump_layout_write(w->layout, w->phdrs, 0, phdrs,
-                             phsize * w->segments->len, sink, errp) &&
+    return dump_layout_write(w->layout, w->phdrs, 0, phdrs,
+                             phsize * w->segments->len, sink, errp);
+}
+
+static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
+{
+    uint32_t flags = dump_sink_rewinds(sink) ? ELF_CORE_FLAG_INCOMPLETE : 0;
+
+    return elf_write_ehdr(w, flags, sink, errp) &&
+           elf_write_phdrs(w, sink, errp) &&
            dump_layout_write(w->layout, w->shdrs, 0, w->shdr_bytes->data,
                              w->shdr_bytes->len, sink, errp) &&
            dump_layout_write(w->layout, w->notes, 0, w->guest->notes->data,
@@ -519,18 +543,43 @@ static bool elf_write_sections(ElfWriter *w, DumpSink *sink, Error **errp)
                              w->names->len, sink, errp);
 }
 
+static bool elf_mark_complete(ElfWriter *w, bool complete, DumpSink *sink,
+                              Error **errp)
+{
+    if (!dump_sink_rewinds(sink)) {
+        return true;
+    }
+    dump_layout_restart(w->layout, w->ehdr);
+    return elf_write_ehdr(w, complete ? 0 : ELF_CORE_FLAG_INCOMPLETE, sink,
+                          errp);
+}
+
+/* The whole file is there, but for its size if it ends with a hole. */
+static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
+{
+    DumpSinkMark mark = dump_sink_mark(sink);
+
+    assert(dump_layout_complete(w->layout));
+    dump_progress_set_phase(w->progress, DUMP_PROGRESS_CLOSE);
+    if (elf_mark_complete(w, true, sink, errp) &&
+        dump_sink_finish(sink, dump_layout_end(w->layout), errp)) {
+        return true;
+    }
+    if (dump_sink_resume(sink, &mark, NULL)) {
+        elf_mark_complete(w, false, sink, NULL);
+    }
+    return false;
+}
+
 static bool elf_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
                       Error **errp)
 {
     ElfWriter *w = (ElfWriter *)opaque;
 
-    if (!elf_write_headers(w, sink, errp) ||
-        !elf_write_memory(w, sink, errp) ||
-        !elf_write_sections(w, sink, errp)) {
-        return false;
-    }
-    assert(dump_layout_complete(w->layout));
-    return dump_sink_finish(sink, dump_layout_end(w->layout), errp);
+    return elf_write_headers(w, sink, errp) &&
+           elf_write_memory(w, sink, errp) &&
+           elf_write_sections(w, sink, errp) &&
+           elf_close(w, sink, errp);
 }
 
 static bool elf_available(const DumpFormat *format)

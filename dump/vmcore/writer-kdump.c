@@ -15,8 +15,14 @@
  * descriptors and data to the sink in large pieces.
  *
  * The sub header is written first, because crash --osrelease looks for it at
- * the start of a flattened file; the main header last, so that a file that
- * was cut short has no signature and is not taken for a dump.
+ * the start of a flattened file; bitmap 2 and the main header last, so that
+ * a file that was cut short has no signature and is not taken for a dump.
+ *
+ * When writing fails or is cancelled, the dump is closed as an incomplete
+ * one: taken back to a mark, where all pages so far have their data and
+ * descriptors in the output, bitmap 2 cut to those. On a full disk the
+ * mark is so far back that bitmap and header fit into the room that is
+ * given up; without the flattened form their places are reserved beforehand.
  */
 
 #include "qemu/osdep.h"
@@ -29,17 +35,33 @@
 #include "pipeline.h"
 #include "writer.h"
 
-/* What is gathered before it goes to the sink. */
-#define KDUMP_BATCH             MiB
+/* What is gathered before it goes to the sink, at the end of a chunk. */
+#define KDUMP_DATA_BATCH        MiB
+#define KDUMP_DESC_BATCH        (64 * KiB)
+
+#define KDUMP_BITMAP_PIECE      MiB
+
+/* How long a cancelled dump waits for its reader, to be closed properly. */
+#define KDUMP_GRACE_MS          300
+
+/* More than what a sink wraps around one write. */
+#define KDUMP_WRITE_OVERHEAD    64
 
 /* Gathers consecutive bytes of one extent into large writes. */
 typedef struct KdumpBatch {
-    DumpLayout *layout;
     unsigned extent;
     uint64_t pos;               /* in the extent, of the first byte held */
     size_t used;
-    uint8_t *buf;               /* KDUMP_BATCH bytes */
+    size_t size;
+    uint8_t *buf;               /* size bytes */
 } KdumpBatch;
+
+/* A state of the dump in which all its pages can be read. */
+typedef struct KdumpMark {
+    DumpSinkMark sink;
+    uint64_t nr_pages;
+    uint64_t data_bytes;        /* of page data */
+} KdumpMark;
 
 typedef struct KdumpWriter {
     const DumpGuest *guest;
@@ -52,8 +74,11 @@ typedef struct KdumpWriter {
     /* While it is being written. */
     DumpSink *sink;
     KdumpBatch data_batch, desc_batch;
+    uint64_t nr_done;           /* pages in the batches or the output */
     uint64_t data_pos;          /* bytes of page data handed out */
     uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
+    GArray *marks;              /* KdumpMark, the latest last */
+    bool closing;               /* bitmap 2 and header are begun */
 } KdumpWriter;
 
 /* -- planning ------------------------------------------------------------ */
@@ -63,6 +88,9 @@ static void kdump_free(DumpWriter *opaque)
     KdumpWriter *w = (KdumpWriter *)opaque;
 
     dump_layout_free(w->layout);
+    g_array_unref(w->marks);
+    g_free(w->data_batch.buf);
+    g_free(w->desc_batch.buf);
     kdump_chunks_deinit(&w->chunks);
     g_free(w);
 }
@@ -75,6 +103,7 @@ static KdumpWriter *kdump_new(const DumpFormat *format,
     w->guest = guest;
     w->progress = progress;
     w->layout = dump_layout_new();
+    w->marks = g_array_new(false, false, sizeof(KdumpMark));
     w->max_pfn = guest_ram_max_pfn(&guest->ram, guest->page_size);
     kdump_chunks_init(&w->chunks, guest, dump_codec_find(format->codec));
     return w;
@@ -149,17 +178,21 @@ static uint64_t kdump_file_size(const DumpWriter *opaque)
 
 /* -- writing ------------------------------------------------------------ */
 
-static void kdump_batch_init(KdumpBatch *b, DumpLayout *layout,
-                             unsigned extent)
+static bool kdump_batch_init(KdumpBatch *b, unsigned extent, size_t size,
+                             Error **errp)
 {
-    *b = (KdumpBatch) { .layout = layout, .extent = extent };
-    b->buf = g_malloc(KDUMP_BATCH);
+    *b = (KdumpBatch) { .extent = extent, .size = size };
+    b->buf = g_try_malloc(size);
+    if (!b->buf) {
+        error_setg(errp, "dump: no memory to gather what is written");
+    }
+    return b->buf;
 }
 
-static bool kdump_batch_flush(KdumpBatch *b, DumpSink *sink, Error **errp)
+static bool kdump_batch_flush(KdumpWriter *w, KdumpBatch *b, Error **errp)
 {
-    if (b->used && !dump_layout_write(b->layout, b->extent, b->pos, b->buf,
-                                      b->used, sink, errp)) {
+    if (b->used && !dump_layout_write(w->layout, b->extent, b->pos, b->buf,
+                                      b->used, w->sink, errp)) {
         return false;
     }
     b->pos += b->used;
@@ -167,36 +200,77 @@ static bool kdump_batch_flush(KdumpBatch *b, DumpSink *sink, Error **errp)
     return true;
 }
 
-static bool kdump_batch_add(KdumpBatch *b, const void *buf, size_t len,
-                            DumpSink *sink, Error **errp)
+static void kdump_batch_add(KdumpBatch *b, const void *buf, size_t len)
 {
-    while (len) {
-        size_t n = MIN(len, KDUMP_BATCH - b->used);
+    assert(len <= b->size - b->used);
+    memcpy(b->buf + b->used, buf, len);
+    b->used += len;
+}
 
-        memcpy(b->buf + b->used, buf, n);
-        b->used += n;
-        buf = (const uint8_t *)buf + n;
-        len -= n;
-        if (b->used == KDUMP_BATCH && !kdump_batch_flush(b, sink, errp)) {
-            return false;
-        }
+/* Both have room for a chunk more than what makes them due. */
+static bool kdump_init_batches(KdumpWriter *w, Error **errp)
+{
+    return kdump_batch_init(&w->data_batch, w->data, KDUMP_DATA_BATCH +
+                            kdump_chunk_bytes(&w->chunks) +
+                            w->guest->page_size, errp) &&
+           kdump_batch_init(&w->desc_batch, w->descs, KDUMP_DESC_BATCH +
+                            w->chunks.chunk_pages * KDUMP_PAGE_DESC_SIZE,
+                            errp);
+}
+
+/* What closing the dump still takes: bitmap 2, the header, trailers. */
+static uint64_t kdump_closing_bytes(const KdumpWriter *w)
+{
+    uint64_t bitmap = kdump_bitmap_size(w);
+
+    return bitmap + w->guest->page_size + KDUMP_WRITE_OVERHEAD *
+           (DIV_ROUND_UP(bitmap, KDUMP_BITMAP_PIECE) + 3);
+}
+
+static const KdumpMark *kdump_mark(const KdumpWriter *w, unsigned i)
+{
+    return &g_array_index(w->marks, KdumpMark, i);
+}
+
+/* Keep the new state, and of the old ones what a full disk may ask for. */
+static void kdump_add_mark(KdumpWriter *w)
+{
+    KdumpMark mark = {
+        .sink = dump_sink_mark(w->sink),
+        .nr_pages = w->nr_done,
+        .data_bytes = w->data_pos,
+    };
+    uint64_t need = kdump_closing_bytes(w);
+
+    g_array_append_val(w->marks, mark);
+    while (w->marks->len > 1 &&
+           dump_sink_room(w->sink, &kdump_mark(w, 1)->sink) >= need) {
+        g_array_remove_index(w->marks, 0);
     }
+}
+
+/* All that was added is to be in the output. */
+static bool kdump_sync(KdumpWriter *w, Error **errp)
+{
+    if (!kdump_batch_flush(w, &w->data_batch, errp) ||
+        !kdump_batch_flush(w, &w->desc_batch, errp)) {
+        return false;
+    }
+    kdump_add_mark(w);
     return true;
 }
 
 /* All zero pages share one, which is stored as it is: no work to read. */
-static bool kdump_add_zero_page(KdumpWriter *w, Error **errp)
+static void kdump_add_zero_page(KdumpWriter *w)
 {
     g_autofree uint8_t *zero = g_malloc0(w->guest->page_size);
 
     w->zero_page = dump_layout_offset(w->layout, w->data) + w->data_pos;
     w->data_pos += w->guest->page_size;
-    return kdump_batch_add(&w->data_batch, zero, w->guest->page_size, w->sink,
-                           errp);
+    kdump_batch_add(&w->data_batch, zero, w->guest->page_size);
 }
 
-static bool kdump_add_page(KdumpWriter *w, const KdumpPage *page,
-                           Error **errp)
+static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
 {
     uint8_t buf[KDUMP_PAGE_DESC_SIZE];
     KdumpPageDesc desc = {
@@ -211,7 +285,7 @@ static bool kdump_add_page(KdumpWriter *w, const KdumpPage *page,
         w->data_pos += page->size;
     }
     kdump_put_page_desc(&w->guest->abi, &desc, buf);
-    return kdump_batch_add(&w->desc_batch, buf, sizeof(buf), w->sink, errp);
+    kdump_batch_add(&w->desc_batch, buf, sizeof(buf));
 }
 
 /* Does the chunk need the shared zero page, which is not there yet? */
@@ -229,26 +303,29 @@ static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
 {
     KdumpWriter *w = container_of(opaque, KdumpWriter, chunks);
     const KdumpSlot *slot = p;
+    bool ok = true;
 
-    if (kdump_wants_zero_page(w, slot) && !kdump_add_zero_page(w, errp)) {
-        return false;
+    if (kdump_wants_zero_page(w, slot)) {
+        kdump_add_zero_page(w);
     }
     for (unsigned i = 0; i < slot->nr_pages; i++) {
-        if (!kdump_add_page(w, &slot->pages[i], errp)) {
-            return false;
-        }
+        kdump_add_page(w, &slot->pages[i]);
     }
-    if (!kdump_batch_add(&w->data_batch, slot->data, slot->used, w->sink,
-                         errp)) {
-        return false;
+    kdump_batch_add(&w->data_batch, slot->data, slot->used);
+    w->nr_done += slot->nr_pages;
+    if (w->desc_batch.used >= KDUMP_DESC_BATCH) {
+        ok = kdump_sync(w, errp);
+    } else if (w->data_batch.used >= KDUMP_DATA_BATCH) {
+        ok = kdump_batch_flush(w, &w->data_batch, errp);
     }
-    dump_progress_advance(w->progress,
-                          (uint64_t)slot->nr_pages * w->guest->page_size);
-    return true;
+    if (ok) {
+        dump_progress_advance(w->progress, (uint64_t)slot->nr_pages *
+                              w->guest->page_size);
+    }
+    return ok;
 }
 
-static bool kdump_write_pages(KdumpWriter *w, DumpSink *sink,
-                              unsigned threads, Error **errp)
+static bool kdump_write_pages(KdumpWriter *w, unsigned threads, Error **errp)
 {
     static const DumpPipelineOps ops = {
         .slot_new = kdump_chunk_slot_new,
@@ -258,34 +335,32 @@ static bool kdump_write_pages(KdumpWriter *w, DumpSink *sink,
         .work = kdump_chunk_work,
         .consume = kdump_consume,
     };
-    bool ok;
 
-    w->sink = sink;
-    kdump_batch_init(&w->data_batch, w->layout, w->data);
-    kdump_batch_init(&w->desc_batch, w->layout, w->descs);
-    ok = dump_pipeline_run(&ops, &w->chunks, threads,
-                           kdump_chunks_count(&w->chunks), w->progress,
-                           errp) &&
-         kdump_batch_flush(&w->desc_batch, sink, errp) &&
-         kdump_batch_flush(&w->data_batch, sink, errp);
-    g_free(w->data_batch.buf);
-    g_free(w->desc_batch.buf);
-    return ok;
+    return dump_pipeline_run(&ops, &w->chunks, threads,
+                             kdump_chunks_count(&w->chunks), w->progress,
+                             errp) &&
+           kdump_sync(w, errp);
 }
 
+/* @limit: as in pfn_bitmap_fill. */
 static bool kdump_write_bitmap(KdumpWriter *w, unsigned extent,
-                               DumpSink *sink, Error **errp)
+                               uint64_t limit, Error **errp)
 {
     const GArray *runs = w->chunks.runs;
     uint64_t size = dump_layout_size(w->layout, extent);
-    g_autofree uint8_t *buf = g_malloc(KDUMP_BATCH);
+    g_autofree uint8_t *buf = g_try_malloc(MIN(size, KDUMP_BITMAP_PIECE));
 
-    for (uint64_t pos = 0; pos < size; pos += KDUMP_BATCH) {
-        size_t n = MIN(size - pos, KDUMP_BATCH);
+    if (!buf) {
+        error_setg(errp, "dump: no memory to make the page bitmap");
+        return false;
+    }
+    for (uint64_t pos = 0; pos < size; pos += KDUMP_BITMAP_PIECE) {
+        size_t n = MIN(size - pos, KDUMP_BITMAP_PIECE);
 
-        pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, UINT64_MAX,
+        pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, limit,
                         buf, n);
-        if (!dump_layout_write(w->layout, extent, pos, buf, n, sink, errp)) {
+        if (!dump_layout_write(w->layout, extent, pos, buf, n, w->sink,
+                               errp)) {
             return false;
         }
     }
@@ -314,18 +389,17 @@ static void kdump_fill_sub_header(const KdumpWriter *w, uint8_t *buf)
     }
 }
 
-static bool kdump_write_sub_header(KdumpWriter *w, DumpSink *sink,
-                                   Error **errp)
+static bool kdump_write_sub_header(KdumpWriter *w, Error **errp)
 {
     size_t size = dump_layout_size(w->layout, w->sub_header);
     g_autofree uint8_t *buf = g_malloc0(size);
 
     kdump_fill_sub_header(w, buf);
-    return dump_layout_write(w->layout, w->sub_header, 0, buf, size, sink,
+    return dump_layout_write(w->layout, w->sub_header, 0, buf, size, w->sink,
                              errp);
 }
 
-static bool kdump_write_header(KdumpWriter *w, DumpSink *sink, Error **errp)
+static bool kdump_write_header(KdumpWriter *w, uint32_t status, Error **errp)
 {
     const DumpGuest *guest = w->guest;
     uint32_t block = guest->page_size;
@@ -334,7 +408,7 @@ static bool kdump_write_header(KdumpWriter *w, DumpSink *sink, Error **errp)
         .uts = guest->uts,
         .time_sec = guest->time_sec,
         .time_usec = guest->time_usec,
-        .status = w->chunks.codec->kdump_flag,
+        .status = w->chunks.codec->kdump_flag | status,
         .block_size = block,
         .sub_hdr_blocks = dump_layout_size(w->layout, w->sub_header) / block,
         .bitmap_blocks = 2 * kdump_bitmap_size(w) / block,
@@ -343,7 +417,73 @@ static bool kdump_write_header(KdumpWriter *w, DumpSink *sink, Error **errp)
     };
 
     kdump_put_header(&guest->abi, &hdr, buf);
-    return dump_layout_write(w->layout, w->header, 0, buf, block, sink, errp);
+    return dump_layout_write(w->layout, w->header, 0, buf, block, w->sink,
+                             errp);
+}
+
+/* What comes before the pages, and room for what comes behind them. */
+static bool kdump_begin(KdumpWriter *w, Error **errp)
+{
+    if (!kdump_init_batches(w, errp) ||
+        !dump_sink_reserve(w->sink, 0, dump_layout_offset(w->layout, w->data),
+                           "headers and page descriptors", errp) ||
+        !kdump_write_sub_header(w, errp) ||
+        !kdump_write_bitmap(w, w->bitmap1, UINT64_MAX, errp)) {
+        return false;
+    }
+    kdump_add_mark(w);
+    return true;
+}
+
+/* The dump is to have its first @nr_pages pages. */
+static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
+                        uint64_t data_bytes, uint32_t status, Error **errp)
+{
+    const GArray *runs = w->chunks.runs;
+    uint64_t limit = pfn_runs_nth((PfnRun *)runs->data, runs->len, nr_pages);
+
+    w->closing = true;
+    dump_progress_set_phase(w->progress, DUMP_PROGRESS_CLOSE);
+    return kdump_write_bitmap(w, w->bitmap2, limit, errp) &&
+           kdump_write_header(w, status, errp) &&
+           dump_sink_finish(w->sink, dump_layout_offset(w->layout, w->data) +
+                            data_bytes, errp);
+}
+
+/* The latest mark that leaves room for closing the dump; NULL for none. */
+static const KdumpMark *kdump_last_mark(const KdumpWriter *w)
+{
+    for (unsigned i = w->marks->len; i--; ) {
+        const KdumpMark *mark = kdump_mark(w, i);
+
+        if (dump_sink_room(w->sink, &mark->sink) >= kdump_closing_bytes(w)) {
+            return mark;
+        }
+    }
+    return NULL;
+}
+
+/* After a failure, save what can be saved. There is nobody to tell. */
+static void kdump_close_incomplete(KdumpWriter *w)
+{
+    const KdumpMark *mark;
+
+    dump_progress_set_grace(w->progress, KDUMP_GRACE_MS);
+    if (w->closing) {
+        if (!dump_sink_rewinds(w->sink)) {
+            return;             /* what is written twice is ambiguous */
+        }
+        dump_layout_restart(w->layout, w->bitmap2);
+        dump_layout_restart(w->layout, w->header);
+    } else if (w->marks->len) {
+        /* After a cancel: the sink is well. Otherwise this does nothing. */
+        kdump_sync(w, NULL);
+    }
+    mark = kdump_last_mark(w);
+    if (mark && dump_sink_resume(w->sink, &mark->sink, NULL)) {
+        kdump_close(w, mark->nr_pages, mark->data_bytes,
+                    KDUMP_STATUS_INCOMPLETE, NULL);
+    }
 }
 
 static bool kdump_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
@@ -351,15 +491,15 @@ static bool kdump_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
 {
     KdumpWriter *w = (KdumpWriter *)opaque;
 
-    if (!kdump_write_sub_header(w, sink, errp) ||
-        !kdump_write_pages(w, sink, threads, errp) ||
-        !kdump_write_bitmap(w, w->bitmap1, sink, errp) ||
-        !kdump_write_bitmap(w, w->bitmap2, sink, errp) ||
-        !kdump_write_header(w, sink, errp)) {
-        return false;
+    w->sink = sink;
+    if (kdump_begin(w, errp) &&
+        kdump_write_pages(w, threads, errp) &&
+        kdump_close(w, w->nr_done, w->data_pos, 0, errp)) {
+        assert(dump_layout_complete(w->layout));
+        return true;
     }
-    assert(dump_layout_complete(w->layout));
-    return dump_sink_finish(sink, dump_layout_end(w->layout), errp);
+    kdump_close_incomplete(w);
+    return false;
 }
 
 static bool kdump_available(const DumpFormat *format)

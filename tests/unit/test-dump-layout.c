@@ -90,6 +90,44 @@ static void test_places(void)
     unlink(path);
 }
 
+/* Without holes, what was in the file before does not show through. */
+static void test_gaps(void)
+{
+    g_autoptr(DumpLayout) l = dump_layout_new();
+    g_autofree char *path = NULL, *data = NULL;
+    int fd = g_file_open_tmp("dump-layout-XXXXXX", &path, NULL);
+    DumpSink *s;
+    gsize len;
+
+    g_assert_cmpint(pwrite(fd, "0123456789012345678", 19, 0), ==, 19);
+    s = dump_sink_new_fd(fd, NULL);
+    dump_layout_add(l, "a", 2, 1);
+    dump_layout_add(l, "none", 0, 4);
+    dump_layout_add(l, "b", 2, 8);
+    dump_layout_add(l, "c", DUMP_EXTENT_OPEN, 4);
+    g_assert_true(dump_layout_write(l, 3, 0, "c", 1, s, &error_abort));
+    g_assert_true(dump_layout_write(l, 0, 0, "aa", 2, s, &error_abort));
+    g_assert_true(dump_layout_write(l, 2, 0, "bb", 2, s, &error_abort));
+    g_assert_true(dump_sink_finish(s, dump_layout_end(l), &error_abort));
+    dump_sink_free(s);
+    g_assert_true(g_file_get_contents(path, &data, &len, NULL));
+    g_assert_cmpmem(data, len, "aa\0\0\0\0\0\0bb\0\0c345678", 19);
+    unlink(path);
+}
+
+static void test_restart(void)
+{
+    g_autoptr(DumpLayout) l = dump_layout_new();
+    g_autoptr(DumpSink) s = null_sink();
+
+    dump_layout_add(l, "a", 4, 1);
+    g_assert_true(dump_layout_write(l, 0, 0, "abcd", 4, s, &error_abort));
+    dump_layout_restart(l, 0);
+    g_assert_false(dump_layout_complete(l));
+    g_assert_true(dump_layout_write(l, 0, 0, "abcd", 4, s, &error_abort));
+    g_assert_true(dump_layout_complete(l));
+}
+
 typedef void Wrong(DumpLayout *l, DumpSink *s);
 
 static void wrong_end(DumpLayout *l, DumpSink *s)
@@ -184,6 +222,8 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/layout/offsets", test_offsets);
     g_test_add_func("/dump/layout/complete", test_complete);
     g_test_add_func("/dump/layout/places", test_places);
+    g_test_add_func("/dump/layout/gaps", test_gaps);
+    g_test_add_func("/dump/layout/restart", test_restart);
     g_test_add_func("/dump/layout/error", test_error_names_extent);
     for (size_t i = 0; i < ARRAY_SIZE(wrongs); i++) {
         g_autofree char *path = g_strdup_printf("/dump/layout/wrong/%zu", i);

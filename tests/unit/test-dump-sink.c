@@ -678,6 +678,136 @@ static void test_stream_pipe_size(gconstpointer opaque)
     close(fds[0]);
 }
 
+/* -- taking back ----------------------------------------------------------- */
+
+static void limit_file_size(uint64_t bytes)
+{
+    struct rlimit r;
+
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &r), ==, 0);
+    r.rlim_cur = MIN(bytes, r.rlim_max);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &r), ==, 0);
+}
+
+/* On a full disk: what is given up makes room for the end. */
+static void test_resume_flat_file(void)
+{
+    g_autofree uint8_t *p = pattern(200000, 1);
+    g_autofree char *path = NULL;
+    g_autoptr(GByteArray) got = NULL;
+    DumpSink *sink = dump_sink_flat_new(dump_sink_new_fd(temp_file(&path),
+                                                         NULL));
+    DumpSinkMark mark;
+    struct stat st;
+
+    g_assert_true(dump_sink_rewinds(sink));
+    g_assert_true(dump_sink_write(sink, 0, p, 100, "x", &error_abort));
+    mark = dump_sink_mark(sink);
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, 0);
+    g_assert_true(dump_sink_write(sink, 100, p, 1000, "x", &error_abort));
+    g_assert_cmpuint(dump_sink_room(sink, &mark), >=, 1000);
+    limit_file_size(100000);
+    g_assert_false(dump_sink_write(sink, 1100, p, 200000, "x", NULL));
+    g_assert_false(dump_sink_write(sink, 1100, p, 1, "x", NULL));
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==,
+                     100000 - 4096 - 16 - 100);
+    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
+    g_assert_true(dump_sink_write(sink, 500, p, 90000, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 100000, &error_abort));
+    limit_file_size(UINT64_MAX);
+    dump_sink_free(sink);
+
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 4096 + 4 * 16 + 100 + 90000 + 1);
+    got = unflatten(file_content(path));
+    g_assert_cmpuint(got->len, ==, 100000);
+    g_assert_cmpmem(got->data, 100, p, 100);
+    g_assert_cmpint(got->data[100], ==, 0);
+    g_assert_cmpmem(got->data + 500, 90000, p, 90000);
+    unlink(path);
+}
+
+/* Down a pipe: a record that was broken off is filled up. */
+static void test_resume_flat_stream(void)
+{
+    g_autofree uint8_t *p = pattern(8 * MiB, 8);
+    g_autoptr(GByteArray) got = NULL;
+    DumpProgress progress;
+    DumpSinkMark mark;
+    Collector c;
+    DumpSink *sink;
+    GThread *thread;
+    int fds[2];
+
+    dump_progress_init(&progress);
+    channel_open(PIPE, fds);
+    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
+    g_assert_false(dump_sink_rewinds(sink));
+    g_assert_true(dump_sink_write(sink, 0, p, 100, "x", &error_abort));
+    mark = dump_sink_mark(sink);
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, UINT64_MAX);
+    thread = g_thread_new("cancel", cancel_soon, &progress);
+    g_assert_false(dump_sink_write(sink, 100, p, 8 * MiB, "x", NULL));
+    g_thread_join(thread);
+
+    c = (Collector) { .fd = fds[0], .data = g_byte_array_new() };
+    c.thread = g_thread_new("collect", collect, &c);
+    dump_progress_set_grace(&progress, 3600 * 1000);
+    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
+    g_assert_true(dump_sink_write(sink, 9 * MiB, p, 5, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 9 * MiB + 5, &error_abort));
+    dump_sink_free(sink);
+    got = unflatten(collector_end(&c));
+    g_assert_cmpuint(got->len, ==, 9 * MiB + 5);
+    g_assert_cmpmem(got->data, 100, p, 100);
+    g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
+}
+
+/* An output that is gone stays so. */
+static void test_resume_broken(void)
+{
+    DumpSinkMark mark;
+    DumpSink *sink;
+    int fds[2];
+
+    channel_open(PIPE, fds);
+    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], NULL));
+    g_assert_true(dump_sink_write(sink, 0, "x", 1, "x", &error_abort));
+    mark = dump_sink_mark(sink);
+    close(fds[0]);
+    g_assert_false(dump_sink_write(sink, 1, "x", 1, "x", NULL));
+    g_assert_false(dump_sink_resume(sink, &mark, NULL));
+    g_assert_false(dump_sink_finish(sink, 2, NULL));
+    dump_sink_free(sink);
+}
+
+/* Room is taken from the disk at once, where the file system can. */
+static void test_reserve(void)
+{
+    g_autofree char *path = NULL;
+    DumpSink *sink = dump_sink_new_fd(temp_file(&path), NULL);
+    DumpSinkMark mark = dump_sink_mark(sink);
+    Error *err = NULL;
+    struct stat st;
+
+    g_assert_true(dump_sink_reserve(sink, 0, MiB, "x", &error_abort));
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    if (st.st_blocks) {
+        g_assert_cmpint(st.st_blocks * 512, >=, MiB);
+    } else {
+        g_test_skip("this file system reserves nothing");
+    }
+    g_assert_false(dump_sink_reserve(sink, 1, INT64_MAX, "y", &err));
+    g_assert_cmpstr(error_get_pretty(err), ==,
+                    "dump: reserving room for y: File too large");
+    error_free(err);
+    g_assert_false(dump_sink_finish(sink, 0, NULL));
+    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
+    g_assert_true(dump_sink_finish(sink, 0, &error_abort));
+    dump_sink_free(sink);
+    unlink(path);
+}
+
 static void add_channel_tests(Channel kind)
 {
     static const struct {
@@ -730,6 +860,10 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/file/longer", test_file_longer);
     g_test_add_func("/dump/sink/holes", test_holes);
     g_test_add_func("/dump/sink/flat/records", test_flat_records);
+    g_test_add_func("/dump/sink/flat/resume-file", test_resume_flat_file);
+    g_test_add_func("/dump/sink/flat/resume-stream", test_resume_flat_stream);
+    g_test_add_func("/dump/sink/flat/resume-broken", test_resume_broken);
+    g_test_add_func("/dump/sink/file/reserve", test_reserve);
     g_test_add_func("/dump/sink/stream/backwards", test_stream_backwards);
     g_test_add_data_func("/dump/sink/stream/pipe-size/small",
                          GINT_TO_POINTER(4096), test_stream_pipe_size);

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "dump-test-guest.h"
 
 static const DumpFormat elf = { .kind = DUMP_KIND_ELF };
@@ -61,10 +62,12 @@ static void check_ehdr(const TestImage *f, const DumpAbi *abi)
         g_assert_cmpuint(test_get(f, 32, 8), ==, 64);       /* e_phoff */
         g_assert_cmpuint(test_get(f, 52, 2), ==, 64);       /* e_ehsize */
         g_assert_cmpuint(test_get(f, 54, 2), ==, 56);
+        g_assert_cmpuint(test_get(f, 48, 4), ==, 0);        /* e_flags */
     } else {
         g_assert_cmpuint(test_get(f, 28, 4), ==, 52);
         g_assert_cmpuint(test_get(f, 40, 2), ==, 52);
         g_assert_cmpuint(test_get(f, 42, 2), ==, 32);
+        g_assert_cmpuint(test_get(f, 36, 4), ==, 0);
     }
 }
 
@@ -517,6 +520,67 @@ static void test_failures(void)
     g_assert_cmpstr(cancel, ==, "dump: cancelled");
 }
 
+/* -- incomplete dumps ----------------------------------------------------- */
+
+/*
+ * To a file that must not grow beyond @limit. Memory that got there is to
+ * be right, and the header has to say that it is not all.
+ */
+static void check_incomplete(const DumpAbi *abi, const TestGuest *t,
+                             uint64_t limit)
+{
+    g_autofree char *path = NULL;
+    g_autofree uint8_t *want = NULL;
+    g_autoptr(TestImage) f = NULL;
+    struct rlimit old, new;
+    Error *err = NULL;
+    uint64_t size;
+    Segment s;
+    bool ok;
+    int fd = test_output_open(TEST_FILE, &path);
+
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
+    new = (struct rlimit) { .rlim_cur = limit, .rlim_max = old.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &new), ==, 0);
+    ok = test_dump_fd(&elf, &t->g, fd, 1, &size, &err);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
+    g_assert_false(ok);
+    g_assert_true(g_str_has_suffix(error_get_pretty(err),
+                                   ": File too large"));
+    error_free(err);
+
+    f = test_image_load(path, abi->elf_data == ELFDATA2MSB);
+    g_unlink(path);
+    g_assert_cmpuint(f->len, <=, limit);
+    g_assert_cmpmem(test_at(f, 0, 4), 4, "\177ELF", 4);
+    g_assert_cmpuint(test_get(f, is64(f) ? 48 : 36, 4), ==, 1);
+    s = get_segment(f, 1);
+    g_assert_cmpuint(f->len, >, s.offset);
+    want = g_malloc(f->len - s.offset);
+    test_guest_expect(t, s.paddr, want, f->len - s.offset);
+    g_assert_cmpmem(test_at(f, s.offset, f->len - s.offset),
+                    f->len - s.offset, want, f->len - s.offset);
+}
+
+/* The last limit is met only when the file, which ends with a hole, grows. */
+static void test_incomplete(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
+        g_auto(TestGuest) t;
+        TestBlock *b;
+
+        test_guest_init(&t, &abis[i], 4096);
+        add_notes(&t);
+        b = test_guest_add(&t, 0x10000, 0x301000);
+        memset(b->host + 0x2f0000, 0, 0x11000);
+        guest_ram_seal(&t.g.ram);
+        check_incomplete(&abis[i], &t, 0x3000);
+        check_incomplete(&abis[i], &t, 0x123456);
+        check_incomplete(&abis[i], &t, 0x2f8000);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -531,5 +595,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-elf/extra-fails", test_extra_fails);
     g_test_add_func("/dump/writer-elf/refused", test_refused);
     g_test_add_func("/dump/writer-elf/failures", test_failures);
+    g_test_add_func("/dump/writer-elf/incomplete", test_incomplete);
     return g_test_run();
 }

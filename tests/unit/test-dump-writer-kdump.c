@@ -130,7 +130,23 @@ typedef struct Kdump {
     uint64_t max_mapnr;
     uint64_t bitmap1, bitmap2, descs;   /* file offsets */
     uint64_t nr_descs;                  /* bits of bitmap 2 */
+    uint64_t limit;                     /* from here on pages are missing */
+    uint32_t status;
 } Kdump;
+
+/* The first page frame that bitmap 1 has and bitmap 2 has not. */
+static uint64_t find_limit(const Kdump *k)
+{
+    for (uint64_t i = 0; i < k->descs - k->bitmap2; i++) {
+        uint8_t gone = k->f->data[k->bitmap1 + i] &
+                       ~k->f->data[k->bitmap2 + i];
+
+        if (gone) {
+            return i * 8 + __builtin_ctz(gone);
+        }
+    }
+    return UINT64_MAX;
+}
 
 /* Offsets from the format's description. */
 static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
@@ -159,6 +175,10 @@ static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
         k.nr_descs += __builtin_popcount(f->data[i]);
     }
     test_at(f, k.descs, k.nr_descs * 24);
+    k.limit = find_limit(&k);
+    k.status = test_get(f, status, 4);
+    /* Pages may be missing only if the file says so. */
+    g_assert_true(k.limit == UINT64_MAX || k.status & 0x8);
     return k;
 }
 
@@ -245,7 +265,10 @@ static uint8_t check_bits(const Kdump *k, const TestGuest *t, uint64_t pfn)
 {
     uint8_t bits = *test_at(k->f, k->bitmap1 + pfn / 8, 1);
 
-    g_assert_cmphex(bits, ==, *test_at(k->f, k->bitmap2 + pfn / 8, 1));
+    for (int i = 0; i < 8; i++) {
+        g_assert_cmpint(*test_at(k->f, k->bitmap2 + pfn / 8, 1) >> i & 1, ==,
+                        (bits >> i & 1) && pfn + i < k->limit);
+    }
     if (!bits) {
         g_assert_false(test_guest_has(t, pfn * k->block, 8 * k->block));
         return 0;
@@ -270,7 +293,7 @@ static PageCount check_pages(const Kdump *k, const TestGuest *t,
         uint8_t bits = check_bits(k, t, pfn);
 
         for (int i = 0; i < 8; i++) {
-            if (bits >> i & 1) {
+            if (bits >> i & 1 && pfn + i < k->limit) {
                 test_guest_expect(t, (pfn + i) * k->block, want, k->block);
                 check_page(k, index++, flag, want, &zero_at, &count);
             }
@@ -589,41 +612,208 @@ static void test_failures(void)
     }
 }
 
-/* A disk that fills up midway: no header, so that nobody takes it for good. */
-static void check_disk_full(unsigned threads)
+/* -- incomplete dumps ----------------------------------------------------- */
+
+/* Much that costs little: of eight pages, one cannot be made smaller. */
+static void add_large_memory(TestGuest *t)
+{
+    uint64_t size = 56 << 20;
+    TestBlock b = { 0x100000, size, g_malloc0(size) };
+    GRand *rand = g_rand_new_with_seed(1);
+
+    for (uint64_t at = 0; at < size; at += 8 * 4096) {
+        for (size_t i = 0; i < 4096; i += 4) {
+            *(uint32_t *)(b.host + at + i) = g_rand_int(rand);
+        }
+    }
+    g_rand_free(rand);
+    g_array_append_val(t->blocks, b);
+    guest_ram_add(&t->g.ram, b.paddr, b.size, b.host);
+    test_guest_add(t, 0x4000000, 0x10001);
+    guest_ram_seal(&t->g.ram);
+}
+
+/* The pages of a file that is a dump, however many; none if it is not. */
+static uint64_t check_incomplete(const DumpFormat *format,
+                                 const TestGuest *t, const char *path)
+{
+    g_autoptr(TestImage) f = test_image_load(path, false);
+    FlatStats stats;
+    Kdump k;
+
+    if (format->flat) {
+        static const uint8_t end[16] = {
+            255, 255, 255, 255, 255, 255, 255, 255,
+            255, 255, 255, 255, 255, 255, 255, 255,
+        };
+        g_autoptr(TestImage) flat = g_steal_pointer(&f);
+
+        if (flat->len < 16 || memcmp(flat->data + flat->len - 16, end, 16)) {
+            return 0;
+        }
+        f = rearrange(flat, &stats);
+    } else if (f->len < 8 || memcmp(f->data, "KDUMP   ", 8)) {
+        return 0;
+    }
+    k = open_kdump(f, &abis[0]);
+    g_assert_cmphex(k.status, ==, 0x1 | 0x8);
+    check_pages(&k, t, 0x1);
+    return k.nr_descs;
+}
+
+/*
+ * A file that must not grow beyond @limit. Returns the pages that can be
+ * read of it.
+ */
+static uint64_t check_disk_full(const DumpFormat *format, const TestGuest *t,
+                                unsigned threads, uint64_t limit)
 {
     g_autofree char *path = NULL;
-    g_autoptr(TestImage) f = NULL;
-    g_auto(TestGuest) t;
-    struct rlimit old, limit;
+    struct rlimit old, new;
     Error *err = NULL;
-    uint64_t size;
+    uint64_t size, pages;
     bool ok;
     int fd = test_output_open(TEST_FILE, &path);
 
-    test_guest_init(&t, &abis[0], 4096);
-    add_memory(&t);
     g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
-    limit = (struct rlimit) { .rlim_cur = 512 << 10, .rlim_max = old.rlim_max };
-    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
-    ok = test_dump_fd(&zlib_raw, &t.g, fd, threads, &size, &err);
+    new = (struct rlimit) { .rlim_cur = limit, .rlim_max = old.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &new), ==, 0);
+    ok = test_dump_fd(format, &t->g, fd, threads, &size, &err);
     g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
 
     g_assert_false(ok);
-    g_assert_cmpstr(error_get_pretty(err), ==,
-                    "dump: writing page data: File too large");
+    g_assert_true(g_str_has_suffix(error_get_pretty(err),
+                                   ": File too large"));
     error_free(err);
-    f = test_image_load(path, false);
+    pages = check_incomplete(format, t, path);
     g_unlink(path);
-    g_assert_cmpuint(f->len, ==, 512 << 10);
-    g_assert_cmpmem(test_at(f, 0, 8), 8, "\0\0\0\0\0\0\0\0", 8);
+    return pages;
+}
+
+/* A disk that fills up early, midway, at the very end: what is there counts. */
+static void check_disks_full(const DumpFormat *format, unsigned threads)
+{
+    g_autofree char *path = NULL;
+    g_auto(TestGuest) t;
+    uint64_t all = 0, last = 0;
+    uint64_t size;
+    struct stat st;
+    int fd = test_output_open(TEST_FILE, &path);
+
+    signal(SIGXFSZ, SIG_IGN);
+    test_guest_init(&t, &abis[0], 4096);
+    add_large_memory(&t);
+    g_assert_true(test_dump_fd(format, &t.g, fd, 1, &size, &error_abort));
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_unlink(path);
+    all = guest_ram_max_pfn(&t.g.ram, 4096);
+
+    g_assert_cmpuint(check_disk_full(format, &t, threads, 4096), ==, 0);
+    for (unsigned i = 1; i <= 6; i++) {
+        uint64_t limit = i == 6 ? st.st_size - 1 : st.st_size * i / 6;
+        uint64_t pages = check_disk_full(format, &t, threads, limit);
+
+        g_assert_cmpuint(pages, >=, last);
+        g_assert_cmpuint(pages, <=, all);
+        /* What was on its way is lost: here no more than a third. */
+        g_assert_cmpuint(pages, >=, i < 2 ? 0 : all * (i - 2) / 6);
+        last = pages;
+    }
+    g_assert_cmpuint(last, >, 0);
 }
 
 static void test_disk_full(void)
 {
-    signal(SIGXFSZ, SIG_IGN);
-    check_disk_full(1);
-    check_disk_full(3);
+    check_disks_full(&zlib_raw, 1);
+    check_disks_full(&zlib_raw, 3);
+    check_disks_full(&zlib_flat, 1);
+    check_disks_full(&zlib_flat, 3);
+}
+
+/* A reader that has had enough at some point, but does not go away. */
+typedef struct CancellingReader {
+    int fd;
+    uint64_t after;             /* bytes, then the dump is cancelled */
+    bool stall;                 /* and nothing is read any more */
+    DumpProgress *progress;
+    GByteArray *got;
+} CancellingReader;
+
+static gpointer cancelling_reader(gpointer opaque)
+{
+    CancellingReader *r = opaque;
+    uint8_t buf[65536];
+    ssize_t n;
+
+    while (true) {
+        if (r->got->len >= r->after &&
+            !dump_progress_cancelled(r->progress)) {
+            dump_progress_cancel(r->progress);
+            if (r->stall) {
+                return NULL;
+            }
+        }
+        n = read(r->fd, buf, sizeof(buf));
+        if (n <= 0) {
+            return NULL;
+        }
+        g_byte_array_append(r->got, buf, n);
+    }
+}
+
+/* Cancelled down a pipe after @after bytes; the pages that can be read. */
+static uint64_t check_cancel(const TestGuest *t, unsigned threads,
+                             uint64_t after, bool stall)
+{
+    g_autoptr(GByteArray) got = g_byte_array_new();
+    g_autofree char *path = NULL;
+    DumpProgress progress;
+    const DumpWriterOps *ops = dump_writer_find(&zlib_flat);
+    CancellingReader r = { .after = after, .stall = stall,
+                           .progress = &progress, .got = got };
+    DumpWriter *w;
+    DumpSink *sink;
+    GThread *thread;
+    Error *err = NULL;
+    uint64_t pages;
+    int fds[2];
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    r.fd = fds[0];
+    dump_progress_init(&progress);
+    w = ops->plan(&zlib_flat, &t->g, &progress, &error_abort);
+    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
+    thread = g_thread_new("reader", cancelling_reader, &r);
+    g_assert_false(ops->write(w, sink, threads, &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
+    error_free(err);
+    dump_sink_free(sink);
+    ops->free(w);
+    g_thread_join(thread);
+    close(fds[0]);
+
+    close(test_output_open(TEST_FILE, &path));
+    g_assert_true(g_file_set_contents(path, (char *)got->data, got->len,
+                                      NULL));
+    pages = check_incomplete(&zlib_flat, t, path);
+    g_unlink(path);
+    return pages;
+}
+
+static void test_cancel(void)
+{
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &abis[0], 4096);
+    add_large_memory(&t);
+    for (unsigned threads = 1; threads <= 3; threads += 2) {
+        uint64_t early = check_cancel(&t, threads, 100000, false);
+        uint64_t late = check_cancel(&t, threads, 5 << 20, false);
+
+        g_assert_cmpuint(early, <, late);
+        /* Without a reader there is no way to close it, and no end. */
+        g_assert_cmpuint(check_cancel(&t, threads, 100000, true), ==, 0);
+    }
 }
 
 int main(int argc, char **argv)
@@ -640,5 +830,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-kdump/refused", test_refused);
     g_test_add_func("/dump/writer-kdump/failures", test_failures);
     g_test_add_func("/dump/writer-kdump/disk-full", test_disk_full);
+    g_test_add_func("/dump/writer-kdump/cancel", test_cancel);
     return g_test_run();
 }

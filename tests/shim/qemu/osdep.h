@@ -14,6 +14,7 @@
 
 #ifdef __linux__
 #define CONFIG_LINUX 1
+#define CONFIG_FALLOCATE 1
 #endif
 
 #include <assert.h>
