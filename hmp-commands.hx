@@ -25,7 +25,8 @@ SRST
   \ 
 ``dump-guest-memory [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads]`` *filename*
   Write the guest's memory and the registers of its CPUs to *filename*. The
-  guest is stopped meanwhile. Without ``-z``, ``-l``, ``-s``, ``-w`` or ``-Z``
+  guest is stopped meanwhile. The monitor shows the progress and waits for the
+  end; ``dump-cancel`` in another one stops it. Without ``-z``, ``-l``, ``-s``, ``-w`` or ``-Z``
   the file is an ELF core.
 
   ``-p``
@@ -54,4 +55,16 @@ SRST
     first guest-physical address to dump; goes with *length*.
   *length*
     number of bytes to dump from *begin* on.
+ERST
+
+    {
+        .name       = "dump-cancel",
+        .args_type  = "",
+        .params     = "",
+        .help       = "stop the running guest memory dump",
+    },
+
+SRST
+``dump-cancel``
+  Stop the running guest memory dump. The guest is resumed.
 ERST

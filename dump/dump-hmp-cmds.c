@@ -11,7 +11,11 @@
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
 #include "qemu/cutils.h"
+#include "qemu/module.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
 #include "qobject/qdict.h"
+#include "dump-job.h"
 
 /* Flags that choose a format, and the format that -R makes of it. */
 static const struct {
@@ -70,8 +74,76 @@ static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
     return true;
 }
 
-void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
+/* -- progress on the monitor ---------------------------------------------- */
+
+#define HMP_PROGRESS_PERIOD_MS  500
+
+/* A monitor that waits for the dump it asked for. */
+typedef struct HmpDump {
+    Monitor *mon;
+    QEMUTimer *timer;
+    unsigned delay_ms;          /* until the next look */
+    bool shown;                 /* there is a line of progress */
+} HmpDump;
+
+static void hmp_dump_next_look(HmpDump *dump)
 {
+    /* Short dumps are not made longer, and long ones are not bothered. */
+    dump->delay_ms = MIN(dump->delay_ms * 2, HMP_PROGRESS_PERIOD_MS);
+    timer_mod(dump->timer,
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + dump->delay_ms);
+}
+
+static void hmp_dump_show(HmpDump *dump, const DumpQueryResult *q)
+{
+    if (dump->delay_ms < HMP_PROGRESS_PERIOD_MS) {
+        return;
+    }
+    monitor_printf(dump->mon, "\rDumped %.1f %%", q->total ?
+                   100.0 * q->completed / q->total : 0.0);
+    if (q->has_remaining) {
+        monitor_printf(dump->mon, ", %.0f s left ", q->remaining / 1000.0);
+    }
+    monitor_flush(dump->mon);
+    dump->shown = true;
+}
+
+static void hmp_dump_look(void *opaque)
+{
+    HmpDump *dump = opaque;
+    g_autoptr(DumpQueryResult) q = qmp_query_dump(&error_abort);
+
+    if (q->status == DUMP_STATUS_ACTIVE) {
+        hmp_dump_show(dump, q);
+        hmp_dump_next_look(dump);
+        return;
+    }
+    if (dump->shown) {
+        monitor_printf(dump->mon, "\n");
+    }
+    if (q->status == DUMP_STATUS_FAILED) {
+        monitor_printf(dump->mon, "Error: %s\n", dump_job_last_error());
+    }
+    monitor_resume(dump->mon);
+    timer_free(dump->timer);
+    g_free(dump);
+}
+
+static void hmp_dump_watch(Monitor *mon)
+{
+    HmpDump *dump = g_new0(HmpDump, 1);
+
+    dump->mon = mon;
+    dump->delay_ms = 1;
+    dump->timer = timer_new_ms(QEMU_CLOCK_REALTIME, hmp_dump_look, dump);
+    hmp_dump_next_look(dump);
+}
+
+/* -- commands ------------------------------------------------------------ */
+
+static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
+{
+    ERRP_GUARD();
     bool has_begin = qdict_haskey(qdict, "begin");
     bool has_length = qdict_haskey(qdict, "length");
     g_autofree char *protocol = g_strconcat("file:",
@@ -79,33 +151,88 @@ void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
                                             NULL);
     DumpGuestMemoryFormat format;
     uint8_t threads;
-    Error *err = NULL;
 
-    if (hmp_get_format(qdict, &format, &err) &&
-        hmp_get_threads(qdict, &threads, &err)) {
+    if (hmp_get_format(qdict, &format, errp) &&
+        hmp_get_threads(qdict, &threads, errp)) {
         qmp_dump_guest_memory(qdict_get_try_bool(qdict, "paging", false),
-                              protocol, true,
-                              qdict_get_try_bool(qdict, "detach", false),
+                              protocol, true, detach,
                               has_begin,
                               has_begin ? qdict_get_int(qdict, "begin") : 0,
                               has_length,
                               has_length ? qdict_get_int(qdict, "length") : 0,
                               true, format,
-                              qdict_haskey(qdict, "threads"), threads, &err);
+                              qdict_haskey(qdict, "threads"), threads,
+                              NULL, errp);
+    }
+    return !*errp;
+}
+
+/*
+ * Without -d a person at the monitor waits for the end, but QEMU does not:
+ * the monitor is suspended, shows the progress, and others can be used.
+ * Where that cannot be, under human-monitor-command, QEMU waits.
+ */
+void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
+{
+    bool detach = qdict_get_try_bool(qdict, "detach", false);
+    bool wait = !detach && monitor_suspend(mon) == 0;
+    Error *err = NULL;
+
+    if (hmp_dump_start(qdict, detach || wait, &err) && wait) {
+        hmp_dump_watch(mon);
+        return;
     }
     hmp_handle_error(mon, err);
+    if (wait) {
+        monitor_resume(mon);
+    }
+}
+
+static void hmp_dump_cancel(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+
+    qmp_dump_cancel(&err);
+    hmp_handle_error(mon, err);
+}
+
+static void hmp_print_seconds(Monitor *mon, const char *what, int64_t ms)
+{
+    monitor_printf(mon, "%s: %.1f s\n", what, ms / 1000.0);
 }
 
 void hmp_info_dump(Monitor *mon, const QDict *qdict)
 {
-    g_autoptr(DumpQueryResult) result = qmp_query_dump(&error_abort);
+    g_autoptr(DumpQueryResult) q = qmp_query_dump(&error_abort);
 
-    monitor_printf(mon, "Status: %s\n", DumpStatus_str(result->status));
-    if (result->status == DUMP_STATUS_NONE) {
+    monitor_printf(mon, "Status: %s\n", DumpStatus_str(q->status));
+    if (q->status == DUMP_STATUS_NONE) {
         return;
     }
-    monitor_printf(mon, "Finished: %.2f %%\n", result->total ?
-                   100.0 * result->completed / result->total : 0.0);
+    monitor_printf(mon, "Finished: %.2f %%\n", q->total ?
+                   100.0 * q->completed / q->total : 0.0);
     monitor_printf(mon, "Guest memory: %" PRId64 " of %" PRId64 " bytes\n",
-                   result->completed, result->total);
+                   q->completed, q->total);
+    monitor_printf(mon, "Written: %" PRId64 " bytes\n", q->written);
+    if (q->has_phase) {
+        monitor_printf(mon, "Phase: %s\n", DumpPhase_str(q->phase));
+    }
+    hmp_print_seconds(mon, "Elapsed", q->elapsed);
+    if (q->has_rate) {
+        monitor_printf(mon, "Rate: %.1f MiB/s\n", q->rate / (double)MiB);
+    }
+    if (q->has_remaining) {
+        hmp_print_seconds(mon, "Remaining", q->remaining);
+    }
+    if (q->status == DUMP_STATUS_FAILED) {
+        monitor_printf(mon, "Error: %s\n", dump_job_last_error());
+    }
 }
+
+/* The monitor's table has no function that QEMU's own headers would name. */
+static void dump_register_hmp(void)
+{
+    monitor_register_hmp("dump-cancel", false, hmp_dump_cancel);
+}
+
+type_init(dump_register_hmp)

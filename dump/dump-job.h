@@ -3,7 +3,8 @@
  *
  * The life of one dump: what the commands hand down, and what they may ask.
  *
- * Everything here is called with the big lock held, in the main thread.
+ * Everything here is called with the big lock held, in the main thread,
+ * except dump_job_cancel.
  */
 
 #ifndef DUMP_JOB_H
@@ -23,6 +24,7 @@ typedef struct DumpOptions {
     unsigned threads;           /* compressing workers, at least 1 */
     const char *path;           /* file to write, NULL to use fd_name */
     const char *fd_name;        /* descriptor that the monitor was given */
+    const char *job_id;         /* of the QEMU job to show; NULL for none */
 } DumpOptions;
 
 /*
@@ -33,11 +35,22 @@ typedef struct DumpOptions {
  * touched: the output neither created nor cut, the guest not stopped), when
  * the guest turned out not to be dumpable, or when a dump without detach
  * failed. Whatever the outcome, the guest is afterwards in the run state
- * that it had; of a detached dump, when DUMP_COMPLETED is sent.
+ * that it had; of a detached dump, when DUMP_COMPLETED is sent. A reset or
+ * shutdown that came in between has its effect on that.
  */
 bool dump_job_start(const DumpOptions *opts, Error **errp);
 
 /* What the running dump does, or else how the last one ended. */
 void dump_job_query(DumpQueryResult *result);
+
+/* Why the last dump failed, NULL if it did not; valid until the next ends. */
+const char *dump_job_last_error(void);
+
+/*
+ * Stop the running dump soon; it ends as failed, with the error "dump:
+ * cancelled", unless everything is written already. Returns at once. False,
+ * with @errp set, if there is none. Any thread, with or without the big lock.
+ */
+bool dump_job_cancel(Error **errp);
 
 #endif

@@ -125,11 +125,13 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
                            bool has_begin, int64_t begin,
                            bool has_length, int64_t length,
                            bool has_format, DumpGuestMemoryFormat format,
-                           bool has_threads, uint8_t threads, Error **errp)
+                           bool has_threads, uint8_t threads,
+                           const char *job_id, Error **errp)
 {
     DumpOptions opts = {
         .paging = paging,
-        .detach = has_detach && detach,
+        .detach = has_detach ? detach : job_id != NULL,
+        .job_id = job_id,
     };
 
     if (!has_format) {
@@ -140,6 +142,11 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
         (paging || has_begin || has_length)) {
         error_setg(errp, "kdump-compressed format doesn't support paging or "
                    "filter");
+        return;
+    }
+    if (job_id && !opts.detach) {
+        error_setg(errp, "Parameter 'job-id' is only for a dump with "
+                   "'detach'");
         return;
     }
     if (!dump_set_range(&opts, has_begin, begin, has_length, length, errp) ||
@@ -157,6 +164,11 @@ DumpQueryResult *qmp_query_dump(Error **errp)
 
     dump_job_query(result);
     return result;
+}
+
+void qmp_dump_cancel(Error **errp)
+{
+    dump_job_cancel(errp);
 }
 
 DumpGuestMemoryCapability *

@@ -20,166 +20,148 @@
 #include "qapi/qapi-events-dump.h"
 #include "block/aio.h"
 #include "migration/blocker.h"
-#include "monitor/monitor.h"
 #include "qemu/main-loop.h"
-#include "qemu/thread.h"
 #include "system/runstate.h"
 #include "dump-job.h"
+#include "dump-output.h"
+#include "guest-pause.h"
 #include "guest-state.h"
+#include "job-view.h"
 #include "trace.h"
+#include "vmcore/thread.h"
+
+/* How long QEMU waits at its exit for a dump to be closed as incomplete. */
+#define DUMP_EXIT_WAIT_US   (3 * 1000 * 1000)
 
 typedef struct DumpJob {
     DumpOptions opts;           /* strings are NULLed once they are used */
     GuestStateQuery query;
     const DumpWriterOps *ops;
     Error *blocker;             /* keeps migration away */
-    bool resume;                /* the guest was running when we came */
-
-    int fd;                     /* until the sink has it; else -1 */
-    char *created;              /* path to remove if nothing was begun */
-    bool cut;                   /* the file is ours to cut to nothing */
+    DumpOutput out;
+    GuestPause pause;
+    DumpJobView *view;          /* NULL unless asked for */
+    bool view_started;
 
     GuestState *state;
     DumpWriter *writer;
     DumpSink *sink;
     DumpProgress progress;
+    uint64_t start_us;          /* monotonic clock, when the guest stopped */
 
     /* Dump thread -> main thread, handed over by the bottom half. */
     Error *error;
-    QemuThread thread;
+    GThread *thread;
 } DumpJob;
 
-/* Big lock; the pointer is set for the whole life of a dump. */
+/*
+ * The pointer is set for the whole life of a dump. Changed with the big lock
+ * and dump_lock held; either is enough to look at the dump.
+ */
 static DumpJob *dump_job;
+static GMutex dump_lock;
+
 static DumpQueryResult dump_last = { .status = DUMP_STATUS_NONE };
+static char *dump_last_error;
 
 bool qemu_system_dump_in_progress(void)
 {
     return qatomic_read(&dump_job) != NULL;
 }
 
+static void dump_job_set(DumpJob *job)
+{
+    g_mutex_lock(&dump_lock);
+    qatomic_set(&dump_job, job);
+    g_mutex_unlock(&dump_lock);
+}
+
+bool dump_job_cancel(Error **errp)
+{
+    bool running;
+
+    g_mutex_lock(&dump_lock);
+    running = dump_job;
+    if (running) {
+        dump_progress_cancel(&dump_job->progress);
+    }
+    g_mutex_unlock(&dump_lock);
+    if (!running) {
+        error_setg(errp, "There is no dump in progress.");
+    }
+    return running;
+}
+
+/* -- what is told of it -------------------------------------------------- */
+
+static DumpPhase dump_job_phase(const DumpJob *job)
+{
+    static const DumpPhase phases[] = {
+        [DUMP_PROGRESS_COLLECT] = DUMP_PHASE_COLLECT,
+        [DUMP_PROGRESS_WRITE] = DUMP_PHASE_WRITE,
+        [DUMP_PROGRESS_CLOSE] = DUMP_PHASE_CLOSE,
+    };
+
+    return phases[dump_progress_phase(&job->progress)];
+}
+
+static void dump_job_describe(const DumpJob *job, DumpStatus status,
+                              DumpQueryResult *result)
+{
+    const DumpProgress *progress = &job->progress;
+    uint64_t elapsed_us = job->start_us ?
+                          g_get_monotonic_time() - job->start_us : 0;
+
+    *result = (DumpQueryResult) {
+        .status = status,
+        .completed = dump_progress_completed(progress),
+        .total = dump_progress_total(progress),
+        .has_written = true,
+        .written = dump_progress_written(progress),
+        .has_elapsed = true,
+        .elapsed = elapsed_us / 1000,
+    };
+    if (status == DUMP_STATUS_ACTIVE) {
+        result->has_phase = true;
+        result->phase = dump_job_phase(job);
+        result->rate = dump_progress_rate(progress);
+    } else if (elapsed_us) {
+        result->rate = result->completed * 1e6 / elapsed_us;
+    }
+    result->has_rate = result->rate != 0;
+    if (status == DUMP_STATUS_ACTIVE && result->rate) {
+        result->has_remaining = true;
+        result->remaining = (result->total - result->completed) * 1e3 /
+                            result->rate;
+    }
+}
+
 void dump_job_query(DumpQueryResult *result)
 {
-    if (!dump_job) {
+    if (dump_job) {
+        dump_job_describe(dump_job, DUMP_STATUS_ACTIVE, result);
+    } else {
         *result = dump_last;
-        return;
     }
-    result->status = DUMP_STATUS_ACTIVE;
-    result->completed = dump_progress_completed(&dump_job->progress);
-    result->total = dump_progress_total(&dump_job->progress);
 }
 
-/* -- output ------------------------------------------------------------ */
-
-/*
- * Open the file without cutting it: that is done when the dump is sure to
- * be written. A file that was not there is remembered, to be removed if it
- * comes to nothing.
- */
-static bool dump_open_path(DumpJob *job, const char *path, Error **errp)
+const char *dump_job_last_error(void)
 {
-    const int flags = O_WRONLY | O_BINARY;
-    /* A dump holds all secrets of the guest: for its owner only. */
-    const mode_t mode = S_IRUSR | S_IWUSR;
-
-    job->fd = qemu_open_old(path, flags);
-    if (job->fd < 0 && errno == ENOENT) {
-        job->fd = qemu_open_old(path, flags | O_CREAT | O_EXCL, mode);
-        if (job->fd >= 0) {
-            job->created = g_strdup(path);
-        } else if (errno == EEXIST) {
-            /* A link to a file that is yet to be made. */
-            job->fd = qemu_open_old(path, flags | O_CREAT, mode);
-        }
-    }
-    if (job->fd < 0) {
-        error_setg_errno(errp, errno, "dump: failed to open '%s'", path);
-        return false;
-    }
-    job->cut = true;
-    return true;
+    return dump_last_error;
 }
 
-static bool dump_open_fd(DumpJob *job, const char *name, Error **errp)
+static void dump_publish(DumpJob *job)
 {
-    int flags;
-
-    job->fd = monitor_get_fd(monitor_cur(), name, errp);
-    if (job->fd < 0) {
-        job->fd = -1;
-        return false;
-    }
-    flags = fcntl(job->fd, F_GETFL);
-    if (flags < 0) {
-        error_setg_errno(errp, errno, "dump: descriptor '%s'", name);
-        return false;
-    }
-    if ((flags & O_ACCMODE) == O_RDONLY) {
-        error_setg(errp, "dump: descriptor '%s' is not open for writing",
-                   name);
-        return false;
-    }
-    return true;
+    dump_job_describe(job, job->error ? DUMP_STATUS_FAILED :
+                                        DUMP_STATUS_COMPLETED, &dump_last);
+    g_free(dump_last_error);
+    dump_last_error = job->error ? g_strdup(error_get_pretty(job->error)) :
+                                   NULL;
+    trace_dump_finish(DumpStatus_str(dump_last.status), dump_last.completed,
+                      dump_last.total, dump_last_error ?: "");
 }
 
-static bool dump_open_output(DumpJob *job, Error **errp)
-{
-    const DumpFormat *format = &job->opts.format;
-
-    if (job->opts.path ? !dump_open_path(job, job->opts.path, errp) :
-                         !dump_open_fd(job, job->opts.fd_name, errp)) {
-        return false;
-    }
-    if (format->kind == DUMP_KIND_KDUMP && !format->flat &&
-        !dump_sink_fd_can_seek(job->fd)) {
-        error_setg(errp, "kdump-raw formats need an output that can seek; "
-                   "use a flattened format for a pipe");
-        return false;
-    }
-    return true;
-}
-
-/* From here on the output is being replaced. */
-static bool dump_begin_output(DumpJob *job, Error **errp)
-{
-    struct stat st;
-
-    if (job->cut && fstat(job->fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        st.st_size && ftruncate(job->fd, 0) < 0) {
-        error_setg_errno(errp, errno, "dump: failed to truncate the output");
-        return false;
-    }
-    g_clear_pointer(&job->created, g_free);
-
-    job->sink = dump_sink_new_fd(job->fd, &job->progress);
-    job->fd = -1;
-    if (job->opts.format.flat) {
-        job->sink = dump_sink_flat_new(job->sink);
-    }
-    return true;
-}
-
-/* -- guest ------------------------------------------------------------- */
-
-static void dump_stop_guest(DumpJob *job)
-{
-    job->resume = runstate_is_running();
-    trace_dump_stop_guest(job->resume);
-    if (job->resume) {
-        vm_stop(RUN_STATE_SAVE_VM);
-    }
-}
-
-static void dump_resume_guest(DumpJob *job)
-{
-    /* Somebody else (quit, a shutdown) may have moved on meanwhile. */
-    if (job->resume && runstate_check(RUN_STATE_SAVE_VM)) {
-        trace_dump_resume_guest();
-        vm_start();
-    }
-}
-
-/* -- beginning and end ------------------------------------------------- */
+/* -- end ----------------------------------------------------------------- */
 
 static void dump_job_release(DumpJob *job)
 {
@@ -188,26 +170,18 @@ static void dump_job_release(DumpJob *job)
         job->ops->free(job->writer);
     }
     guest_state_free(job->state);
-    if (job->fd >= 0) {
-        qemu_close(job->fd);
-    }
-    if (job->created) {
-        unlink(job->created);
-        g_free(job->created);
-    }
-    dump_resume_guest(job);
+    dump_output_release(&job->out);
+    guest_pause_end(&job->pause);
     migrate_del_blocker(&job->blocker);
 }
 
-static void dump_publish(DumpJob *job)
+static void dump_job_close_view(DumpJob *job)
 {
-    dump_last.status = job->error ? DUMP_STATUS_FAILED :
-                                    DUMP_STATUS_COMPLETED;
-    dump_last.completed = dump_progress_completed(&job->progress);
-    dump_last.total = dump_progress_total(&job->progress);
-    trace_dump_finish(DumpStatus_str(dump_last.status), dump_last.completed,
-                      dump_last.total,
-                      job->error ? error_get_pretty(job->error) : "");
+    if (job->view_started) {
+        dump_job_view_finish(job->view, job->error);
+    } else if (job->view) {
+        dump_job_view_abandon(job->view);
+    }
 }
 
 /*
@@ -221,14 +195,16 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
     if (published) {
         dump_publish(job);
     }
-    qatomic_set(&dump_job, NULL);
+    dump_job_set(NULL);
     if (event) {
-        qapi_event_send_dump_completed(&dump_last, job->error ?
-                                       error_get_pretty(job->error) : NULL);
+        qapi_event_send_dump_completed(&dump_last, dump_last_error);
     }
+    dump_job_close_view(job);
     error_propagate(errp, job->error);
     g_free(job);
 }
+
+/* -- writing ------------------------------------------------------------- */
 
 static void dump_job_write(DumpJob *job)
 {
@@ -244,7 +220,7 @@ static void dump_thread_done(void *opaque)
     DumpJob *job = opaque;
     Error *err = NULL;
 
-    qemu_thread_join(&job->thread);
+    g_thread_join(job->thread);
     dump_job_finish(job, true, true, &err);
     error_free(err);
 }
@@ -258,9 +234,41 @@ static void *dump_thread(void *opaque)
     return NULL;
 }
 
+static bool dump_job_detach(DumpJob *job, Error **errp)
+{
+    job->thread = dump_thread_new("dump", dump_thread, job, errp);
+    if (job->thread && job->view) {
+        dump_job_view_start(job->view);
+        job->view_started = true;
+    }
+    return job->thread;
+}
+
+/* QEMU ends: what is written so far is to be of use, and said to be all. */
+static void dump_job_exit(GuestPause *pause)
+{
+    uint64_t until = g_get_monotonic_time() + DUMP_EXIT_WAIT_US;
+
+    dump_job_cancel(NULL);
+    while (dump_job && g_get_monotonic_time() < until) {
+        if (!aio_poll(qemu_get_aio_context(), false)) {
+            g_usleep(1000);
+        }
+    }
+}
+
+/* -- beginning ----------------------------------------------------------- */
+
+static void dump_view_cancel(void)
+{
+    dump_job_cancel(NULL);
+}
+
 /* What can be refused without touching anything but the monitor's fd. */
 static bool dump_job_admit(DumpJob *job, Error **errp)
 {
+    const DumpFormat *format = &job->opts.format;
+
     if (!guest_state_check(&job->query, errp)) {
         return false;
     }
@@ -271,7 +279,17 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
         job->blocker = NULL;
         return false;
     }
-    return dump_open_output(job, errp);
+    if (!dump_output_open(&job->out, job->opts.path, job->opts.fd_name,
+                          format->kind == DUMP_KIND_KDUMP && !format->flat,
+                          errp)) {
+        return false;
+    }
+    if (job->opts.job_id) {
+        job->view = dump_job_view_new(job->opts.job_id, &job->progress,
+                                      dump_view_cancel, errp);
+        return job->view;
+    }
+    return true;
 }
 
 /* Collect and plan with the guest standing still. */
@@ -288,7 +306,10 @@ static bool dump_job_prepare(DumpJob *job, Error **errp)
     }
     trace_dump_plan(dump_progress_total(&job->progress),
                     job->ops->file_size(job->writer));
-    return dump_begin_output(job, errp);
+    job->sink = dump_output_begin(&job->out, job->opts.format.flat,
+                                  &job->progress, errp);
+    dump_progress_set_phase(&job->progress, DUMP_PROGRESS_WRITE);
+    return job->sink;
 }
 
 static DumpJob *dump_job_new(const DumpOptions *opts)
@@ -303,7 +324,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .begin = opts->begin,
         .length = opts->length,
     };
-    job->fd = -1;
+    dump_output_init(&job->out);
     dump_progress_init(&job->progress);
     return job;
 }
@@ -323,7 +344,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     }
 
     job = dump_job_new(opts);
-    qatomic_set(&dump_job, job);
+    dump_job_set(job);
     trace_dump_start(opts->format.kind, opts->format.codec,
                      opts->format.flat, opts->paging, opts->detach,
                      opts->threads);
@@ -331,16 +352,16 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
         dump_job_finish(job, false, false, errp);
         return false;
     }
-    job->opts.path = job->opts.fd_name = NULL;
+    job->opts.path = job->opts.fd_name = job->opts.job_id = NULL;
 
-    dump_stop_guest(job);
-    if (!dump_job_prepare(job, &job->error)) {
+    job->start_us = g_get_monotonic_time();
+    guest_pause_begin(&job->pause, dump_job_exit);
+    if (!dump_job_prepare(job, &job->error) ||
+        (opts->detach && !dump_job_detach(job, &job->error))) {
         dump_job_finish(job, true, false, errp);
         return false;
     }
     if (opts->detach) {
-        qemu_thread_create(&job->thread, "dump", dump_thread, job,
-                           QEMU_THREAD_JOINABLE);
         return true;
     }
     dump_job_write(job);

@@ -33,7 +33,7 @@ OWNED = ['dump']
 # What tells that a directory is a QEMU tree that we know.
 MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
-         'qapi/dump.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
+         'qapi/dump.json', 'qapi/job.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
          'docs/devel/index-internals.rst', 'docs/interop/index.rst',
          'tests/unit/meson.build']
 
@@ -169,20 +169,40 @@ def fragment(path):
                   read(os.path.join(REPO, path)))
 
 
+def job_type(tree):
+    """A dump can be a job: a type more, and its documentation."""
+    path = 'qapi/job.json'
+    text = read(os.path.join(tree, path))
+    if 'dump-guest-memory' in text:
+        return text
+    return splice(
+        tree, path,
+        r"^#\n# Since: 1\.7\n##\n\{ 'enum': 'JobType',\n"
+        r"(?:.*\n)*?.*'snapshot-delete'\]",
+        lambda old: '#\n# @dump-guest-memory: guest memory dump job type '
+                    '(since 10.1)\n' + old[:-1] + ",\n           'dump-guest-memory']",
+        'the types of jobs')
+
+
 def spliced_files(tree):
     files = {}
-    for path, name in (('hmp-commands.hx', 'dump-guest-memory'),
-                       ('hmp-commands-info.hx', 'dump')):
+    # After an earlier apply the first has an entry more.
+    more = (r'(?:\n    \{\n        \.name       = "dump-cancel",\n'
+            r'(?:(?!^ERST$)[\s\S])*^ERST\n)?')
+    for path, name, after in (
+            ('hmp-commands.hx', 'dump-guest-memory', more),
+            ('hmp-commands-info.hx', 'dump', '')):
         ours = fragment(path)
         files[path] = splice(
             tree, path,
             r'^    \{\n        \.name       = "' + name +
-            r'",\n(?:(?!^ERST$)[\s\S])*^ERST\n',
+            r'",\n(?:(?!^ERST$)[\s\S])*^ERST\n' + after,
             lambda _, ours=ours: ours, f'the entry of {name}')
     files['MAINTAINERS'] = splice(
         tree, 'MAINTAINERS', r'^Dump\n(?:[A-Z]: .*\n)+',
         lambda _: fragment('MAINTAINERS'),
         'the section Dump')
+    files['qapi/job.json'] = job_type(tree)
     files['meson.build'] = splice(
         tree, 'meson.build',
         r"^    'backends/tpm',\n(?:    'chardev',\n)?(?:    'dump',\n)?",

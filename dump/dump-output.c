@@ -1,0 +1,111 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The output of a dump: opened early, so that what is wrong with it is known
+ * before the guest is stopped; touched late.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "monitor/monitor.h"
+#include "dump-output.h"
+
+void dump_output_init(DumpOutput *out)
+{
+    *out = (DumpOutput) { .fd = -1 };
+}
+
+/*
+ * Open the file without cutting it: that is done when the dump is sure to
+ * be written. A file that was not there is remembered, to be removed if it
+ * comes to nothing.
+ */
+static bool output_open_path(DumpOutput *out, const char *path, Error **errp)
+{
+    const int flags = O_WRONLY | O_BINARY;
+    /* A dump holds all secrets of the guest: for its owner only. */
+    const mode_t mode = S_IRUSR | S_IWUSR;
+
+    out->fd = qemu_open_old(path, flags);
+    if (out->fd < 0 && errno == ENOENT) {
+        out->fd = qemu_open_old(path, flags | O_CREAT | O_EXCL, mode);
+        if (out->fd >= 0) {
+            out->created = g_strdup(path);
+        } else if (errno == EEXIST) {
+            /* A link to a file that is yet to be made. */
+            out->fd = qemu_open_old(path, flags | O_CREAT, mode);
+        }
+    }
+    if (out->fd < 0) {
+        error_setg_errno(errp, errno, "dump: failed to open '%s'", path);
+        return false;
+    }
+    out->cut = true;
+    return true;
+}
+
+static bool output_take_fd(DumpOutput *out, const char *name, Error **errp)
+{
+    int flags;
+
+    out->fd = monitor_get_fd(monitor_cur(), name, errp);
+    if (out->fd < 0) {
+        out->fd = -1;
+        return false;
+    }
+    flags = fcntl(out->fd, F_GETFL);
+    if (flags < 0) {
+        error_setg_errno(errp, errno, "dump: descriptor '%s'", name);
+        return false;
+    }
+    if ((flags & O_ACCMODE) == O_RDONLY) {
+        error_setg(errp, "dump: descriptor '%s' is not open for writing",
+                   name);
+        return false;
+    }
+    return true;
+}
+
+bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
+                      bool must_seek, Error **errp)
+{
+    if (path ? !output_open_path(out, path, errp) :
+               !output_take_fd(out, fd_name, errp)) {
+        return false;
+    }
+    if (must_seek && !dump_sink_fd_can_seek(out->fd)) {
+        error_setg(errp, "kdump-raw formats need an output that can seek; "
+                   "use a flattened format for a pipe");
+        return false;
+    }
+    return true;
+}
+
+DumpSink *dump_output_begin(DumpOutput *out, bool flat,
+                            DumpProgress *progress, Error **errp)
+{
+    DumpSink *sink;
+    struct stat st;
+
+    if (out->cut && fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        st.st_size && ftruncate(out->fd, 0) < 0) {
+        error_setg_errno(errp, errno, "dump: failed to truncate the output");
+        return NULL;
+    }
+    g_clear_pointer(&out->created, g_free);
+
+    sink = dump_sink_new_fd(out->fd, progress);
+    out->fd = -1;
+    return flat ? dump_sink_flat_new(sink) : sink;
+}
+
+void dump_output_release(DumpOutput *out)
+{
+    if (out->fd >= 0) {
+        qemu_close(out->fd);
+    }
+    if (out->created) {
+        unlink(out->created);
+        g_free(out->created);
+    }
+}

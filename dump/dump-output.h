@@ -1,0 +1,40 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The output of a dump, from its name to a sink.
+ *
+ * Called with the big lock held, in the main thread.
+ */
+
+#ifndef DUMP_OUTPUT_H
+#define DUMP_OUTPUT_H
+
+#include "vmcore/sink.h"
+
+typedef struct DumpOutput {
+    int fd;                     /* until the sink has it; else -1 */
+    char *created;              /* path to remove if nothing was begun */
+    bool cut;                   /* the file is ours to cut to nothing */
+} DumpOutput;
+
+void dump_output_init(DumpOutput *out);
+
+/*
+ * Open @path, or take the descriptor @fd_name of the current monitor if
+ * @path is NULL. A file is neither cut nor, for good, created yet.
+ * @must_seek: refuse an output that cannot seek
+ */
+bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
+                      bool must_seek, Error **errp);
+
+/*
+ * The dump is going to be written: cut the file. Returns the sink, which
+ * owns the descriptor then; see dump_sink_new_fd.
+ */
+DumpSink *dump_output_begin(DumpOutput *out, bool flat,
+                            DumpProgress *progress, Error **errp);
+
+/* Close what is still open; without a begin nothing is left behind. */
+void dump_output_release(DumpOutput *out);
+
+#endif
