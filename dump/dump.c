@@ -206,11 +206,29 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
 
 /* -- writing ------------------------------------------------------------- */
 
+/* Take back a signal that is blocked and may be pending. */
+static void dump_drop_signal(const sigset_t *set, int sig)
+{
+    sigset_t pending;
+
+    if (sigpending(&pending) == 0 && sigismember(&pending, sig) > 0) {
+        sigwait(set, &sig);
+    }
+}
+
 static void dump_job_write(DumpJob *job)
 {
-    bool ok = job->ops->write(job->writer, job->sink, job->opts.threads,
-                              &job->error);
+    sigset_t set, old;
+    bool ok;
 
+    /* A file size limit is an error like others; it must not end QEMU. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &set, &old);
+    ok = job->ops->write(job->writer, job->sink, job->opts.threads,
+                         &job->error);
+    dump_drop_signal(&set, SIGXFSZ);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
     trace_dump_written(ok, dump_progress_completed(&job->progress),
                        dump_progress_written(&job->progress));
 }

@@ -451,7 +451,7 @@ static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
 }
 
 /* The latest mark that leaves room for closing the dump; NULL for none. */
-static const KdumpMark *kdump_last_mark(const KdumpWriter *w)
+static const KdumpMark *kdump_mark_with_room(const KdumpWriter *w)
 {
     for (unsigned i = w->marks->len; i--; ) {
         const KdumpMark *mark = kdump_mark(w, i);
@@ -463,26 +463,31 @@ static const KdumpMark *kdump_last_mark(const KdumpWriter *w)
     return NULL;
 }
 
-/* After a failure, save what can be saved. There is nobody to tell. */
+static bool kdump_close_at(KdumpWriter *w, const KdumpMark *mark)
+{
+    /* Down a pipe, what is written twice is ambiguous. */
+    if (!mark || (w->closing && !dump_sink_rewinds(w->sink))) {
+        return false;
+    }
+    dump_layout_restart(w->layout, w->bitmap2);
+    dump_layout_restart(w->layout, w->header);
+    return dump_sink_resume(w->sink, &mark->sink, NULL) &&
+           kdump_close(w, mark->nr_pages, mark->data_bytes,
+                       KDUMP_STATUS_INCOMPLETE, NULL);
+}
+
+/*
+ * After a failure, save what can be saved; there is nobody to tell. After a
+ * cancel the sink is well, and what is at hand costs little.
+ */
 static void kdump_close_incomplete(KdumpWriter *w)
 {
-    const KdumpMark *mark;
+    bool well;
 
     dump_progress_set_grace(w->progress, KDUMP_GRACE_MS);
-    if (w->closing) {
-        if (!dump_sink_rewinds(w->sink)) {
-            return;             /* what is written twice is ambiguous */
-        }
-        dump_layout_restart(w->layout, w->bitmap2);
-        dump_layout_restart(w->layout, w->header);
-    } else if (w->marks->len) {
-        /* After a cancel: the sink is well. Otherwise this does nothing. */
-        kdump_sync(w, NULL);
-    }
-    mark = kdump_last_mark(w);
-    if (mark && dump_sink_resume(w->sink, &mark->sink, NULL)) {
-        kdump_close(w, mark->nr_pages, mark->data_bytes,
-                    KDUMP_STATUS_INCOMPLETE, NULL);
+    well = w->marks->len && !w->closing && kdump_sync(w, NULL);
+    if (!well || !kdump_close_at(w, kdump_mark(w, w->marks->len - 1))) {
+        kdump_close_at(w, kdump_mark_with_room(w));
     }
 }
 

@@ -42,6 +42,20 @@ def running(running_vm):
     return running_vm
 
 
+@pytest.fixture(scope='module')
+def full_vm(ram_file):
+    with VM(*ram.backend(ram_file, SIZE, share=False)[:-1],
+            machine=None) as vm:
+        yield vm
+
+
+@pytest.fixture
+def full(full_vm):
+    """A running machine with more to dump than a pipe holds."""
+    full_vm.qmp.event_names()
+    return full_vm
+
+
 @pytest.fixture
 def out(tmp_path):
     return str(tmp_path / 'dump')

@@ -18,14 +18,14 @@ class QMP:
     order and handed out by wait_event and in .events.
     """
 
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=60, oob=False):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(path)
         self.sock.settimeout(timeout)
         self.buf = b''
         self.events = []
         self._read()                        # greeting
-        self.cmd('qmp_capabilities')
+        self.cmd('qmp_capabilities', **({'enable': ['oob']} if oob else {}))
 
     def close(self):
         self.sock.close()
@@ -39,9 +39,9 @@ class QMP:
         line, self.buf = self.buf.split(b'\n', 1)
         return json.loads(line)
 
-    def send(self, execute, fds=(), **arguments):
+    def send(self, execute, fds=(), out_of_band=False, **arguments):
         """Send a command and do not wait for the reply."""
-        msg = {'execute': execute}
+        msg = {'exec-oob' if out_of_band else 'execute': execute}
         if arguments:
             msg['arguments'] = {k.replace('_', '-'): v
                                 for k, v in arguments.items()}

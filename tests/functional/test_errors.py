@@ -6,8 +6,6 @@ import subprocess
 
 import pytest
 
-import ram
-from conftest import SIZE
 from qmp import QMPError
 from vm import VM
 
@@ -180,19 +178,10 @@ def test_dev_full_hmp(running):
     assert 'Status: failed' in running.qmp.hmp('info dump')
 
 
-@pytest.fixture(scope='module')
-def full_vm(ram_file):
-    """A running machine with more to dump than a pipe holds."""
-    with VM(*ram.backend(ram_file, SIZE, share=False)[:-1],
-            machine=None) as vm:
-        yield vm
-
-
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS[:4])
-def test_reader_goes_away(full_vm, name, detach):
-    running = full_vm
-    running.qmp.event_names()
+def test_reader_goes_away(full, name, detach):
+    running = full
     r, w = os.pipe()
     running.qmp.getfd('out', w)
     os.close(w)

@@ -54,11 +54,11 @@ class VM:
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def connect(self, name):
+    def connect(self, name, **options):
         deadline = time.monotonic() + 30
         while True:
             try:
-                return QMP(self.path(name))
+                return QMP(self.path(name), **options)
             except (FileNotFoundError, ConnectionRefusedError):
                 if self.proc.poll() is not None or \
                         time.monotonic() > deadline:

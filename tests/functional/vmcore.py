@@ -22,8 +22,7 @@ def need(condition, text):
         raise Bad(text)
 
 
-def open_dump(path):
-    """A reader for whatever kind of dump the file is."""
+def open_any(path):
     with open(path, 'rb') as f:
         head = f.read(16)
     if head[:4] == b'\x7fELF':
@@ -33,6 +32,16 @@ def open_dump(path):
     if head[:8] == b'KDUMP   ':
         return KdumpDump(Raw(path), flat=False)
     raise Bad(f'{path}: no dump: {head!r}')
+
+
+def open_dump(path, incomplete=False):
+    """A reader for whatever kind of dump the file is: a whole one, or one
+    that says of itself that it is not."""
+    dump = open_any(path)
+    need(dump.incomplete == incomplete, f'{path}: incomplete: '
+         f'{dump.incomplete}')
+    dump.check_complete()
+    return dump
 
 
 def map_file(path):
@@ -132,6 +141,7 @@ class ElfDump(Dump):
         need(self.phoff == sizes[0], f'e_phoff is {self.phoff}: makedumpfile '
              'expects program headers right behind the ELF header')
         need(shentsize == (sizes[2] if self.shnum else 0), 'e_shentsize')
+        self.incomplete = bool(self.flags & 1)
         self.phnum = phnum
         self.sections = [self.section(i) for i in range(self.shnum)]
         if phnum == PN_XNUM:
@@ -182,7 +192,8 @@ class ElfDump(Dump):
             end += self.shnum * (64 if self.is64 else 40)
         for s in self.segments:
             need(s['offset'] >= end, 'segment over the headers')
-            need(s['offset'] + s['filesz'] <= len(self.data),
+            need(s['offset'] + s['filesz'] <= len(self.data) or
+                 self.incomplete and s['type'] == PT_LOAD,
                  'segment beyond the end of the file')
         for s in self.segments[1:]:
             need(s['filesz'] == s['memsz'], 'file and memory size differ')
@@ -206,6 +217,9 @@ class ElfDump(Dump):
             if not top or s['offset'] + s['filesz'] > \
                     top['offset'] + top['filesz']:
                 top = s
+
+    def check_complete(self):
+        """The size of the file was looked at already."""
 
     def ranges(self):
         """Guest-physical (start, size), sorted; without paging."""
@@ -365,6 +379,7 @@ class KdumpDump(Dump):
         (self.status, self.block_size, self.sub_hdr_size, self.bitmap_blocks,
          self.max_mapnr32, _, _, _, _, self.nr_cpus) = struct.unpack_from(
              self.order + 'IiiIIIIIii', raw, at)
+        self.incomplete = bool(self.status & 8)
 
     def read_sub_header(self):
         o, at = self.order, self.block_size
@@ -411,6 +426,12 @@ class KdumpDump(Dump):
              'RAM')
         need(not self.ram or self.ram[-1] < self.max_mapnr,
              'page beyond max_mapnr')
+
+    def check_complete(self):
+        """Only the last pages may be missing, and only if it is said."""
+        need(self.pfns == self.ram[:len(self.pfns)],
+             'a page is missing before one that is there')
+        need(self.incomplete or self.pfns == self.ram, 'pages are missing')
 
     @staticmethod
     def bits(bitmap):

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""dump-cancel, and dumps as jobs."""
+
+import os
+import re
+import socket
+import time
+
+import pytest
+
+from qmp import QMPError
+from test_lifecycle import Stalled
+from vm import VM
+from vmcore import Bad, open_dump
+
+FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy', 'kdump-zstd']
+NONE = 'There is no dump in progress.'
+
+
+def nothing_left(vm):
+    assert vm.status() == 'running'
+    assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
+    assert vm.qmp.cmd('query-dump')['status'] == 'failed'
+
+
+def cancelled(event):
+    assert event['data']['result']['status'] == 'failed'
+    assert event['data']['error'] == 'dump: cancelled'
+
+
+def test_without_a_dump(running, out):
+    with pytest.raises(QMPError) as e:
+        running.qmp.cmd('dump-cancel')
+    assert str(e.value) == NONE
+    assert NONE in running.qmp.hmp('dump-cancel')
+    running.dump(out)
+    with pytest.raises(QMPError):
+        running.qmp.cmd('dump-cancel')
+    assert running.qmp.cmd('query-dump')['status'] == 'completed'
+
+
+@pytest.mark.parametrize('by', ['qmp', 'hmp', 'other'])
+@pytest.mark.parametrize('name', FORMATS)
+def test_stalled_pipe(full, name, by):
+    """Though the dump waits for a reader that does not read."""
+    dump = Stalled(full, format=name)
+    assert full.status() == 'save-vm'
+    if by == 'hmp':
+        assert full.qmp.hmp('dump-cancel') == ''
+    else:
+        qmp = full.qmp if by == 'qmp' else full.second()
+        assert qmp.cmd('dump-cancel') == {}
+    cancelled(full.qmp.wait_event('DUMP_COMPLETED'))
+    nothing_left(full)
+    os.close(dump.r)
+
+
+def test_stalled_socket(full):
+    ours, theirs = socket.socketpair()
+    full.qmp.getfd('s', theirs.fileno())
+    theirs.close()
+    full.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:s',
+                    detach=True)
+    full.qmp.cmd('dump-cancel')
+    cancelled(full.qmp.wait_event('DUMP_COMPLETED'))
+    nothing_left(full)
+    ours.close()
+
+
+def test_events_and_next_dump(full, out):
+    dump = Stalled(full)
+    full.qmp.cmd('dump-cancel')
+    try:
+        full.qmp.cmd('dump-cancel')     # once more does no harm
+    except QMPError as e:
+        assert str(e) == NONE           # or is late
+    seen = []
+    while 'DUMP_COMPLETED' not in seen:
+        seen += full.qmp.event_names()
+    assert seen == ['STOP', 'RESUME', 'DUMP_COMPLETED']
+    os.close(dump.r)
+    full.dump(out)
+    open_dump(out)
+
+
+def test_events_and_next_dump_late(running):
+    """A cancel that comes too late is refused and changes nothing."""
+    dump = Stalled(running)
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    with pytest.raises(QMPError):
+        running.qmp.cmd('dump-cancel')
+    assert running.qmp.cmd('query-dump')['status'] == 'completed'
+
+
+def test_to_a_file(tmp_path):
+    """The larger part of this dump is not written; what is, can be read."""
+    path = str(tmp_path / 'dump')
+    with VM('-m', '1G') as vm:
+        vm.dump(path, detach=True, format='kdump-raw-zlib')
+        vm.qmp.cmd('dump-cancel')
+        event = vm.qmp.wait_event('DUMP_COMPLETED')
+        assert vm.status() == 'running'
+    # A fast machine may have been done.
+    if event['data']['result']['status'] == 'failed':
+        cancelled(event)
+        open_dump(path, incomplete=True)
+
+
+@pytest.mark.parametrize('through', ['qmp', 'other'])
+def test_synchronous_out_of_band(through):
+    """The monitor that a dump keeps busy still takes this."""
+    with VM('-m', '16M') as vm:
+        vm.qmp.close()
+        vm.qmp = vm.connect('qmp', oob=True)
+        qmp = vm.qmp if through == 'qmp' else vm.connect('other', oob=True)
+        r, w = os.pipe()
+        vm.qmp.getfd('out', w)
+        os.close(w)
+        vm.qmp.send('dump-guest-memory', paging=False, protocol='fd:out')
+        os.read(r, 1)                   # it has begun
+        qmp.send('dump-cancel', out_of_band=True)
+        assert qmp.reply() == {}
+        with pytest.raises(QMPError) as e:
+            vm.qmp.reply()
+        assert str(e.value) == 'dump: cancelled'
+        os.close(r)
+        nothing_left(vm)
+
+
+# -- an interactive monitor -----------------------------------------------------
+
+
+class Human:
+    """Somebody at a monitor of the other kind."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.settimeout(60)
+        self.text = ''
+        self.until('(qemu) ')
+
+    def until(self, what):
+        """Text up to and with @what; what the echo paints over is left out."""
+        while what not in self.text:
+            self.text += re.sub(r'\x1b\[[0-9;]*[A-Za-z]', '',
+                                self.sock.recv(4096).decode())
+        before, self.text = self.text.split(what, 1)
+        return before + what
+
+    def say(self, line):
+        self.sock.sendall(line.encode() + b'\n')
+        self.until(line + '\r\n')
+
+    def ask(self, line):
+        self.say(line)
+        return self.until('(qemu) ')
+
+
+@pytest.fixture
+def human_vm(tmp_path):
+    path = str(tmp_path / 'hmp')
+    with VM('-m', '16M', '-chardev',
+            f'socket,id=hmp,server=on,wait=off,path={path}',
+            '-mon', 'chardev=hmp,mode=readline') as vm:
+        vm.human = Human(path)
+        yield vm
+
+
+def test_human_dump(human_vm, out):
+    """Without -d the prompt comes back when the dump is there."""
+    assert 'Error' not in human_vm.human.ask(f'dump-guest-memory {out}')
+    open_dump(out)
+    assert 'Status: completed' in human_vm.human.ask('info dump')
+    text = human_vm.human.ask('dump-guest-memory /no/such/folder')
+    assert 'No such file or directory' in text
+    text = human_vm.human.ask('dump-guest-memory -z /dev/full')
+    assert 'No space left on device' in text
+    assert human_vm.status() == 'running'
+
+
+def test_human_sees_progress(human_vm, tmp_path):
+    """... and QEMU goes on with its work meanwhile."""
+    fifo = str(tmp_path / 'fifo')
+    os.mkfifo(fifo)
+    r = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    human_vm.human.say(f'dump-guest-memory {fifo}')
+    human_vm.human.until('Dumped ')
+    assert human_vm.status() == 'save-vm'
+    assert human_vm.qmp.cmd('query-dump')['phase'] == 'write'
+    human_vm.qmp.cmd('dump-cancel')
+    assert 'Error: dump: cancelled' in human_vm.human.until('(qemu) ')
+    assert human_vm.status() == 'running'
+    os.close(r)
+
+
+# -- what query-dump tells --------------------------------------------------------
+
+
+def test_query(full):
+    dump = Stalled(full, format='kdump-zlib')
+    q = full.qmp.cmd('query-dump')
+    assert q['phase'] == 'write'
+    assert q['written'] >= 0 and q['elapsed'] >= 0
+    text = full.qmp.hmp('info dump')
+    for line in ('Status: active', 'Phase: write', 'Written: ', 'Elapsed: '):
+        assert line in text
+    event = dump.drain()['data']['result']
+    q = full.qmp.cmd('query-dump')
+    assert q == event
+    assert 'phase' not in q and 'remaining' not in q
+    assert 0 < q['written'] < q['total']
+    # Both were rounded, and the rate is the average of all.
+    assert q['rate'] * q['elapsed'] / 1000 <= q['total']
+    assert q['rate'] * (q['elapsed'] + 1) / 1000 >= q['total'] * 0.99
+
+
+def test_query_rate_and_remaining(tmp_path):
+    """Half of a dump is read, and the rest: an estimate is there."""
+    with VM('-m', '256M') as vm:
+        dump = Stalled(vm)
+        total = vm.qmp.cmd('query-dump')['total']
+        got = 0
+        while got < total // 2:
+            got += len(os.read(dump.r, 1 << 20))
+        q = vm.qmp.cmd('query-dump')
+        assert q['status'] == 'active'
+        assert total // 3 < q['completed'] < total
+        assert q['rate'] > 0
+        expect = (q['total'] - q['completed']) / q['rate'] * 1000
+        assert abs(q['remaining'] - expect) <= 1
+        assert 'Remaining: ' in vm.qmp.hmp('info dump')
+        dump.drain()
+
+
+# -- jobs -----------------------------------------------------------------------
+
+
+def job(vm, name):
+    """The job's state and its facts."""
+    return next(j for j in vm.qmp.cmd('query-jobs') if j['id'] == name)
+
+
+def job_states(vm, name, last):
+    """States that the job goes through, to the last; other events are in
+    between as 'DUMP'."""
+    seen = []
+    while last not in seen:
+        vm.qmp.cmd('query-status')
+        for e in vm.qmp.events:
+            if e['event'] == 'JOB_STATUS_CHANGE' and e['data']['id'] == name:
+                seen.append(e['data']['status'])
+            elif e['event'] == 'DUMP_COMPLETED':
+                seen.append('DUMP')
+        vm.qmp.events = []
+        time.sleep(0.01)
+    return seen
+
+
+def test_job(running, out):
+    running.dump(out, format='kdump-zlib', job_id='dump0')
+    assert job_states(running, 'dump0', 'concluded') == [
+        'created', 'running', 'DUMP', 'waiting', 'pending', 'concluded']
+    j = job(running, 'dump0')
+    assert j['type'] == 'dump-guest-memory'
+    assert j['current-progress'] == j['total-progress'] == \
+        running.qmp.cmd('query-dump')['total']
+    assert 'error' not in j
+    # While it is not dismissed, the name is taken.
+    with pytest.raises(QMPError) as e:
+        running.dump(out + 'x', job_id='dump0')
+    assert 'dump0' in str(e.value)
+    assert not os.path.exists(out + 'x')
+    running.qmp.cmd('job-dismiss', id='dump0')
+    assert running.qmp.cmd('query-jobs') == []
+    open_dump(out)
+
+
+def test_job_only_when_asked_for(running, out):
+    running.dump(out, detach=True)
+    running.qmp.wait_event('DUMP_COMPLETED')
+    assert running.qmp.cmd('query-jobs') == []
+
+
+def test_job_cancel(full):
+    dump = Stalled(full, job_id='j')
+    assert job(full, 'j')['status'] == 'running'
+    full.qmp.cmd('job-cancel', id='j')
+    assert job_states(full, 'j', 'concluded')[-3:] == [
+        'DUMP', 'aborting', 'concluded']
+    assert job(full, 'j')['error'] == 'dump: cancelled'
+    nothing_left(full)
+    full.qmp.cmd('job-dismiss', id='j')
+    os.close(dump.r)
+
+
+def test_job_of_failure(running):
+    running.dump('/dev/full', job_id='j')
+    job_states(running, 'j', 'concluded')
+    assert 'No space left on device' in job(running, 'j')['error']
+    nothing_left(running)
+    running.qmp.cmd('job-dismiss', id='j')
+
+
+def test_job_paused(full):
+    """The dump is not; the job tells so when it goes on."""
+    dump = Stalled(full, job_id='j')
+    full.qmp.cmd('job-pause', id='j')
+    full.qmp.events = []
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert full.status() == 'running'
+    full.qmp.cmd('job-resume', id='j')
+    job_states(full, 'j', 'concluded')
+    full.qmp.cmd('job-dismiss', id='j')
+
+
+@pytest.mark.parametrize('arguments,text', [
+    ({'job_id': 'j', 'detach': False}, "'job-id' is only for a dump with"),
+    ({'job_id': '9 lives'}, 'Invalid job ID'),
+    ({'job_id': ''}, 'Invalid job ID'),
+])
+def test_job_refused(running, out, arguments, text):
+    with pytest.raises(QMPError) as e:
+        running.dump(out, **arguments)
+    assert text in str(e.value)
+    assert not os.path.exists(out)
+    assert running.qmp.cmd('query-jobs') == []
+    assert 'STOP' not in running.qmp.event_names()
+    assert 'blocked-reasons' not in running.qmp.cmd('query-migrate')
+
+
+# -- what else happens to the machine -----------------------------------------------
+
+
+def test_reset(full):
+    """Stock QEMU aborts: no way from save-vm to prelaunch."""
+    dump = Stalled(full)
+    full.qmp.cmd('system_reset')
+    full.qmp.wait_event('RESET')
+    assert full.status() == 'prelaunch'
+    assert full.qmp.cmd('query-dump')['status'] == 'active'
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert full.status() == 'running'
+    assert 'the guest is reset while its memory is being dumped' in \
+        full.stderr()
+
+
+def test_reset_of_stopped_guest(still):
+    dump = Stalled(still)
+    still.qmp.cmd('system_reset')
+    still.qmp.wait_event('RESET')
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert still.status() == 'prelaunch'
+
+
+@pytest.mark.parametrize('how', ['quit', 'SIGTERM'])
+@pytest.mark.parametrize('job_id', [None, 'j'])
+def test_exit(tmp_path, how, job_id):
+    """The dump is closed as an incomplete one, and it is said."""
+    path = str(tmp_path / 'dump')
+    with VM('-m', '2G') as vm:
+        arguments = {'job_id': job_id} if job_id else {}
+        vm.dump(path, format='kdump-zlib', detach=True, **arguments)
+        if how == 'quit':
+            vm.qmp.cmd('quit')
+        else:
+            vm.proc.terminate()
+        event = vm.qmp.wait_event('DUMP_COMPLETED')
+        assert vm.proc.wait(30) == 0
+    if event['data']['result']['status'] == 'failed':
+        cancelled(event)
+        open_dump(path, incomplete=True)
+    else:
+        open_dump(path)
+
+
+def test_exit_with_stalled_reader():
+    with VM('-m', '16M') as vm:
+        dump = Stalled(vm, format='kdump-zlib')
+        vm.proc.terminate()
+        cancelled(vm.qmp.wait_event('DUMP_COMPLETED'))
+        assert vm.proc.wait(30) == 0
+        os.close(dump.r)
+
+
+def test_shutdown_without_exit():
+    """With -no-shutdown the guest is not resumed by the dump's end."""
+    with VM('-m', '16M', '-no-shutdown') as vm:
+        while '0000604-' not in vm.qmp.hmp('info mtree'):
+            pass
+        dump = Stalled(vm)
+        # Somebody writes to the chipset that the machine is to be off.
+        vm.qmp.hmp('o /w 0x604 0x2000')
+        vm.qmp.wait_event('SHUTDOWN')
+        assert dump.drain()['data']['result']['status'] == 'completed'
+        assert vm.status() == 'shutdown'
+
+
+def test_kill(tmp_path):
+    """What a dead QEMU leaves is not taken for a dump."""
+    for name in ('kdump-zlib', 'kdump-raw-zlib', 'elf'):
+        path = str(tmp_path / name)
+        with VM('-m', '2G') as vm:
+            vm.dump(path, format=name, detach=True)
+            vm.proc.kill()
+            vm.proc.wait()
+        if name == 'elf':
+            with open(path, 'rb') as f:
+                head = f.read(64)
+            assert head == b'' or head[48] == 1
+        else:
+            with pytest.raises((Bad, ValueError)):
+                open_dump(path)
