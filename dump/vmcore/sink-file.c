@@ -15,7 +15,26 @@ typedef struct FileSink {
     off_t base;                 /* where the dump begins */
     uint64_t high;              /* end of what was ever written, from base */
     bool regular;
+    bool lost;                  /* somebody took away what was written */
 } FileSink;
+
+/*
+ * What others cut off comes back as zeroes with the next write, and nobody
+ * would know.
+ */
+static bool file_check_size(FileSink *s, const char *what, Error **errp)
+{
+    struct stat st;
+
+    if (s->regular && fstat(s->fd, &st) == 0 &&
+        st.st_size < s->base + (off_t)s->high) {
+        error_setg(errp, "dump: writing %s: the output was truncated "
+                   "meanwhile", what);
+        s->lost = true;
+        return false;
+    }
+    return true;
+}
 
 static bool file_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
                        int niov, const char *what, Error **errp)
@@ -28,10 +47,25 @@ static bool file_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
         error_setg_errno(errp, EFBIG, "dump: writing %s", what);
         return false;
     }
+    if (!file_check_size(s, what, errp)) {
+        return false;
+    }
     ok = dump_sink_write_fd(sink, s->fd, s->base + offset, iov, niov, what,
                             errp);
     s->high = MAX(s->high, offset + len - dump_sink_iov_size(iov, niov));
     return ok;
+}
+
+static bool file_resume(DumpSink *sink, const DumpSinkMark *mark,
+                        Error **errp)
+{
+    FileSink *s = container_of(sink, FileSink, parent);
+
+    if (s->lost) {
+        error_setg(errp, "dump: the output was truncated meanwhile");
+        return false;
+    }
+    return true;
 }
 
 static bool file_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
@@ -84,7 +118,8 @@ static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
         error_setg_errno(errp, EFBIG, "dump: setting the output's size");
         return false;
     }
-    if (!file_set_size(s, size, errp)) {
+    if (!file_check_size(s, "the end", errp) ||
+        !file_set_size(s, size, errp)) {
         return false;
     }
     /* Whoever shares the descriptor and goes on writing, appends. */
@@ -108,6 +143,7 @@ static const DumpSinkOps file_ops = {
     .name = "file",
     .write = file_write,
     .finish = file_finish,
+    .resume = file_resume,
     .reserve = file_reserve,
     .free = file_free,
 };

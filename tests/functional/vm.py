@@ -28,7 +28,7 @@ class VM:
     """A QEMU with two monitors: .qmp, and .other for a second client."""
 
     def __init__(self, *args, binary=None, machine='pc', stdin=None,
-                 accel='tcg', preexec=None):
+                 accel='tcg', preexec=None, env=None):
         self.dir = tempfile.mkdtemp(prefix='dump-test-')
         self.log = open(self.path('stderr'), 'w+')
         argv = [binary or qemu_binary(), *FIRMWARE, '-nodefaults',
@@ -44,7 +44,7 @@ class VM:
             self.proc = subprocess.Popen(
                 argv + list(args), stdin=stdin or subprocess.DEVNULL,
                 stdout=self.log, stderr=self.log, preexec_fn=preexec,
-                cwd=self.dir)
+                cwd=self.dir, env={**os.environ, **(env or {})})
             self.qmp = self.connect('qmp')
             self.other = None
         except BaseException:

@@ -9,6 +9,7 @@ would stumble over, so opening a dump is itself a test.
 import ctypes
 import functools
 import mmap
+import os
 import struct
 import zlib
 
@@ -45,7 +46,11 @@ def open_dump(path, incomplete=False):
 
 
 def map_file(path):
+    """The file's bytes. To look at a hole through a map takes memory of a
+    tmpfs, which may be full: small files are read instead."""
     with open(path, 'rb') as f:
+        if os.fstat(f.fileno()).st_size <= 128 << 20:
+            return f.read()
         return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
 
 

@@ -781,6 +781,27 @@ static void test_resume_broken(void)
     dump_sink_free(sink);
 }
 
+/* Somebody else cuts the file: that is noticed, and not made good. */
+static void test_file_truncated(void)
+{
+    g_autofree char *path = NULL;
+    int fd = temp_file(&path), dup_fd = dup(fd);
+    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSinkMark mark = dump_sink_mark(sink);
+    Error *err = NULL;
+
+    g_assert_true(dump_sink_write(sink, 0, "abcd", 4, "x", &error_abort));
+    g_assert_cmpint(ftruncate(dup_fd, 3), ==, 0);
+    close(dup_fd);
+    g_assert_false(dump_sink_write(sink, 4, "e", 1, "x", &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: writing x: the output "
+                    "was truncated meanwhile");
+    error_free(err);
+    g_assert_false(dump_sink_resume(sink, &mark, NULL));
+    dump_sink_free(sink);
+    unlink(path);
+}
+
 /* Room is taken from the disk at once, where the file system can. */
 static void test_reserve(void)
 {
@@ -864,6 +885,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/flat/resume-stream", test_resume_flat_stream);
     g_test_add_func("/dump/sink/flat/resume-broken", test_resume_broken);
     g_test_add_func("/dump/sink/file/reserve", test_reserve);
+    g_test_add_func("/dump/sink/file/truncated", test_file_truncated);
     g_test_add_func("/dump/sink/stream/backwards", test_stream_backwards);
     g_test_add_data_func("/dump/sink/stream/pipe-size/small",
                          GINT_TO_POINTER(4096), test_stream_pipe_size);

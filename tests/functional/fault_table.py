@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was injected and what came of it, as the documentation shows it.
+
+The tests in test_faults.py add rows; the last of them compares the table
+with docs/devel/dump-faults.rst.inc, or with $DUMP_FAULT_TABLE=write makes
+that file.
+"""
+
+import os
+
+from vm import REPO
+
+PATH = os.path.join(REPO, 'docs/devel/dump-faults.rst.inc')
+COLUMNS = ('fault', 'output', 'format', 'answer', 'guest', 'file')
+HEAD = """\
+.. SPDX-License-Identifier: GPL-2.0-or-later
+.. Made by tests/functional/test_faults.py, which also compares it.
+
+.. list-table::
+   :header-rows: 1
+   :widths: 20 9 10 31 9 21
+
+"""
+
+rows = {}
+
+
+def record(*row):
+    """Formats for which everything else is the same share a row."""
+    fault, output, name, *rest = row
+    names = rows.setdefault((fault, output, *rest), [])
+    if name not in names:
+        names.append(name)
+
+
+def line(cells):
+    return ''.join(f'{"   * -" if i == 0 else "     -"} {cell}\n'
+                   for i, cell in enumerate(cells))
+
+
+def text():
+    out = HEAD + line(COLUMNS)
+    for (fault, output, *rest), names in rows.items():
+        out += line((fault, output, ', '.join(names), *rest))
+    return out

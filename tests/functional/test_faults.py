@@ -1,0 +1,570 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults while a dump is written: what is answered, and what is left."""
+
+import errno
+import os
+import re
+import resource
+import subprocess
+import threading
+import time
+
+import pytest
+
+import fault_table
+import ram
+from conftest import SIZE
+from qmp import QMPError
+from test_lifecycle import Stalled
+from vm import HERE, VM
+from vmcore import Bad, ElfDump, open_dump
+
+FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
+STREAMS = ['elf', 'kdump-zlib']
+
+# Memory that the firmware, which runs here, does not touch.
+WINDOW = range(2 << 20, 28 << 20, 4096)
+
+
+@pytest.fixture(scope='module')
+def faults_so(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('faults') / 'faults.so')
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', path,
+                    os.path.join(HERE, 'faults.c')], check=True)
+    return path
+
+
+def start(ram_file, *args, **options):
+    """A running machine with known memory, and firmware that waits."""
+    return VM(*ram.backend(ram_file, SIZE, share=False)[:-1], *args,
+              machine=None, **options)
+
+
+def faulty(ram_file, faults_so, path, fault, *args):
+    """... with a fault for the file @path."""
+    return start(ram_file, *args, env={
+        'LD_PRELOAD': faults_so, 'DUMP_FAULT_PATH': path,
+        'DUMP_FAULT': fault})
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Make a file system of so many bytes."""
+    made = []
+
+    def mount(size):
+        folder = str(tmp_path / f'small{len(made)}')
+        os.mkdir(folder)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}',
+                        'small', folder], check=True)
+        made.append(folder)
+        return folder + '/dump'
+
+    yield mount
+    for folder in made:
+        subprocess.run(['umount', folder], check=True)
+
+
+# -- what is left ----------------------------------------------------------------
+
+
+def check_pages(dump, ram_file):
+    """What a dump has of memory is right; returns how many pages it has."""
+    count = 0
+    with open(ram_file, 'rb') as f:
+        for paddr in WINDOW:
+            if isinstance(dump, ElfDump):
+                page = bytes(dump.read(paddr, 4096))
+                if len(page) < 4096:
+                    continue
+            elif paddr // 4096 in dump.descs:
+                page = dump.read(paddr, 4096)
+            else:
+                continue
+            f.seek(paddr)
+            assert page == f.read(4096), f'{paddr:#x}'
+            count += 1
+    return count
+
+
+def state_of_file(path, ram_file):
+    if not os.path.exists(path):
+        return 'gone'
+    try:
+        dump = open_dump(path)
+        assert check_pages(dump, ram_file) == len(WINDOW)
+        return 'complete'
+    except (Bad, ValueError):
+        pass
+    try:
+        check_pages(open_dump(path, incomplete=True), ram_file)
+        return 'incomplete, and says so'
+    except (Bad, ValueError):
+        return 'no dump for any reader'
+
+
+def threads(vm):
+    names = []
+    for task in os.listdir(f'/proc/{vm.proc.pid}/task'):
+        try:
+            with open(f'/proc/{vm.proc.pid}/task/{task}/comm') as f:
+                names.append(f.read().strip())
+        except FileNotFoundError:
+            pass
+    return names
+
+
+def state_of_guest(vm):
+    """The guest's, and nothing is left of the dump in the process."""
+    assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
+    assert not [t for t in threads(vm) if t.startswith('dump')]
+    return vm.status()
+
+
+def descriptors(vm):
+    """What QEMU has open; its monitors come and go."""
+    links = [os.readlink(f'/proc/{vm.proc.pid}/fd/{fd}')
+             for fd in os.listdir(f'/proc/{vm.proc.pid}/fd')]
+    return sorted(link for link in links if not link.startswith('socket:'))
+
+
+def dump(vm, detach=True, **arguments):
+    """Dump, and what QEMU answers in the end: a text, or 'completed'."""
+    vm.qmp.event_names()                # of earlier dumps
+    fds = descriptors(vm)
+    reply = None
+    try:
+        vm.qmp.cmd('dump-guest-memory', paging=False, detach=detach,
+                   **arguments)
+    except QMPError as e:
+        reply = str(e)
+    event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+    answer = event.get('error', event['result']['status'])
+    assert detach or answer == (reply or 'completed')
+    # A descriptor that was handed over is gone, and all of our own.
+    assert [f for f in descriptors(vm) if f not in fds] == []
+    return answer
+
+
+def record(fault, output, name, answer, vm, path, ram_file):
+    state = state_of_guest(vm)
+    left = state_of_file(path, ram_file)
+    if answer != 'completed':
+        # What part was being written when it happened differs.
+        answer = re.sub(r'^dump: (writing|reserving room for) [^:]+: ',
+                        'dump: writing ...: ', answer)
+    fault_table.record(fault, output, name, answer, state, left)
+    return state, left
+
+
+def next_dump_works(vm, tmp_path):
+    path = str(tmp_path / 'next')
+    vm.dump(path)
+    open_dump(path)
+    os.unlink(path)
+
+
+# -- disks that are full -----------------------------------------------------------
+
+
+def blocks_of(vm, tmp_path, name):
+    """Bytes of disk that a dump takes."""
+    path = str(tmp_path / 'full')
+    vm.dump(path, format=name)
+    size = os.stat(path).st_blocks * 512
+    os.unlink(path)
+    return size
+
+
+@pytest.mark.parametrize('detach', [False, True])
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('where', ['early', 'midway', 'at the last block'])
+def test_disk_full(full, small, tmp_path, ram_file, where, name, detach):
+    size = {'early': 16384, 'midway': SIZE // 8,
+            'at the last block': blocks_of(full, tmp_path, name) - 4096}
+    path = small(size[where])
+    answer = dump(full, detach, protocol='file:' + path, format=name)
+    assert 'No space left on device' in answer
+    state, left = record(f'disk full {where}', 'file', name, answer, full,
+                         path, ram_file)
+    assert state == 'running'
+    if where != 'early':
+        assert left.startswith('incomplete')
+    next_dump_works(full, tmp_path)
+
+
+@pytest.mark.parametrize('detach', [False, True])
+@pytest.mark.parametrize('name', FORMATS)
+def test_file_size_limit(ram_file, tmp_path, name, detach):
+    """Of the process: an error, and no death by SIGXFSZ."""
+    path = str(tmp_path / 'dump')
+    with start(ram_file) as vm:
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
+                         (2 << 20, 2 << 20))
+        answer = dump(vm, detach, protocol='file:' + path, format=name)
+        assert 'File too large' in answer
+        state, left = record('RLIMIT_FSIZE', 'file', name, answer, vm, path,
+                             ram_file)
+        assert state == 'running' and left.startswith('incomplete')
+
+
+def sizes_of_cuts(full_size):
+    """Twenty places, the last a byte before the end."""
+    return [full_size * i // 20 for i in range(1, 20)] + [full_size - 1]
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_cut_anywhere(ram_file, tmp_path, name):
+    """The later it happens, the more is there, and all of it is right."""
+    path = str(tmp_path / 'dump')
+    with start(ram_file, '-S') as vm:   # the same dump each time
+        vm.dump(path, format=name)
+        counts = []
+        for size in sizes_of_cuts(os.stat(path).st_size):
+            resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
+                             (size, resource.RLIM_INFINITY))
+            with pytest.raises(QMPError):
+                vm.dump(path, format=name)
+            try:
+                counts.append(check_pages(open_dump(path, incomplete=True),
+                                          ram_file))
+            except (Bad, ValueError):
+                counts.append(0)
+        assert counts == sorted(counts)
+        assert counts[9] > 0 and counts[-1] > len(WINDOW) * 2 // 3
+        assert vm.status() == 'prelaunch'
+
+
+# -- errors of system calls -----------------------------------------------------------
+
+ERRORS = [
+    ('EIO midway', f'error:{errno.EIO}:2000000', 'Input/output error'),
+    ('EDQUOT midway', f'error:{errno.EDQUOT}:2000000', 'Disk quota exceeded'),
+    ('ENOSPC at close()', f'close:{errno.ENOSPC}',
+     'closing the output: No space left on device'),
+]
+
+
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('fault,spec,text', ERRORS)
+def test_error(ram_file, faults_so, tmp_path, fault, spec, text, name):
+    path = str(tmp_path / 'dump')
+    with faulty(ram_file, faults_so, path, spec) as vm:
+        answer = dump(vm, protocol='file:' + path, format=name)
+        assert text in answer
+        state, left = record(fault, 'file', name, answer, vm, path, ram_file)
+        assert state == 'running'
+        assert left == ('complete' if 'close' in fault else
+                        'incomplete, and says so')
+
+
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('fault,spec', [('short writes', 'short:40000'),
+                                        ('EINTR storm', 'eintr')])
+def test_survived(ram_file, faults_so, tmp_path, fault, spec, name):
+    path = str(tmp_path / 'dump')
+    with faulty(ram_file, faults_so, path, spec) as vm:
+        answer = dump(vm, protocol='file:' + path, format=name)
+        assert record(fault, 'file', name, answer, vm, path, ram_file) == (
+            'running', 'complete')
+        assert answer == 'completed'
+
+
+# -- readers ---------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads a pipe into a file; after so many bytes it does something."""
+
+    def __init__(self, vm, path, after=None, then='gone'):
+        self.path, self.after, self.then, self.vm = path, after, then, vm
+        self.r, w = os.pipe()
+        self.w_blocking(w)
+        vm.qmp.getfd('out', w)
+        os.close(w)
+        self.thread = threading.Thread(target=self.work)
+        self.thread.start()
+
+    def w_blocking(self, w):
+        os.set_blocking(w, self.then != 'slow')
+
+    def work(self):
+        got = 0
+        with open(self.path, 'wb') as f:
+            while True:
+                if self.after is not None and got >= self.after:
+                    self.after = None
+                    if self.then == 'gone':
+                        break
+                    self.vm.second().cmd('dump-cancel')
+                    if self.then == 'stalled':
+                        return
+                if self.then == 'slow':
+                    time.sleep(0.001)
+                data = os.read(self.r, 65536)
+                if not data:
+                    break
+                f.write(data)
+                got += len(data)
+        os.close(self.r)
+
+    def join(self):
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+
+
+@pytest.mark.parametrize('after', [0, 100000, 2000000])
+@pytest.mark.parametrize('name', STREAMS)
+def test_reader_gone(full, tmp_path, ram_file, name, after):
+    path = str(tmp_path / 'dump')
+    reader = Reader(full, path, after)
+    answer = dump(full, protocol='fd:out', format=name)
+    reader.join()
+    assert 'Broken pipe' in answer
+    state, left = record('reader gone', 'pipe', name, answer, full, path,
+                         ram_file)
+    assert state == 'running' and left.startswith('no dump')
+    next_dump_works(full, tmp_path)
+
+
+@pytest.mark.parametrize('name', STREAMS)
+def test_slow_reader_of_nonblocking_pipe(full, tmp_path, ram_file, name):
+    path = str(tmp_path / 'dump')
+    reader = Reader(full, path, then='slow')
+    answer = dump(full, protocol='fd:out', format=name)
+    reader.join()
+    assert record('EAGAIN: slow reader, non-blocking', 'pipe', name, answer,
+                  full, path, ram_file) == ('running', 'complete')
+
+
+@pytest.mark.parametrize('name', STREAMS)
+@pytest.mark.parametrize('then', ['reading on', 'stalled'])
+def test_cancel(full, tmp_path, ram_file, name, then):
+    """Down a pipe: if the reader reads on, even the end is in order."""
+    path = str(tmp_path / 'dump')
+    reader = Reader(full, path, 1500000, then)
+    answer = dump(full, protocol='fd:out', format=name)
+    reader.join()
+    if then == 'stalled':
+        os.close(reader.r)
+    assert answer == 'dump: cancelled'
+    state, left = record(f'cancel, reader {then}', 'pipe', name, answer,
+                         full, path, ram_file)
+    assert state == 'running'
+    assert left.startswith('incomplete') == (
+        then == 'reading on' and name != 'elf')
+
+
+# -- at a chosen moment of writing to a file ---------------------------------------------
+
+
+class Paused:
+    """A detached dump that stands still after so many bytes."""
+
+    def __init__(self, ram_file, faults_so, path, name, *args):
+        self.path = path
+        self.vm = faulty(ram_file, faults_so, path, 'pause:2000000', *args)
+        self.fds = descriptors(self.vm)
+        self.vm.dump(path, format=name, detach=True)
+        # The write that was the last is not counted yet.
+        while os.stat(path).st_blocks * 512 < 2000000:
+            time.sleep(0.01)
+
+    def go_on(self):
+        with open(self.path + '.go', 'w'):
+            pass
+
+    def end(self):
+        self.go_on()
+        event = self.vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert [f for f in descriptors(self.vm) if f not in self.fds] == []
+        return event.get('error', event['result']['status'])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.vm.close()
+
+
+def unlink(paused):
+    os.unlink(paused.path)
+
+
+def truncate(paused):
+    os.truncate(paused.path, 0)
+
+
+def cancel(paused):
+    paused.vm.qmp.cmd('dump-cancel')
+
+
+def system_reset(paused):
+    paused.vm.qmp.cmd('system_reset')
+    paused.vm.qmp.wait_event('RESET')
+
+
+def powerdown(paused):
+    paused.vm.qmp.cmd('system_powerdown')
+    paused.vm.qmp.wait_event('POWERDOWN')
+
+
+def balloon(paused):
+    paused.vm.qmp.cmd('balloon', value=16 << 20)
+
+
+def plug_cpu(paused):
+    free = next(c for c in paused.vm.qmp.cmd('query-hotpluggable-cpus')
+                if 'qom-path' not in c)
+    paused.vm.qmp.cmd('device_add', driver=free['type'], id='new',
+                      **free['props'])
+
+
+def unplug_memory(paused):
+    """Somebody ejects the module, as the guest's kernel would."""
+    vm = paused.vm
+    assert '00000a00-' in vm.qmp.hmp('info mtree')
+    vm.qmp.cmd('device_del', id='dimm')
+    vm.qmp.hmp('o /l 0xa00 0')          # slot
+    vm.qmp.hmp('o /b 0xa14 0x8')        # eject
+    vm.qmp.wait_event('DEVICE_DELETED')
+    vm.qmp.cmd('object-del', id='mem')
+
+
+def migrate(paused):
+    with pytest.raises(QMPError) as e:
+        paused.vm.qmp.cmd('migrate', uri='exec:cat > /dev/null')
+    assert 'dump-guest-memory in progress' in str(e.value)
+
+
+def snapshot(paused):
+    assert 'dump-guest-memory in progress' in paused.vm.qmp.hmp('savevm x')
+
+
+BALLOON = ('-device', 'virtio-balloon-pci')
+CPUS = ('-smp', '1,maxcpus=2')
+MODULE = ('-m', f'{SIZE >> 20}M,slots=2,maxmem=1G', '-object',
+          'memory-backend-ram,id=mem,size=128M', '-device',
+          'pc-dimm,id=dimm,memdev=mem')
+
+MEANWHILE = [
+    ('file unlinked', unlink, (), 'completed', 'gone'),
+    ('file truncated', truncate, (), 'truncated meanwhile', 'no dump'),
+    ('dump-cancel', cancel, (), 'cancelled', 'incomplete'),
+    ('system_reset', system_reset, (), 'completed', 'complete'),
+    ('system_powerdown', powerdown, (), 'completed', 'complete'),
+    ('balloon', balloon, BALLOON, 'completed', 'complete'),
+    ('CPU plugged', plug_cpu, CPUS, 'completed', 'complete'),
+    ('memory unplugged', unplug_memory, MODULE, 'completed', 'complete'),
+    ('migrate (refused)', migrate, (), 'completed', 'complete'),
+    ('savevm (refused)', snapshot, (), 'completed', 'complete'),
+]
+
+
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('fault,action,args,text,file', MEANWHILE)
+def test_meanwhile(ram_file, faults_so, tmp_path, fault, action, args, text,
+                   file, name):
+    path = str(tmp_path / 'dump')
+    with Paused(ram_file, faults_so, path, name, *args) as paused:
+        action(paused)
+        answer = paused.end()
+        assert text in answer
+        state, left = record(fault, 'file', name, answer, paused.vm, path,
+                             ram_file)
+        assert state == 'running' and left.startswith(file)
+        if fault == 'CPU plugged':
+            assert open_dump(path).nr_prstatus == 1
+        if fault == 'memory unplugged':
+            start, size = open_dump(path).ranges()[-1]
+            assert start + size == (1 << 32) + (128 << 20)
+        next_dump_works(paused.vm, tmp_path)
+
+
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('how', ['quit', 'SIGTERM', 'SIGKILL'])
+def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
+    """Only who is killed has no time to mark what there is."""
+    path = str(tmp_path / 'dump')
+    with Paused(ram_file, faults_so, path, name) as paused:
+        vm = paused.vm
+        if how == 'SIGKILL':
+            vm.proc.kill()
+            vm.proc.wait(30)
+            answer = '--'
+        else:
+            if how == 'quit':
+                vm.qmp.send('quit')     # the reply comes after the dump
+            else:
+                vm.proc.terminate()
+            vm.qmp.wait_event('SHUTDOWN')
+            paused.go_on()
+            event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+            answer = event['error']
+            assert answer == 'dump: cancelled'
+            assert vm.proc.wait(30) == 0
+        left = state_of_file(path, ram_file)
+        fault_table.record(f'{how} of QEMU', 'file', name, answer, '--', left)
+        assert left.startswith('no dump' if how == 'SIGKILL' and name != 'elf'
+                               else 'incomplete')
+
+
+# -- what the system refuses -----------------------------------------------------------
+
+
+def address_space(vm):
+    with open(f'/proc/{vm.proc.pid}/status') as f:
+        return int(re.search(r'VmSize:\s+(\d+)', f.read())[1]) << 10
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_no_thread(ram_file, tmp_path, name):
+    """A stack is more than the process may have; the dump is refused."""
+    path = str(tmp_path / 'dump')
+    with start(ram_file) as vm:
+        limit = address_space(vm) + (1 << 20)
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
+                         (limit, resource.RLIM_INFINITY))
+        with pytest.raises(QMPError) as e:
+            vm.dump(path, format=name, detach=True)
+        answer = str(e.value)
+        assert 'failed to start a thread' in answer
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        state, left = record('no thread', 'file', name, answer, vm, path,
+                             ram_file)
+        assert state == 'running' and left.startswith('no dump')
+        next_dump_works(vm, tmp_path)
+
+
+def test_no_memory(ram_file, tmp_path):
+    """Not even for the buffers of one thread."""
+    path = str(tmp_path / 'dump')
+    with start(ram_file) as vm:
+        vm.dump(path)                   # what QEMU needs anyway is there
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
+                         (address_space(vm), resource.RLIM_INFINITY))
+        answer = dump(vm, False, protocol='file:' + path,
+                      format='kdump-zlib', threads=1)
+        assert 'no memory' in answer
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        state, left = record('no memory for buffers', 'file', 'kdump-zlib',
+                             answer, vm, path, ram_file)
+        assert state == 'running' and left.startswith('no dump')
+        next_dump_works(vm, tmp_path)
+
+
+# -- the table -------------------------------------------------------------------------
+
+
+def test_table_in_docs(request):
+    """Has to come last; of use only when all of the above has run."""
+    if request.config.args != [request.config.args[0]] or \
+            request.session.testsfailed:
+        pytest.skip('not all tests of this file were run')
+    if os.environ.get('DUMP_FAULT_TABLE') == 'write':
+        with open(fault_table.PATH, 'w') as f:
+            f.write(fault_table.text())
+    with open(fault_table.PATH) as f:
+        assert f.read() == fault_table.text()
