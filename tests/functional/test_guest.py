@@ -8,6 +8,7 @@ import time
 import pytest
 
 from guest import Guest
+from readers import rearranged, run
 from vmcore import open_dump
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
@@ -15,12 +16,6 @@ FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
            'kdump-zstd', 'kdump-raw-zstd']
 # Debian's makedumpfile is built without snappy and zstd.
 MAKEDUMPFILE = [f for f in FORMATS if 'snappy' not in f and 'zstd' not in f]
-
-
-def run(*argv, **kwargs):
-    r = subprocess.run(argv, capture_output=True, text=True, **kwargs)
-    assert r.returncode == 0, f'{argv}: {r.stdout}{r.stderr}'
-    return r.stdout + r.stderr
 
 
 @pytest.fixture(scope='module')
@@ -54,17 +49,6 @@ class Dumps(dict):
 @pytest.fixture(scope='module')
 def dumps(guest, tmp_path_factory):
     return Dumps(guest, tmp_path_factory.mktemp('dumps'))
-
-
-def rearranged(path, tmp_path):
-    """The file itself, or what makedumpfile -R makes of a flattened one."""
-    with open(path, 'rb') as f:
-        if f.read(12) != b'makedumpfile':
-            return path
-    out = str(tmp_path / 'rearranged')
-    with open(path, 'rb') as f:
-        run('makedumpfile', '-R', out, stdin=f)
-    return out
 
 
 @pytest.mark.parametrize('name', FORMATS)

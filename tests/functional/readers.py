@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Help with the tools that people open dumps with."""
+
+import subprocess
+
+
+def run(*argv, **kwargs):
+    r = subprocess.run(argv, capture_output=True, text=True, **kwargs)
+    assert r.returncode == 0, f'{argv}: {r.stdout}{r.stderr}'
+    return r.stdout + r.stderr
+
+
+def rearranged(path, tmp_path):
+    """The file itself, or what makedumpfile -R makes of a flattened one."""
+    with open(path, 'rb') as f:
+        if f.read(12) != b'makedumpfile':
+            return path
+    out = str(tmp_path / 'rearranged')
+    with open(path, 'rb') as f:
+        run('makedumpfile', '-R', out, stdin=f)
+    return out

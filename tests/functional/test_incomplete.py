@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Dumps of a booted Linux guest that were cut short, and what the tools that
+people use make of them."""
+
+import os
+import resource
+import subprocess
+
+import pytest
+
+from guest import Guest
+from qmp import QMPError
+from readers import rearranged, run
+from vmcore import Bad, open_dump
+
+FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo']
+
+
+@pytest.fixture(scope='module')
+def stopped():
+    """The same memory for every dump."""
+    with Guest() as g:
+        g.qmp.cmd('stop')
+        yield g
+
+
+def dump_cut(vm, path, name, size):
+    """The output must not grow beyond so many bytes."""
+    resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
+                     (size, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(QMPError) as e:
+            vm.dump(path, format=name)
+        assert 'File too large' in str(e.value)
+    finally:
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert vm.status() == 'paused'
+
+
+# Status; then one page that is there and one that is not.
+KDUMPFILE = '''
+import sys, kdumpfile, kdumpfile.exceptions
+ctx = kdumpfile.kdumpfile(sys.argv[1])
+read = lambda pfn: ctx.read(kdumpfile.KDUMP_MACHPHYSADDR, pfn * 4096, 4096)
+data = read(int(sys.argv[2]))
+try:
+    read(int(sys.argv[3]))
+    sys.exit('a page that is missing was read')
+except kdumpfile.exceptions.NoDataException:
+    pass
+sys.stdout.buffer.write(data)
+'''
+
+
+def check_libkdumpfile(path, dump):
+    """The last page that is there is right, the next said to be missing."""
+    last, missing = dump.pfns[-1], dump.ram[len(dump.pfns)]
+    r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, path, str(last),
+                        str(missing)], capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    assert r.stdout == dump.page(last)
+
+
+def check_makedumpfile(path, tmp_path):
+    """It may miss what it needs, and says so; it is not led astray."""
+    out = str(tmp_path / 'dmesg')
+    r = subprocess.run(['makedumpfile', '--dump-dmesg', path, out],
+                       capture_output=True, text=True)
+    assert r.returncode in (0, 1)
+    assert r.returncode == 0 or any(
+        text in r.stdout + r.stderr
+        for text in ('is excluded', "Can't read the dump memory",
+                     "Can't convert"))
+    if os.path.exists(out):
+        os.unlink(out)
+
+
+def crash_says(path):
+    """What crash, without a kernel to go with it, makes of a file."""
+    r = subprocess.run(['crash', '-s', path], capture_output=True, text=True,
+                       stdin=subprocess.DEVNULL)
+    return r.stdout + r.stderr
+
+
+def check_cut(guest, path, name, tmp_path):
+    """Returns how much of memory there is, or None: no dump, for nobody."""
+    try:
+        dump = open_dump(path, incomplete=True)
+    except (Bad, ValueError):
+        refused_by_all(path)
+        return None
+    assert run('crash', '--osrelease', path).strip() == guest.release()
+    assert 'namelist argument required' in crash_says(path)
+    if name == 'elf':
+        check_makedumpfile(path, tmp_path)
+        return len(dump.data)
+    source = rearranged(path, tmp_path)
+    check_makedumpfile(source, tmp_path)
+    if dump.pfns and len(dump.pfns) < len(dump.ram):
+        check_libkdumpfile(source, dump)
+    if source != path:
+        os.unlink(source)
+    return len(dump.pfns)
+
+
+def refused_by_all(path):
+    assert 'not a supported file format' in crash_says(path)
+    for argv in (['makedumpfile', '--dump-dmesg', path, path + '.out'],
+                 ['/usr/bin/python3', '-c', 'import sys, kdumpfile\n'
+                  "print(kdumpfile.kdumpfile(sys.argv[1]).attr['arch.name'])",
+                  path]):
+        r = subprocess.run(argv, capture_output=True)
+        assert r.returncode != 0, argv
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_twenty_places(stopped, tmp_path, name):
+    path = str(tmp_path / 'dump')
+    stopped.dump(path, format=name)
+    size = os.path.getsize(path)
+    found = []
+    for i in range(1, 21):
+        dump_cut(stopped, path, name, size * i // 20 - (i == 20))
+        found.append(check_cut(stopped, path, name, tmp_path) or 0)
+    assert found == sorted(found)
+    # From some place on it is of use, and in the end most is there.
+    assert found[9] > 0
+    assert found[19] > 0.9 * (size if name == 'elf' else
+                              (256 << 20) // 4096)
+
+
+@pytest.mark.parametrize('name', FORMATS[:3])
+def test_killed(tmp_path, name):
+    """An ELF core says that it is incomplete; of kdump there is nothing."""
+    path = str(tmp_path / 'dump')
+    with Guest() as g:
+        g.dump(path, format=name, detach=True)
+        while os.path.getsize(path) < 1 << 20:
+            pass
+        ended = g.qmp.cmd('query-dump')['status'] != 'active'
+        g.proc.kill()
+        g.proc.wait()
+    if ended:
+        pytest.skip('the dump was over before QEMU could be killed')
+    if name == 'elf':
+        assert open_dump(path, incomplete=True).flags == 1
+    else:
+        refused_by_all(path)
