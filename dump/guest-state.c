@@ -21,7 +21,6 @@
 #include "system/hw_accel.h"
 #include "guest-state.h"
 #include "trace.h"
-#include "vmcore/elf-notes.h"
 #include "vmcore/linux-guest.h"
 
 /* Linux publishes less than 4 KiB; more than this is not a note. */
@@ -323,18 +322,6 @@ static uint8_t *read_guest_note(const GuestRam *ram, uint32_t *size)
     return g_steal_pointer(&buf);
 }
 
-static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
-{
-    size_t pos = guest->notes->len;
-
-    elf_note_append(guest->notes, &guest->abi, "VMCOREINFO", note->type,
-                    note->desc, note->descsz);
-    guest->vmcoreinfo_pos = pos + ELF_NOTE_HEADER_SIZE +
-                            ROUND_UP(sizeof("VMCOREINFO"), 4);
-    guest->vmcoreinfo_size = note->descsz;
-    return vmcoreinfo_parse(note->desc, note->descsz);
-}
-
 /*
  * Append the guest's notes, as far as they are whole, to ours. Returns
  * what VMCOREINFO says, NULL if there is none.
@@ -342,28 +329,18 @@ static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
 static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
 {
     g_autofree uint8_t *buf = NULL;
-    VmcoreInfo *info = NULL;
+    VmcoreInfo *info;
     uint32_t size = 0;
-    size_t pos = 0;
-    ElfNote note;
+    size_t used;
 
     buf = read_guest_note(ram, &size);
     if (!buf) {
         return NULL;
     }
-    while (elf_note_next(&guest->abi, buf, size, &pos, &note)) {
-        if (!info && elf_note_is(&note, "VMCOREINFO")) {
-            info = add_vmcoreinfo(guest, &note);
-        } else {
-            g_autofree char *name = g_strndup(note.name, note.namesz);
-
-            elf_note_append(guest->notes, &guest->abi, name, note.type,
-                            note.desc, note.descsz);
-        }
-    }
-    if (pos < size) {
+    info = linux_guest_add_notes(guest, buf, size, &used);
+    if (used < size) {
         warn_report("guest note is damaged: left out from byte %zu of %"
-                    PRIu32 " on", pos, size);
+                    PRIu32 " on", used, size);
     }
     return info;
 }

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
+#include "elf-notes.h"
 #include "linux-guest.h"
 
 #define LINUX_PAGE_SIZE_MIN     4096
@@ -17,6 +18,38 @@
 #define PPC64_PAGE_OFFSET       0xc000000000000000ULL
 
 QEMU_BUILD_BUG_ON(sizeof(KdumpUts) != 6 * KDUMP_UTS_LEN);
+
+static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
+{
+    size_t pos = guest->notes->len;
+
+    elf_note_append(guest->notes, &guest->abi, "VMCOREINFO", note->type,
+                    note->desc, note->descsz);
+    guest->vmcoreinfo_pos = pos + ELF_NOTE_HEADER_SIZE +
+                            ROUND_UP(sizeof("VMCOREINFO"), 4);
+    guest->vmcoreinfo_size = note->descsz;
+    return vmcoreinfo_parse(note->desc, note->descsz);
+}
+
+VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
+                                  size_t len, size_t *used)
+{
+    VmcoreInfo *info = NULL;
+    ElfNote note;
+
+    *used = 0;
+    while (elf_note_next(&guest->abi, buf, len, used, &note)) {
+        if (!info && elf_note_is(&note, "VMCOREINFO")) {
+            info = add_vmcoreinfo(guest, &note);
+        } else {
+            g_autofree char *name = g_strndup(note.name, note.namesz);
+
+            elf_note_append(guest->notes, &guest->abi, name, note.type,
+                            note.desc, note.descsz);
+        }
+    }
+    return info;
+}
 
 static bool describe_page_size(DumpGuest *guest, const VmcoreInfo *info)
 {

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a Linux guest's VMCOREINFO says about the guest: page size, where
- * the kernel lies, and its utsname.
+ * What a Linux guest says about itself: its notes, and in VMCOREINFO, one
+ * of them, page size, where the kernel lies, and its utsname.
  *
  * Sources: Linux Documentation/admin-guide/kdump/vmcoreinfo.rst; struct
  * new_utsname of the Linux user ABI (six strings of 65 bytes).
@@ -13,6 +13,18 @@
 
 #include "vmcoreinfo.h"
 #include "writer.h"
+
+/*
+ * Append the notes in @buf[0..@len), which come from the guest, to the notes
+ * of @guest, as far as they are whole. The first one called VMCOREINFO sets
+ * vmcoreinfo_pos and vmcoreinfo_size.
+ *
+ * *@used: bytes of @buf up to the first that is not part of a whole note
+ *
+ * Returns what VMCOREINFO says, NULL if there is none.
+ */
+VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
+                                  size_t len, size_t *used);
 
 /*
  * Fill page_size, phys_base and uts of @guest from @info, as far as it has

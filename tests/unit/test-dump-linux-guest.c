@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "dump-test-guest.h"
+#include "elf-notes.h"
 #include "linux-guest.h"
 
 static const DumpAbi x86_64 = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
@@ -255,6 +256,41 @@ static void test_one_bad_number(void)
     g_assert_cmpint(t.g.phys_base, ==, 4096);
 }
 
+/* What the guest publishes is taken over note by note. */
+static void test_notes(void)
+{
+    static const char text[] = "PAGESIZE=4096\n";
+    g_autoptr(GByteArray) theirs = g_byte_array_new();
+    g_autoptr(VmcoreInfo) info = NULL;
+    g_auto(TestGuest) t;
+    ElfNote note;
+    size_t used, pos = 0;
+
+    test_guest_init(&t, &x86_64, 4096);
+    elf_note_append(t.g.notes, &x86_64, "CORE", 1, "registers", 9);
+    elf_note_append(theirs, &x86_64, "GUEST", 7, "own", 3);
+    elf_note_append(theirs, &x86_64, "VMCOREINFO", 0, text, strlen(text));
+    elf_note_append(theirs, &x86_64, "VMCOREINFO", 0, "second", 6);
+    elf_note_append(theirs, &x86_64, "CUT", 0, "1234", 4);
+
+    info = linux_guest_add_notes(&t.g, theirs->data, theirs->len - 1, &used);
+    g_assert_cmpstr(vmcoreinfo_get(info, "PAGESIZE"), ==, "4096");
+    g_assert_cmpuint(used, ==, theirs->len - elf_note_size(4, 4));
+    g_assert_cmpuint(t.g.vmcoreinfo_size, ==, strlen(text));
+    g_assert_cmpmem(t.g.notes->data + t.g.vmcoreinfo_pos, strlen(text),
+                    text, strlen(text));
+    for (int i = 0; i < 4; i++) {
+        static const char *const names[] = {
+            "CORE", "GUEST", "VMCOREINFO", "VMCOREINFO",
+        };
+
+        g_assert_true(elf_note_next(&x86_64, t.g.notes->data, t.g.notes->len,
+                                    &pos, &note));
+        g_assert_true(elf_note_is(&note, names[i]));
+    }
+    g_assert_cmpuint(pos, ==, t.g.notes->len);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -268,6 +304,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/linux-guest/uts-offsets", test_uts_offsets);
     g_test_add_func("/dump/linux-guest/long-release", test_long_release);
     g_test_add_func("/dump/linux-guest/bad-numbers", test_bad_numbers);
+    g_test_add_func("/dump/linux-guest/notes", test_notes);
     g_test_add_func("/dump/linux-guest/one-bad-number", test_one_bad_number);
     return g_test_run();
 }
