@@ -71,6 +71,7 @@ const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key)
  */
 static bool parse_digits(const char *s, int base, uint64_t *value)
 {
+    uint64_t v;
     char *end;
 
     if (!g_ascii_isxdigit(*s)) {
@@ -83,8 +84,12 @@ static bool parse_digits(const char *s, int base, uint64_t *value)
         }
     }
     errno = 0;
-    *value = g_ascii_strtoull(s, &end, base);
-    return errno == 0 && end != s && *end == '\0';
+    v = g_ascii_strtoull(s, &end, base);
+    if (errno || end == s || *end) {
+        return false;
+    }
+    *value = v;
+    return true;
 }
 
 bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,

@@ -107,6 +107,23 @@ static void test_limits(void)
     g_assert_false(vmcoreinfo_get_address(i, "B", &a));
 }
 
+/* What is no address leaves the caller's value alone. */
+static void test_bad_address(void)
+{
+    static const char *const bad[] = {
+        "A=", "A=6.1", "A=12 ", "A=0x", "A=0xg", "A=-1",
+        "A=10000000000000000",
+    };
+
+    for (size_t k = 0; k < ARRAY_SIZE(bad); k++) {
+        g_autoptr(VmcoreInfo) i = parse(bad[k]);
+        uint64_t a = 77;
+
+        g_assert_false(vmcoreinfo_get_address(i, "A", &a));
+        g_assert_cmphex(a, ==, 77);
+    }
+}
+
 static void test_garbage(void)
 {
     g_autofree uint8_t *junk = g_malloc(65536);
@@ -133,6 +150,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/vmcoreinfo/shape", test_shape);
     g_test_add_func("/dump/vmcoreinfo/bad-numbers", test_bad_numbers);
     g_test_add_func("/dump/vmcoreinfo/limits", test_limits);
+    g_test_add_func("/dump/vmcoreinfo/bad-address", test_bad_address);
     g_test_add_func("/dump/vmcoreinfo/garbage", test_garbage);
     return g_test_run();
 }
