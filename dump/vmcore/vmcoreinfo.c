@@ -77,11 +77,10 @@ static bool parse_digits(const char *s, int base, uint64_t *value)
     if (!g_ascii_isxdigit(*s)) {
         return false;
     }
-    if (base == 16 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) {
-        s += 2;
-        if (!g_ascii_isxdigit(*s)) {
-            return false;
-        }
+    /* g_ascii_strtoull() takes one prefix, with digits behind it or not. */
+    if (base == 16 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') &&
+        !g_ascii_isxdigit(s[2])) {
+        return false;
     }
     errno = 0;
     v = g_ascii_strtoull(s, &end, base);

@@ -111,8 +111,8 @@ static void test_limits(void)
 static void test_bad_address(void)
 {
     static const char *const bad[] = {
-        "A=", "A=6.1", "A=12 ", "A=0x", "A=0xg", "A=-1",
-        "A=10000000000000000",
+        "A=", "A=6.1", "A=12 ", "A=0x", "A=0xg", "A=0x0x4",
+        "A=-1", "A=10000000000000000",
     };
 
     for (size_t k = 0; k < ARRAY_SIZE(bad); k++) {
