@@ -1,0 +1,333 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Made-up guest memory.
+ */
+
+#include "fuzz-memory.h"
+#include <sys/mman.h>
+
+#define FUZZ_PAGE       4096
+
+#define FUZZ_TOP        ((FuzzAddr)1 << 64)
+
+void fuzz_memory_init(FuzzMemory *m, size_t limit)
+{
+    m->blocks = g_array_new(false, false, sizeof(FuzzBlock));
+    m->pieces = g_array_new(false, false, sizeof(FuzzPiece));
+    m->left = limit;
+}
+
+void fuzz_memory_deinit(FuzzMemory *m)
+{
+    for (size_t i = 0; i < m->blocks->len; i++) {
+        FuzzBlock *b = &g_array_index(m->blocks, FuzzBlock, i);
+
+        if (b->map) {
+            munmap(b->map, b->map_size);
+        } else {
+            g_free((void *)b->run.host);
+        }
+        if (b->run.fd >= 0) {
+            close(b->run.fd);
+        }
+    }
+    g_array_unref(m->blocks);
+    g_array_unref(m->pieces);
+}
+
+/* -- contents -------------------------------------------------------------- */
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525 + 1013904223;
+    return *state >> 8;
+}
+
+/* A page of some kind; @fresh: it is zero, and better left alone if so. */
+static void fill_page(uint8_t *p, size_t len, uint32_t *state, bool fresh)
+{
+    uint32_t kind = next_random(state) % 7;
+
+    switch (kind) {
+    case 0:
+    case 1:
+        if (!fresh) {
+            memset(p, 0, len);
+        }
+        break;
+    case 2:
+        memset(p, next_random(state), len);
+        break;
+    case 3:
+        for (size_t i = 0; i < len; i++) {
+            p[i] = "guest memory "[i % 13] + (i / 512);
+        }
+        break;
+    case 4:
+        memset(p, 0, len);
+        p[0] = 1;
+        break;
+    case 5:
+        memset(p, 0, len);
+        p[len - 1] = 1;
+        break;
+    default:
+        for (size_t i = 0; i < len; i++) {
+            p[i] = next_random(state);
+        }
+    }
+}
+
+static void fill(uint8_t *p, size_t size, uint32_t seed, bool fresh)
+{
+    for (size_t at = 0; at < size; at += FUZZ_PAGE) {
+        fill_page(p + at, MIN(size - at, FUZZ_PAGE), &seed, fresh);
+    }
+}
+
+/* -- blocks ---------------------------------------------------------------- */
+
+static void alloc_plain(FuzzBlock *b, uint32_t seed)
+{
+    uint8_t *p = g_malloc(b->run.size);
+
+    fill(p, b->run.size, seed, false);
+    b->run.host = p;
+}
+
+/* @inside: where in its page the block begins. */
+static void alloc_map(FuzzBlock *b, uint32_t seed, size_t inside)
+{
+    bool anon = b->run.backing == GUEST_RAM_ANON;
+    bool private = b->run.backing != GUEST_RAM_SHARED_FILE;
+    uint8_t *p;
+
+    b->map_size = inside + b->run.size;
+    if (!anon) {
+        b->run.fd = memfd_create("fuzz", MFD_CLOEXEC);
+        FUZZ_CHECK(b->run.fd >= 0);
+        FUZZ_CHECK(ftruncate(b->run.fd, b->map_size) == 0);
+        b->run.fd_offset = inside;
+    }
+    p = mmap(NULL, b->map_size, PROT_READ | PROT_WRITE,
+             (private ? MAP_PRIVATE : MAP_SHARED) |
+             (anon ? MAP_ANONYMOUS : 0), b->run.fd, 0);
+    FUZZ_CHECK(p != MAP_FAILED);
+    b->map = p;
+    b->run.host = p + inside;
+    if (b->run.backing == GUEST_RAM_PRIVATE_FILE && b->run.size > 3) {
+        /* Some of it is in the file, some only in this mapping. */
+        FUZZ_CHECK(pwrite(b->run.fd, "x", 1, inside + b->run.size / 3) == 1);
+    }
+    fill((uint8_t *)b->run.host, b->run.size, seed, true);
+}
+
+static uint64_t pick_paddr(FuzzInput *in, uint64_t before)
+{
+    switch (fuzz_u8(in) % 8) {
+    case 0:
+        return before;                          /* right behind */
+    case 1:
+        return before + fuzz_u16(in);
+    case 2:
+        return before - fuzz_u16(in);           /* overlapping */
+    case 3:
+        return (uint64_t)fuzz_u16(in) * FUZZ_PAGE;
+    case 4:
+        return before + (uint64_t)fuzz_u16(in) * FUZZ_PAGE;
+    case 5:
+        return fuzz_u32(in);
+    default:
+        return fuzz_edge(in);
+    }
+}
+
+static uint64_t pick_size(FuzzInput *in)
+{
+    switch (fuzz_u8(in) % 8) {
+    case 0:
+    case 1:
+        return 1 + fuzz_u16(in) % 0x3000;
+    case 2:
+        return 1 + fuzz_u16(in);
+    case 3:
+        return (1 + fuzz_u8(in) % 4) * 0x10000;
+    case 4:
+        return 0x100000 + fuzz_u8(in) * 0x1000;
+    default:
+        return (1 + fuzz_u8(in) % 16) * FUZZ_PAGE;
+    }
+}
+
+static void add_block(FuzzMemory *m, FuzzInput *in, uint64_t before)
+{
+    FuzzBlock b = { .run.fd = -1 };
+    uint32_t seed;
+
+    b.run.paddr = pick_paddr(in, before);
+    b.run.size = MIN(pick_size(in), m->left);
+    b.split = fuzz_seldom(in, 4);
+    seed = fuzz_u8(in);
+    if (!b.run.size) {
+        return;
+    }
+    m->left -= b.run.size;
+    switch (fuzz_u8(in) % 8) {
+    case 0:
+        b.run.backing = GUEST_RAM_ANON;
+        break;
+    case 1:
+        b.run.backing = GUEST_RAM_SHARED_FILE;
+        break;
+    case 2:
+        b.run.backing = GUEST_RAM_PRIVATE_FILE;
+        break;
+    default:
+        alloc_plain(&b, seed);
+    }
+    if (b.run.backing != GUEST_RAM_OTHER) {
+        alloc_map(&b, seed, fuzz_seldom(in, 4) ? fuzz_u16(in) % 4096 : 0);
+    }
+    g_array_append_val(m->blocks, b);
+}
+
+void fuzz_memory_make(FuzzMemory *m, FuzzInput *in)
+{
+    unsigned n = fuzz_u8(in) % 12;
+    uint64_t before = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        add_block(m, in, before);
+        if (m->blocks->len) {
+            GuestRamRun *last = &g_array_index(m->blocks, FuzzBlock,
+                                               m->blocks->len - 1).run;
+
+            before = last->paddr + last->size;
+        }
+    }
+}
+
+void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
+                     size_t size)
+{
+    FuzzBlock b = { .run = { .paddr = paddr, .size = size, .fd = -1 } };
+
+    b.run.host = g_malloc(size);
+    memcpy((void *)b.run.host, host, size);
+    g_array_append_val(m->blocks, b);
+}
+
+/* -- the engine's view, and ours ------------------------------------------- */
+
+static void tell_block(const FuzzBlock *b, GuestRam *ram)
+{
+    GuestRamRun first = b->run, second = b->run;
+    uint64_t half = b->run.size / 2;
+
+    if (!b->split || !half || b->run.paddr + half < b->run.paddr) {
+        guest_ram_add_run(ram, &b->run);
+        return;
+    }
+    first.size = half;
+    second.size -= half;
+    second.paddr += half;
+    second.host += half;
+    second.fd_offset += half;
+    /* In any order. */
+    guest_ram_add_run(ram, &second);
+    guest_ram_add_run(ram, &first);
+}
+
+static gint compare_addr(gconstpointer a, gconstpointer b)
+{
+    FuzzAddr x = *(const FuzzAddr *)a, y = *(const FuzzAddr *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* The block as far as it is kept. */
+static FuzzPiece kept_part(const GuestRamRun *run, FuzzAddr from, FuzzAddr to)
+{
+    FuzzPiece p = {
+        .start = MAX(run->paddr, from),
+        .end = MIN((FuzzAddr)run->paddr + run->size, to),
+    };
+
+    p.host = run->host + (size_t)(p.start - run->paddr);
+    return p;
+}
+
+/* What is at @at: of all blocks that have it, the one that starts first. */
+static const uint8_t *find_owner(const GArray *parts, FuzzAddr at)
+{
+    const FuzzPiece *best = NULL;
+
+    for (size_t i = 0; i < parts->len; i++) {
+        const FuzzPiece *p = &g_array_index(parts, FuzzPiece, i);
+
+        if (p->start <= at && at < p->end &&
+            (!best || p->start < best->start)) {
+            best = p;
+        }
+    }
+    return best ? best->host + (size_t)(at - best->start) : NULL;
+}
+
+/* Between two edges, all bytes belong to the same block, or to none. */
+static void find_pieces(FuzzMemory *m, const GArray *parts, GArray *edges)
+{
+    g_array_sort(edges, compare_addr);
+    for (size_t i = 0; i + 1 < edges->len; i++) {
+        FuzzPiece p = {
+            .start = g_array_index(edges, FuzzAddr, i),
+            .end = g_array_index(edges, FuzzAddr, i + 1),
+        };
+
+        p.host = find_owner(parts, p.start);
+        if (p.start < p.end && p.host) {
+            g_array_append_val(m->pieces, p);
+        }
+    }
+}
+
+void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
+                      uint64_t length)
+{
+    FuzzAddr to = length ? MIN((FuzzAddr)begin + length, FUZZ_TOP) : FUZZ_TOP;
+    g_autoptr(GArray) parts = g_array_new(false, false, sizeof(FuzzPiece));
+    g_autoptr(GArray) edges = g_array_new(false, false, sizeof(FuzzAddr));
+
+    for (size_t i = 0; i < m->blocks->len; i++) {
+        const FuzzBlock *b = &g_array_index(m->blocks, FuzzBlock, i);
+        FuzzPiece part = kept_part(&b->run, length ? begin : 0, to);
+
+        tell_block(b, ram);
+        if (part.start < part.end) {
+            g_array_append_val(parts, part);
+            g_array_append_val(edges, part.start);
+            g_array_append_val(edges, part.end);
+        }
+    }
+    find_pieces(m, parts, edges);
+}
+
+size_t fuzz_memory_read(const FuzzMemory *m, FuzzAddr start, uint8_t *buf,
+                        size_t len)
+{
+    size_t found = 0;
+
+    memset(buf, 0, len);
+    for (size_t i = 0; i < m->pieces->len; i++) {
+        const FuzzPiece *p = fuzz_piece(m, i);
+        FuzzAddr from = MAX(p->start, start);
+        FuzzAddr to = MIN(p->end, start + len);
+
+        if (from < to) {
+            memcpy(buf + (size_t)(from - start),
+                   p->host + (size_t)(from - p->start), (size_t)(to - from));
+            found += (size_t)(to - from);
+        }
+    }
+    return found;
+}

@@ -1,0 +1,63 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Made-up guest memory, and what a reader must find of it.
+ *
+ * The blocks are what the engine is told. The pieces say the same by this
+ * folder's own arithmetic, in 128 bits, where no address wraps.
+ */
+
+#ifndef FUZZ_MEMORY_H
+#define FUZZ_MEMORY_H
+
+#include "fuzz.h"
+#include "guest-ram.h"
+
+typedef unsigned __int128 FuzzAddr;
+
+typedef struct FuzzBlock {
+    GuestRamRun run;
+    void *map;                  /* to unmap; NULL: g_malloc */
+    size_t map_size;
+    bool split;                 /* told to the engine in two runs */
+} FuzzBlock;
+
+/* Bytes of memory without a gap; [start, end) */
+typedef struct FuzzPiece {
+    FuzzAddr start, end;
+    const uint8_t *host;
+} FuzzPiece;
+
+typedef struct FuzzMemory {
+    GArray *blocks;             /* FuzzBlock, in any order, may overlap */
+    GArray *pieces;             /* FuzzPiece, sorted, do not overlap */
+    size_t left;                /* bytes that may still be allocated */
+} FuzzMemory;
+
+void fuzz_memory_init(FuzzMemory *m, size_t limit);
+void fuzz_memory_deinit(FuzzMemory *m);
+
+/* Blocks anywhere in 64 bits, near one another or not. */
+void fuzz_memory_make(FuzzMemory *m, FuzzInput *in);
+
+/* One block of @size bytes at @paddr that holds @host's bytes. */
+void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
+                     size_t size);
+
+/*
+ * Tell @ram, which is left to be sealed, and work the pieces out.
+ * [begin, begin + length) is kept, all if @length is 0.
+ */
+void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
+                      uint64_t length);
+
+static inline const FuzzPiece *fuzz_piece(const FuzzMemory *m, size_t i)
+{
+    return &g_array_index(m->pieces, FuzzPiece, i);
+}
+
+/* What is at @start, zeroes between the pieces. Returns the bytes of RAM. */
+size_t fuzz_memory_read(const FuzzMemory *m, FuzzAddr start, uint8_t *buf,
+                        size_t len);
+
+#endif
