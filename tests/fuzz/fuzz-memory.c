@@ -220,23 +220,21 @@ void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
 
 /* -- the engine's view, and ours ------------------------------------------- */
 
-static void tell_block(const FuzzBlock *b, GuestRam *ram)
+/* The block as one run, or as two in any order. Returns how many. */
+static unsigned block_runs(const FuzzBlock *b, GuestRamRun runs[2])
 {
-    GuestRamRun first = b->run, second = b->run;
     uint64_t half = b->run.size / 2;
 
+    runs[0] = runs[1] = b->run;
     if (!b->split || !half || b->run.paddr + half < b->run.paddr) {
-        guest_ram_add_run(ram, &b->run);
-        return;
+        return 1;
     }
-    first.size = half;
-    second.size -= half;
-    second.paddr += half;
-    second.host += half;
-    second.fd_offset += half;
-    /* In any order. */
-    guest_ram_add_run(ram, &second);
-    guest_ram_add_run(ram, &first);
+    runs[0].size -= half;
+    runs[0].paddr += half;
+    runs[0].host += half;
+    runs[0].fd_offset += half;
+    runs[1].size = half;
+    return 2;
 }
 
 static gint compare_addr(gconstpointer a, gconstpointer b)
@@ -247,14 +245,17 @@ static gint compare_addr(gconstpointer a, gconstpointer b)
 }
 
 /* The block as far as it is kept. */
-static FuzzPiece kept_part(const GuestRamRun *run, FuzzAddr from, FuzzAddr to)
+static FuzzPiece kept_part(const GuestRamRun *run, FuzzAddr from,
+                           FuzzAddr to)
 {
     FuzzPiece p = {
         .start = MAX(run->paddr, from),
         .end = MIN((FuzzAddr)run->paddr + run->size, to),
     };
 
-    p.host = run->host + (size_t)(p.start - run->paddr);
+    if (p.start < p.end) {
+        p.host = run->host + (size_t)(p.start - run->paddr);
+    }
     return p;
 }
 
@@ -299,14 +300,19 @@ void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
     g_autoptr(GArray) edges = g_array_new(false, false, sizeof(FuzzAddr));
 
     for (size_t i = 0; i < m->blocks->len; i++) {
-        const FuzzBlock *b = &g_array_index(m->blocks, FuzzBlock, i);
-        FuzzPiece part = kept_part(&b->run, length ? begin : 0, to);
+        GuestRamRun runs[2];
+        unsigned n = block_runs(&g_array_index(m->blocks, FuzzBlock, i),
+                                runs);
 
-        tell_block(b, ram);
-        if (part.start < part.end) {
-            g_array_append_val(parts, part);
-            g_array_append_val(edges, part.start);
-            g_array_append_val(edges, part.end);
+        for (unsigned k = 0; k < n; k++) {
+            FuzzPiece part = kept_part(&runs[k], length ? begin : 0, to);
+
+            guest_ram_add_run(ram, &runs[k]);
+            if (part.start < part.end) {
+                g_array_append_val(parts, part);
+                g_array_append_val(edges, part.start);
+                g_array_append_val(edges, part.end);
+            }
         }
     }
     find_pieces(m, parts, edges);

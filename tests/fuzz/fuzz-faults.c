@@ -1,0 +1,222 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Faults of the output.
+ */
+
+#include "fuzz-faults.h"
+#include <sys/socket.h>
+
+FuzzFaults fuzz_faults = { .fd = -1 };
+
+static const int errors[] = { ENOSPC, EIO, EDQUOT, EFBIG, EPIPE };
+
+void fuzz_faults_make(FuzzInput *in)
+{
+    uint8_t kinds = fuzz_u8(in);
+
+    fuzz_faults = (FuzzFaults) { .fd = -1, .fail_at = UINT64_MAX,
+                                 .cancel_at = UINT64_MAX };
+    switch (kinds % 16) {
+    case 8:
+    case 9:
+    case 10:
+        fuzz_faults.fail_at = fuzz_u32(in) % 0x80000;
+        break;
+    case 11:
+        fuzz_faults.fail_at = fuzz_u16(in);
+        break;
+    case 12:
+        fuzz_faults.cancel_at = fuzz_u32(in) % 0x80000;
+        break;
+    case 13:
+        fuzz_faults.close_error = EIO;
+        break;
+    case 14:
+        fuzz_faults.truncate_error = ENOSPC;
+        break;
+    case 15:
+        fuzz_faults.no_memory = 1 + fuzz_u8(in) % 16;
+        break;
+    }
+    if (fuzz_faults.fail_at != UINT64_MAX) {
+        fuzz_faults.error = errors[fuzz_u8(in) % ARRAY_SIZE(errors)];
+    }
+    if (kinds & 0x40) {
+        fuzz_faults.shorten = 1 + fuzz_u16(in);
+    }
+    if (kinds & 0x80) {
+        fuzz_faults.interrupt = 2 + fuzz_u8(in) % 8;
+        fuzz_faults.block = 2 + fuzz_u8(in) % 8;
+    }
+}
+
+/* -1 with errno, 0, or the bytes of @len that the call may write. */
+static ssize_t allow(size_t len)
+{
+    FuzzFaults *f = &fuzz_faults;
+    unsigned call = ++f->calls;
+
+    FUZZ_CHECK(!f->closed);
+    if (f->interrupt && call % f->interrupt == 0) {
+        errno = EINTR;
+        return -1;
+    }
+    if (f->block && call % f->block == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (f->error && f->written >= f->fail_at) {
+        f->failed = true;
+        errno = f->error;
+        return -1;
+    }
+    if (f->error) {
+        len = MIN(len, f->fail_at - f->written);
+    }
+    return f->shorten ? MIN(len, f->shorten) : len;
+}
+
+static void account(ssize_t n)
+{
+    FuzzFaults *f = &fuzz_faults;
+
+    f->written += MAX(n, 0);
+    if (f->written >= f->cancel_at) {
+        dump_progress_cancel(f->progress);
+    }
+}
+
+/* The vector cut to @len bytes; its number of elements. */
+static int cut(struct iovec *to, const struct iovec *iov, int n, size_t len)
+{
+    int i;
+
+    for (i = 0; i < n && len; i++) {
+        to[i] = iov[i];
+        to[i].iov_len = MIN(to[i].iov_len, len);
+        len -= to[i].iov_len;
+    }
+    return i;
+}
+
+static size_t total(const struct iovec *iov, int n)
+{
+    size_t len = 0;
+
+    for (int i = 0; i < n; i++) {
+        len += iov[i].iov_len;
+    }
+    return len;
+}
+
+#define WRAP(ret, name, params)         \
+    ret __real_##name params;           \
+    ret __wrap_##name params;           \
+    ret __wrap_##name params
+
+/* One diverted call that writes a vector; @CALL uses some and n. */
+#define DIVERT(fd, iov, niov, CALL)                             \
+    struct iovec some[16];                                      \
+    ssize_t len;                                                \
+    int n = niov;                                               \
+                                                                \
+    FUZZ_CHECK(n <= 16);                                        \
+    memcpy(some, iov, n * sizeof(*some));                       \
+    if (fd == fuzz_faults.fd) {                                 \
+        len = allow(total(iov, n));                             \
+        if (len < 0) {                                          \
+            return len;                                         \
+        }                                                       \
+        n = cut(some, iov, n, len);                             \
+    }                                                           \
+    len = CALL;                                                 \
+    if (fd == fuzz_faults.fd) {                                 \
+        account(len);                                           \
+    }                                                           \
+    return len
+
+WRAP(ssize_t, writev, (int fd, const struct iovec *iov, int niov))
+{
+    DIVERT(fd, iov, niov, __real_writev(fd, some, n));
+}
+
+WRAP(ssize_t, pwritev64, (int fd, const struct iovec *iov, int niov,
+                          off_t offset))
+{
+    DIVERT(fd, iov, niov, __real_pwritev64(fd, some, n, offset));
+}
+
+WRAP(ssize_t, pwritev64v2, (int fd, const struct iovec *iov, int niov,
+                            off_t offset, int flags))
+{
+    DIVERT(fd, iov, niov, __real_pwritev64v2(fd, some, n, offset, flags));
+}
+
+WRAP(ssize_t, write, (int fd, const void *buf, size_t size))
+{
+    struct iovec iov = { (void *)buf, size };
+
+    DIVERT(fd, &iov, 1, __real_write(fd, some[0].iov_base,
+                                     n ? some[0].iov_len : 0));
+}
+
+WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags))
+{
+    struct msghdr copy = *msg;
+
+    DIVERT(fd, msg->msg_iov, (int)msg->msg_iovlen,
+           (copy.msg_iov = some, copy.msg_iovlen = n,
+            __real_sendmsg(fd, &copy, flags)));
+}
+
+WRAP(int, ftruncate64, (int fd, off_t size))
+{
+    if (fd == fuzz_faults.fd && fuzz_faults.truncate_error) {
+        fuzz_faults.failed = true;
+        errno = fuzz_faults.truncate_error;
+        return -1;
+    }
+    return __real_ftruncate64(fd, size);
+}
+
+WRAP(int, close, (int fd))
+{
+    int ret = __real_close(fd);
+
+    if (fd == fuzz_faults.fd) {
+        FUZZ_CHECK(!fuzz_faults.closed && ret == 0);
+        fuzz_faults.closed = true;
+        if (fuzz_faults.close_error) {
+            fuzz_faults.failed = true;
+            errno = fuzz_faults.close_error;
+            return -1;
+        }
+    }
+    return ret;
+}
+
+static bool refuse_memory(void)
+{
+    if (fuzz_faults.no_memory &&
+        ++fuzz_faults.allocations == fuzz_faults.no_memory) {
+        fuzz_faults.failed = true;
+        return true;
+    }
+    return false;
+}
+
+WRAP(gpointer, g_try_malloc, (gsize size))
+{
+    return refuse_memory() ? NULL : __real_g_try_malloc(size);
+}
+
+WRAP(gpointer, g_try_malloc0, (gsize size))
+{
+    return refuse_memory() ? NULL : __real_g_try_malloc0(size);
+}
+
+WRAP(gpointer, g_try_malloc_n, (gsize n, gsize size))
+{
+    return refuse_memory() ? NULL : __real_g_try_malloc_n(n, size);
+}
