@@ -438,9 +438,13 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
     bool elf = c->format.kind == DUMP_KIND_ELF;
     g_autoptr(GByteArray) inner = NULL;
 
+    if (!ok && c->output == OUT_OLD) {
+        /* Old bytes behind a failed dump are the job's to cut off. */
+        return;
+    }
     if (c->format.flat) {
         /* It has no holes; old bytes may follow. */
-        img.len = MIN(img.len, fuzz_faults.written);
+        img.len = ok ? MIN(img.len, fuzz_faults.written) : img.len;
         inner = fuzz_unflatten(&img, FILE_LIMIT, !ok);
         if (!inner) {
             return;
@@ -453,8 +457,7 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
         /* The size that was announced is the file's. */
         FUZZ_CHECK(size == UINT64_MAX || c->output == OUT_OLD ||
                    size == img.len);
-    } else if (c->output != OUT_OLD) {
-        /* Old bytes behind a failed dump are the job's to cut off. */
+    } else {
         (elf ? fuzz_read_failed_elf : fuzz_read_failed_kdump)(&img,
                                                               &c->facts);
     }

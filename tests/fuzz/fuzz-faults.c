@@ -18,6 +18,9 @@ void fuzz_faults_make(FuzzInput *in)
     fuzz_faults = (FuzzFaults) { .fd = -1, .fail_at = UINT64_MAX,
                                  .cancel_at = UINT64_MAX };
     switch (kinds % 16) {
+    case 7:
+        fuzz_faults.reserve_error = ENOSPC;
+        break;
     case 8:
     case 9:
     case 10:
@@ -51,8 +54,19 @@ void fuzz_faults_make(FuzzInput *in)
     }
 }
 
+/* A full disk still has the room that the file has already. */
+static bool has_room(off_t offset, size_t len)
+{
+    const FuzzFaults *f = &fuzz_faults;
+    struct stat st;
+
+    return f->failed && (f->error == ENOSPC || f->error == EDQUOT) &&
+           offset >= 0 && fstat(f->fd, &st) == 0 &&
+           offset + len <= MAX((uint64_t)st.st_size, f->reserved);
+}
+
 /* -1 with errno, 0, or the bytes of @len that the call may write. */
-static ssize_t allow(size_t len)
+static ssize_t allow(off_t offset, size_t len)
 {
     FuzzFaults *f = &fuzz_faults;
     unsigned call = ++f->calls;
@@ -65,6 +79,9 @@ static ssize_t allow(size_t len)
     if (f->block && call % f->block == 0) {
         errno = EAGAIN;
         return -1;
+    }
+    if (has_room(offset, len)) {
+        return len;
     }
     if (f->error && f->written >= f->fail_at) {
         f->failed = true;
@@ -116,7 +133,7 @@ static size_t total(const struct iovec *iov, int n)
     ret __wrap_##name params
 
 /* One diverted call that writes a vector; @CALL uses some and n. */
-#define DIVERT(fd, iov, niov, CALL)                             \
+#define DIVERT(fd, offset, iov, niov, CALL)                     \
     struct iovec some[16];                                      \
     ssize_t len;                                                \
     int n = niov;                                               \
@@ -124,7 +141,7 @@ static size_t total(const struct iovec *iov, int n)
     FUZZ_CHECK(n <= 16);                                        \
     memcpy(some, iov, n * sizeof(*some));                       \
     if (fd == fuzz_faults.fd) {                                 \
-        len = allow(total(iov, n));                             \
+        len = allow(offset, total(iov, n));                     \
         if (len < 0) {                                          \
             return len;                                         \
         }                                                       \
@@ -138,34 +155,35 @@ static size_t total(const struct iovec *iov, int n)
 
 WRAP(ssize_t, writev, (int fd, const struct iovec *iov, int niov))
 {
-    DIVERT(fd, iov, niov, __real_writev(fd, some, n));
+    DIVERT(fd, -1, iov, niov, __real_writev(fd, some, n));
 }
 
 WRAP(ssize_t, pwritev64, (int fd, const struct iovec *iov, int niov,
                           off_t offset))
 {
-    DIVERT(fd, iov, niov, __real_pwritev64(fd, some, n, offset));
+    DIVERT(fd, offset, iov, niov, __real_pwritev64(fd, some, n, offset));
 }
 
 WRAP(ssize_t, pwritev64v2, (int fd, const struct iovec *iov, int niov,
                             off_t offset, int flags))
 {
-    DIVERT(fd, iov, niov, __real_pwritev64v2(fd, some, n, offset, flags));
+    DIVERT(fd, offset, iov, niov,
+           __real_pwritev64v2(fd, some, n, offset, flags));
 }
 
 WRAP(ssize_t, write, (int fd, const void *buf, size_t size))
 {
     struct iovec iov = { (void *)buf, size };
 
-    DIVERT(fd, &iov, 1, __real_write(fd, some[0].iov_base,
-                                     n ? some[0].iov_len : 0));
+    DIVERT(fd, -1, &iov, 1, __real_write(fd, some[0].iov_base,
+                                         n ? some[0].iov_len : 0));
 }
 
 WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags))
 {
     struct msghdr copy = *msg;
 
-    DIVERT(fd, msg->msg_iov, (int)msg->msg_iovlen,
+    DIVERT(fd, -1, msg->msg_iov, (int)msg->msg_iovlen,
            (copy.msg_iov = some, copy.msg_iovlen = n,
             __real_sendmsg(fd, &copy, flags)));
 }
@@ -178,6 +196,22 @@ WRAP(int, ftruncate64, (int fd, off_t size))
         return -1;
     }
     return __real_ftruncate64(fd, size);
+}
+
+WRAP(int, fallocate64, (int fd, int mode, off_t offset, off_t len))
+{
+    int ret;
+
+    if (fd == fuzz_faults.fd && fuzz_faults.reserve_error) {
+        fuzz_faults.failed = true;
+        errno = fuzz_faults.reserve_error;
+        return -1;
+    }
+    ret = __real_fallocate64(fd, mode, offset, len);
+    if (fd == fuzz_faults.fd && ret == 0) {
+        fuzz_faults.reserved = MAX(fuzz_faults.reserved, offset + len);
+    }
+    return ret;
 }
 
 WRAP(int, close, (int fd))

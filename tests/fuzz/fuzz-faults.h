@@ -23,9 +23,11 @@ typedef struct FuzzFaults {
     unsigned block;             /* each n-th call: EAGAIN; 0: none */
     int close_error;            /* what close says; 0: nothing */
     int truncate_error;
+    int reserve_error;
     unsigned no_memory;         /* the n-th g_try_malloc fails; 0: none */
 
     uint64_t written;           /* what came of it */
+    uint64_t reserved;          /* end of what was reserved, in the file */
     unsigned calls, allocations;
     bool failed, closed;
 } FuzzFaults;
