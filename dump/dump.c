@@ -341,6 +341,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .has_range = opts->has_range,
         .begin = opts->begin,
         .length = opts->length,
+        .leave_far = opts->format.kind == DUMP_KIND_KDUMP,
     };
     dump_output_init(&job->out);
     dump_progress_init(&job->progress);

@@ -186,6 +186,16 @@ static void add_blocks(const GuestPhysBlockList *blocks, GuestRam *ram)
     }
 }
 
+static void leave_far_memory(GuestRam *ram)
+{
+    uint64_t bytes = guest_ram_drop_far(ram);
+
+    if (bytes) {
+        warn_report("dump: %" PRIu64 " bytes of device memory are left out: "
+                    "their address is too high for this format", bytes);
+    }
+}
+
 static void collect_ram(GuestState *state, const GuestStateQuery *query)
 {
     GuestRam *ram = &state->guest.ram;
@@ -197,6 +207,9 @@ static void collect_ram(GuestState *state, const GuestStateQuery *query)
         state->arch.filter_area_length = query->length;
     }
     guest_ram_seal(ram);
+    if (query->leave_far) {
+        leave_far_memory(ram);
+    }
     state->arch.total_size = ram->bytes;
     /* Pages that postcopy has yet to bring are not zero, only missing. */
     if (!migration_in_incoming_postcopy()) {

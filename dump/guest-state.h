@@ -25,6 +25,7 @@ typedef struct GuestStateQuery {
     bool has_range;
     uint64_t begin;             /* see DumpOptions */
     uint64_t length;
+    bool leave_far;             /* leave out what guest_ram_drop_far drops */
 } GuestStateQuery;
 
 /*

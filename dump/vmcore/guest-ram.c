@@ -133,6 +133,46 @@ void guest_ram_seal(GuestRam *ram)
     }
 }
 
+/* One past the last run of those that follow @first without a gap. */
+static size_t range_end(const GuestRam *ram, size_t first, uint64_t *bytes)
+{
+    size_t i = first;
+
+    *bytes = 0;
+    do {
+        *bytes += guest_ram_run(ram, i)->size;
+        i++;
+    } while (i < guest_ram_nr_runs(ram) &&
+             run_last(guest_ram_run(ram, i - 1)) + 1 ==
+             guest_ram_run(ram, i)->paddr);
+    return i;
+}
+
+uint64_t guest_ram_drop_far(GuestRam *ram)
+{
+    uint64_t before = ram->bytes;
+    size_t kept = 0, next;
+
+    ram->bytes = 0;
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i = next) {
+        uint64_t bytes, last;
+
+        next = range_end(ram, i, &bytes);
+        last = run_last(guest_ram_run(ram, next - 1));
+        if (i && last >= GUEST_RAM_NEAR &&
+            last / GUEST_RAM_FAR_FACTOR >= ram->bytes + bytes) {
+            continue;
+        }
+        ram->bytes += bytes;
+        while (i < next) {
+            g_array_index(ram->runs, GuestRamRun, kept++) =
+                *guest_ram_run(ram, i++);
+        }
+    }
+    g_array_set_size(ram->runs, kept);
+    return before - ram->bytes;
+}
+
 GArray *guest_ram_pfn_runs(const GuestRam *ram, size_t page_size)
 {
     GArray *runs = g_array_new(false, false, sizeof(PfnRun));

@@ -60,6 +60,22 @@ void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length);
  */
 void guest_ram_seal(GuestRam *ram);
 
+/*
+ * Drop memory that lies so far above all other that a table with a bit for
+ * each page would dwarf it. A guest can move the memory of a PCI device to
+ * any address; some firmware does so with 64-bit BARs without any malice.
+ *
+ * Ranges without a gap are judged as a whole, from below: one that ends
+ * above both GUEST_RAM_NEAR and GUEST_RAM_FAR_FACTOR times the bytes kept
+ * so far, its own included, goes. The lowest one stays. After sealing.
+ *
+ * Returns the bytes dropped.
+ */
+uint64_t guest_ram_drop_far(GuestRam *ram);
+
+#define GUEST_RAM_NEAR          (1ULL << 42)    /* 4 TiB */
+#define GUEST_RAM_FAR_FACTOR    64
+
 static inline size_t guest_ram_nr_runs(const GuestRam *ram)
 {
     return ram->runs->len;

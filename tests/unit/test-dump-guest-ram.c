@@ -254,6 +254,56 @@ static void test_model(void)
     g_rand_free(r);
 }
 
+/* What is dropped of 1 MiB at 0 and @size bytes at @paddr. */
+static uint64_t far_dropped(uint64_t paddr, uint64_t size, size_t pieces)
+{
+    GuestRam ram;
+    uint64_t bytes;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0, 1 << 20, host);
+    for (size_t i = 0; i < pieces; i++) {
+        /* Nothing reads it; the pieces do not join. */
+        guest_ram_add(&ram, paddr + size / pieces * i, size / pieces, host);
+    }
+    guest_ram_seal(&ram);
+    bytes = guest_ram_drop_far(&ram);
+    g_assert_cmpuint(ram.bytes, ==, (1 << 20) + size - bytes);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, bytes ? 1 : 1 + pieces);
+    guest_ram_deinit(&ram);
+    return bytes;
+}
+
+static void test_drop_far(void)
+{
+    const uint64_t tib = 1ULL << 40;
+    GuestRam ram;
+
+    /* A BAR that the guest put far away, and one that is near enough. */
+    g_assert_cmpuint(far_dropped(1ULL << 52, 4096, 1), ==, 4096);
+    g_assert_cmpuint(far_dropped(0 - 65536ULL, 65536, 2), ==, 65536);
+    g_assert_cmpuint(far_dropped(4 * tib - 4096, 4096, 1), ==, 0);
+    g_assert_cmpuint(far_dropped(4 * tib, 4096, 1), ==, 4096);
+    /* As large as its place asks, in one piece or several. */
+    g_assert_cmpuint(far_dropped(8 * tib, tib, 1), ==, 0);
+    g_assert_cmpuint(far_dropped(8 * tib, tib, 16), ==, 0);
+    g_assert_cmpuint(far_dropped(100 * tib, tib, 16), ==, tib);
+
+    /* All that a guest has is never too far. */
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 1ULL << 52, 4096, host);
+    guest_ram_add(&ram, 1ULL << 53, 4096, host);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(guest_ram_drop_far(&ram), ==, 4096);
+    g_assert_cmphex(guest_ram_run(&ram, 0)->paddr, ==, 1ULL << 52);
+    guest_ram_deinit(&ram);
+
+    guest_ram_init(&ram);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(guest_ram_drop_far(&ram), ==, 0);
+    guest_ram_deinit(&ram);
+}
+
 int main(int argc, char **argv)
 {
     for (size_t i = 0; i < sizeof(host); i++) {
@@ -268,5 +318,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-ram/empty", test_empty);
     g_test_add_func("/dump/guest-ram/read-edges", test_read_edges);
     g_test_add_func("/dump/guest-ram/model", test_model);
+    g_test_add_func("/dump/guest-ram/drop-far", test_drop_far);
     return g_test_run();
 }
