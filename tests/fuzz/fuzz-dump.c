@@ -142,6 +142,10 @@ static void make_memory(Case *c, FuzzInput *in)
         guest_ram_clip(&c->g.ram, begin, length);
     }
     guest_ram_seal(&c->g.ram);
+    if (c->format.kind == DUMP_KIND_KDUMP && fuzz_seldom(in, 2)) {
+        guest_ram_drop_far(&c->g.ram);
+        fuzz_memory_drop_far(&c->memory);
+    }
     c->facts.memory = &c->memory;
     if (fuzz_seldom(in, 2)) {
         c->g.untouched = dump_untouched_new();

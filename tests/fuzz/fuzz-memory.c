@@ -318,6 +318,34 @@ void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
     find_pieces(m, parts, edges);
 }
 
+/* Is the range, of pieces without a gap, out of all proportion? */
+static bool is_far(FuzzAddr end, FuzzAddr bytes)
+{
+    return end > (FuzzAddr)4 << 40 && end > bytes * 64;
+}
+
+void fuzz_memory_drop_far(FuzzMemory *m)
+{
+    g_autoptr(GArray) all = g_array_copy(m->pieces);
+    FuzzAddr kept = 0, bytes;
+    size_t next;
+
+    g_array_set_size(m->pieces, 0);
+    for (size_t i = 0; i < all->len; i = next) {
+        const FuzzPiece *p = &g_array_index(all, FuzzPiece, i);
+
+        bytes = p->end - p->start;
+        for (next = i + 1; next < all->len &&
+             p[next - i].start == p[next - i - 1].end; next++) {
+            bytes += p[next - i].end - p[next - i].start;
+        }
+        if (!i || !is_far(p[next - i - 1].end, kept + bytes)) {
+            g_array_append_vals(m->pieces, p, next - i);
+            kept += bytes;
+        }
+    }
+}
+
 size_t fuzz_memory_read(const FuzzMemory *m, FuzzAddr start, uint8_t *buf,
                         size_t len)
 {

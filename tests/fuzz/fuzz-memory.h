@@ -51,6 +51,9 @@ void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
 void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
                       uint64_t length);
 
+/* Forget pieces that are too far away; see guest_ram_drop_far(). */
+void fuzz_memory_drop_far(FuzzMemory *m);
+
 static inline const FuzzPiece *fuzz_piece(const FuzzMemory *m, size_t i)
 {
     return &g_array_index(m->pieces, FuzzPiece, i);

@@ -52,9 +52,13 @@ static Header read_header(const FuzzImage *img, bool is64)
     };
 
     if (h.phnum == 0xffff) {
-        /* More than fit: section header 0 has the number. */
-        FUZZ_CHECK(h.shnum);
-        h.phnum = fuzz_get(img, h.shoff + 12 + 4 * h.word, 4);
+        /*
+         * More than fit: section header 0 has the number. A file that is
+         * too short for it has too few program headers, too.
+         */
+        uint64_t at = h.shoff + 12 + 4 * h.word;
+
+        h.phnum = at + 4 > img->len ? UINT32_MAX : fuzz_get(img, at, 4);
         FUZZ_CHECK(h.phnum >= 0xffff);
     }
     return h;
