@@ -481,6 +481,22 @@ static void dump(const Case *c, const DumpWriterOps *ops, DumpWriter *w,
     g_byte_array_unref(s.got);
 }
 
+/* Of memory: what is there, or the pages that have any of it. */
+static uint64_t planned_bytes(const Case *c)
+{
+    uint64_t page = c->format.kind == DUMP_KIND_ELF ? 1 : c->facts.page_size;
+    FuzzAddr done = 0, pages = 0;
+
+    for (size_t i = 0; i < c->memory.pieces->len; i++) {
+        const FuzzPiece *p = fuzz_piece(&c->memory, i);
+        FuzzAddr end = (p->end - 1) / page + 1;
+
+        pages += end - MIN(end, MAX(p->start / page, done));
+        done = end;
+    }
+    return pages * page;
+}
+
 static void plan_and_dump(Case *c)
 {
     const DumpWriterOps *ops = dump_writer_find(&c->format);
@@ -499,10 +515,30 @@ static void plan_and_dump(Case *c)
         error_free(err);
         return;
     }
+    FUZZ_CHECK(dump_progress_total(&progress) == planned_bytes(c));
     if (c->bitmap <= BITMAP_LIMIT) {
         dump(c, ops, w, &progress);
     }
     ops->free(w);
+}
+
+/* Any stretch near an edge of memory reads as it should. */
+static void check_reads(const Case *c, FuzzInput *in)
+{
+    const GArray *pieces = c->memory.pieces;
+
+    for (unsigned n = fuzz_u8(in) % 4; n && pieces->len; n--) {
+        const FuzzPiece *p = fuzz_piece(&c->memory, fuzz_u8(in) % pieces->len);
+        uint64_t paddr = (uint64_t)(fuzz_seldom(in, 2) ? p->start : p->end) +
+                         (int8_t)fuzz_u8(in);
+        size_t len = fuzz_u16(in) % 600;
+        g_autofree uint8_t *want = g_malloc(len + 1);
+        g_autofree uint8_t *got = g_malloc(len + 1);
+
+        FUZZ_CHECK(guest_ram_read(&c->g.ram, paddr, got, len) ==
+                   fuzz_memory_read(&c->memory, paddr, want, len));
+        FUZZ_CHECK(!memcmp(got, want, len));
+    }
 }
 
 static int lowest_fd(void)
@@ -520,6 +556,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Case c;
 
     case_init(&c, &in);
+    check_reads(&c, &in);
     plan_and_dump(&c);
     case_deinit(&c);
     fuzz_faults.fd = -1;
