@@ -541,6 +541,31 @@ static void check_reads(const Case *c, FuzzInput *in)
     }
 }
 
+/* The pages that have any memory, one run for all without a gap. */
+static void check_pfn_runs(const Case *c)
+{
+    uint64_t page = c->facts.page_size;
+    g_autoptr(GArray) runs = guest_ram_pfn_runs(&c->g.ram, page);
+    FuzzAddr first = 0, end = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->memory.pieces->len; i++) {
+        const FuzzPiece *p = fuzz_piece(&c->memory, i);
+
+        if (!i || p->start / page > end) {
+            first = p->start / page;
+            n++;
+        }
+        end = (p->end - 1) / page + 1;
+        FUZZ_CHECK(n <= runs->len);
+        FUZZ_CHECK(g_array_index(runs, PfnRun, n - 1).first == first);
+        FUZZ_CHECK(g_array_index(runs, PfnRun, n - 1).count >= end - first);
+    }
+    FUZZ_CHECK(n == runs->len);
+    FUZZ_CHECK(guest_ram_max_pfn(&c->g.ram, page) == end);
+    FUZZ_CHECK(!n || g_array_index(runs, PfnRun, n - 1).count == end - first);
+}
+
 static int lowest_fd(void)
 {
     int fd = dup(2);
@@ -556,6 +581,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Case c;
 
     case_init(&c, &in);
+    check_pfn_runs(&c);
     check_reads(&c, &in);
     plan_and_dump(&c);
     case_deinit(&c);
