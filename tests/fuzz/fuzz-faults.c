@@ -5,11 +5,15 @@
  */
 
 #include "fuzz-faults.h"
-#include <sys/socket.h>
 
 FuzzFaults fuzz_faults = { .fd = -1 };
 
 #define SHORT_CALLS     500
+
+#define MAX_IOV         16
+
+/* Of calls that write where the descriptor stands. */
+#define NO_OFFSET       (-1)
 
 static const int errors[] = { ENOSPC, EIO, EDQUOT, EFBIG, EPIPE };
 
@@ -97,14 +101,18 @@ static ssize_t allow(off_t offset, size_t len)
     return f->shorten && call < SHORT_CALLS ? MIN(len, f->shorten) : len;
 }
 
-static void account(ssize_t n)
+/* Returns @n, what the call returned. */
+static ssize_t account(int fd, ssize_t n)
 {
     FuzzFaults *f = &fuzz_faults;
 
-    f->written += MAX(n, 0);
-    if (f->written >= f->cancel_at) {
-        dump_progress_cancel(f->progress);
+    if (fd == f->fd && n > 0) {
+        f->written += n;
+        if (f->written >= f->cancel_at) {
+            dump_progress_cancel(f->progress);
+        }
     }
+    return n;
 }
 
 /* The vector cut to @len bytes; its number of elements. */
@@ -130,68 +138,70 @@ static size_t total(const struct iovec *iov, int n)
     return len;
 }
 
-#define WRAP(ret, name, params)         \
-    ret __real_##name params;           \
-    ret __wrap_##name params;           \
-    ret __wrap_##name params
-
-/* One diverted call that writes a vector; @CALL uses some and n. */
-#define DIVERT(fd, offset, iov, niov, CALL)                     \
-    struct iovec some[16];                                      \
-    ssize_t len;                                                \
-    int n = niov;                                               \
-                                                                \
-    FUZZ_CHECK(n <= 16);                                        \
-    memcpy(some, iov, n * sizeof(*some));                       \
-    if (fd == fuzz_faults.fd) {                                 \
-        len = allow(offset, total(iov, n));                     \
-        if (len < 0) {                                          \
-            return len;                                         \
-        }                                                       \
-        n = cut(some, iov, n, len);                             \
-    }                                                           \
-    len = CALL;                                                 \
-    if (fd == fuzz_faults.fd) {                                 \
-        account(len);                                           \
-    }                                                           \
-    return len
-
-WRAP(ssize_t, writev, (int fd, const struct iovec *iov, int niov))
+/*
+ * What of the vector may be written, in @some: its number of elements. -1
+ * with errno if the call is to fail.
+ */
+static int divert(int fd, off_t offset, const struct iovec *iov, int n,
+                  struct iovec some[MAX_IOV])
 {
-    DIVERT(fd, -1, iov, niov, __real_writev(fd, some, n));
+    ssize_t len = total(iov, n);
+
+    FUZZ_CHECK(n <= MAX_IOV);
+    if (fd == fuzz_faults.fd) {
+        len = allow(offset, len);
+    }
+    return len < 0 ? -1 : cut(some, iov, n, len);
 }
 
-WRAP(ssize_t, pwritev64, (int fd, const struct iovec *iov, int niov,
-                          off_t offset))
+ssize_t __wrap_writev(int fd, const struct iovec *iov, int niov)
 {
-    DIVERT(fd, offset, iov, niov, __real_pwritev64(fd, some, n, offset));
+    struct iovec some[MAX_IOV];
+    int n = divert(fd, NO_OFFSET, iov, niov, some);
+
+    return n < 0 ? n : account(fd, __real_writev(fd, some, n));
 }
 
-WRAP(ssize_t, pwritev64v2, (int fd, const struct iovec *iov, int niov,
-                            off_t offset, int flags))
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int niov,
+                         off_t offset)
 {
-    DIVERT(fd, offset, iov, niov,
-           __real_pwritev64v2(fd, some, n, offset, flags));
+    struct iovec some[MAX_IOV];
+    int n = divert(fd, offset, iov, niov, some);
+
+    return n < 0 ? n : account(fd, __real_pwritev64(fd, some, n, offset));
 }
 
-WRAP(ssize_t, write, (int fd, const void *buf, size_t size))
+ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int niov,
+                           off_t offset, int flags)
+{
+    struct iovec some[MAX_IOV];
+    int n = divert(fd, offset, iov, niov, some);
+
+    return n < 0 ? n : account(fd, __real_pwritev64v2(fd, some, n, offset,
+                                                      flags));
+}
+
+ssize_t __wrap_write(int fd, const void *buf, size_t size)
 {
     struct iovec iov = { (void *)buf, size };
+    struct iovec some[MAX_IOV];
+    int n = divert(fd, NO_OFFSET, &iov, 1, some);
 
-    DIVERT(fd, -1, &iov, 1, __real_write(fd, some[0].iov_base,
-                                         n ? some[0].iov_len : 0));
+    return n < 0 ? n : account(fd, __real_write(fd, buf, total(some, n)));
 }
 
-WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags))
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
+    struct iovec some[MAX_IOV];
     struct msghdr copy = *msg;
+    int n = divert(fd, NO_OFFSET, msg->msg_iov, msg->msg_iovlen, some);
 
-    DIVERT(fd, -1, msg->msg_iov, (int)msg->msg_iovlen,
-           (copy.msg_iov = some, copy.msg_iovlen = n,
-            __real_sendmsg(fd, &copy, flags)));
+    copy.msg_iov = some;
+    copy.msg_iovlen = n;
+    return n < 0 ? n : account(fd, __real_sendmsg(fd, &copy, flags));
 }
 
-WRAP(int, ftruncate64, (int fd, off_t size))
+int __wrap_ftruncate64(int fd, off_t size)
 {
     if (fd == fuzz_faults.fd && fuzz_faults.truncate_error) {
         fuzz_faults.failed = true;
@@ -201,7 +211,7 @@ WRAP(int, ftruncate64, (int fd, off_t size))
     return __real_ftruncate64(fd, size);
 }
 
-WRAP(int, fallocate64, (int fd, int mode, off_t offset, off_t len))
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len)
 {
     int ret;
 
@@ -217,7 +227,7 @@ WRAP(int, fallocate64, (int fd, int mode, off_t offset, off_t len))
     return ret;
 }
 
-WRAP(int, close, (int fd))
+int __wrap_close(int fd)
 {
     int ret = __real_close(fd);
 
@@ -243,17 +253,17 @@ static bool refuse_memory(void)
     return false;
 }
 
-WRAP(gpointer, g_try_malloc, (gsize size))
+gpointer __wrap_g_try_malloc(gsize size)
 {
     return refuse_memory() ? NULL : __real_g_try_malloc(size);
 }
 
-WRAP(gpointer, g_try_malloc0, (gsize size))
+gpointer __wrap_g_try_malloc0(gsize size)
 {
     return refuse_memory() ? NULL : __real_g_try_malloc0(size);
 }
 
-WRAP(gpointer, g_try_malloc_n, (gsize n, gsize size))
+gpointer __wrap_g_try_malloc_n(gsize n, gsize size)
 {
     return refuse_memory() ? NULL : __real_g_try_malloc_n(n, size);
 }

@@ -9,6 +9,7 @@
 #define FUZZ_FAULTS_H
 
 #include "fuzz.h"
+#include <sys/socket.h>
 #include "progress.h"
 
 /* What happens to one descriptor. */
@@ -37,5 +38,33 @@ extern FuzzFaults fuzz_faults;
 
 /* Bytes of this input decide; about half of all dumps get no fault. */
 void fuzz_faults_make(FuzzInput *in);
+
+/* The diverted calls, as the linker names them. */
+ssize_t __real_writev(int fd, const struct iovec *iov, int niov);
+ssize_t __wrap_writev(int fd, const struct iovec *iov, int niov);
+ssize_t __real_pwritev64(int fd, const struct iovec *iov, int niov,
+                         off_t offset);
+ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int niov,
+                         off_t offset);
+ssize_t __real_pwritev64v2(int fd, const struct iovec *iov, int niov,
+                           off_t offset, int flags);
+ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int niov,
+                           off_t offset, int flags);
+ssize_t __real_write(int fd, const void *buf, size_t size);
+ssize_t __wrap_write(int fd, const void *buf, size_t size);
+ssize_t __real_sendmsg(int fd, const struct msghdr *msg, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *msg, int flags);
+int __real_ftruncate64(int fd, off_t size);
+int __wrap_ftruncate64(int fd, off_t size);
+int __real_fallocate64(int fd, int mode, off_t offset, off_t len);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len);
+int __real_close(int fd);
+int __wrap_close(int fd);
+gpointer __real_g_try_malloc(gsize size);
+gpointer __wrap_g_try_malloc(gsize size);
+gpointer __real_g_try_malloc0(gsize size);
+gpointer __wrap_g_try_malloc0(gsize size);
+gpointer __real_g_try_malloc_n(gsize n, gsize size);
+gpointer __wrap_g_try_malloc_n(gsize n, gsize size);
 
 #endif

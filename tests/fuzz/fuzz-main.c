@@ -47,8 +47,6 @@ static void write_seeds(const char *dir)
     FUZZ_CHECK(fclose(dict) == 0 && nr_seeds);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     if (*argc > 1 && g_str_has_prefix((*argv)[1], "--seeds=")) {

@@ -93,6 +93,9 @@ static inline uint8_t *fuzz_bytes(FuzzInput *in, size_t n, size_t *len)
     return copy;
 }
 
+/* In fuzz-main.c; libFuzzer calls it before anything else. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 /* Each fuzzer has these. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

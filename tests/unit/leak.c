@@ -6,10 +6,12 @@
 
 #include "qemu/osdep.h"
 
+static void *kept;
+
 int main(void)
 {
-    void *volatile lost = g_malloc(77);
-
-    lost = NULL;
-    return lost != NULL;
+    for (int i = 0; i < 10; i++) {
+        kept = g_malloc(77);    /* and the one before is lost */
+    }
+    return !kept;
 }
