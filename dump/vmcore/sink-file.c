@@ -26,7 +26,7 @@ static bool file_check_size(FileSink *s, const char *what, Error **errp)
 {
     struct stat st;
 
-    if (s->regular && fstat(s->fd, &st) == 0 &&
+    if (s->regular && s->high && fstat(s->fd, &st) == 0 &&
         st.st_size < s->base + (off_t)s->high) {
         error_setg(errp, "dump: writing %s: the output was truncated "
                    "meanwhile", what);

@@ -781,6 +781,25 @@ static void test_resume_broken(void)
     dump_sink_free(sink);
 }
 
+/* A descriptor may stand behind the end of its file from the beginning. */
+static void test_file_behind_end(void)
+{
+    g_autofree char *path = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink;
+    struct stat st;
+
+    g_assert_cmpint(lseek(fd, 5000, SEEK_SET), ==, 5000);
+    sink = dump_sink_new_fd(fd, NULL);
+    g_assert_true(dump_sink_write(sink, 2, "ab", 2, "x", &error_abort));
+    g_assert_true(dump_sink_write(sink, 0, "cd", 2, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 4, &error_abort));
+    dump_sink_free(sink);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 5004);
+    unlink(path);
+}
+
 /* Somebody else cuts the file: that is noticed, and not made good. */
 static void test_file_truncated(void)
 {
@@ -886,6 +905,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/flat/resume-broken", test_resume_broken);
     g_test_add_func("/dump/sink/file/reserve", test_reserve);
     g_test_add_func("/dump/sink/file/truncated", test_file_truncated);
+    g_test_add_func("/dump/sink/file/behind-end", test_file_behind_end);
     g_test_add_func("/dump/sink/stream/backwards", test_stream_backwards);
     g_test_add_data_func("/dump/sink/stream/pipe-size/small",
                          GINT_TO_POINTER(4096), test_stream_pipe_size);
