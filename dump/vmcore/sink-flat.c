@@ -17,6 +17,8 @@ typedef struct FlatSink {
     uint64_t pos;               /* in base */
     uint64_t end;               /* of what the records describe */
     uint64_t owed;              /* bytes that a record lacks after a failure */
+    uint8_t record[FLAT_RECORD_SIZE];   /* head of that record */
+    uint64_t record_len;                /* bytes behind that head */
 } FlatSink;
 
 static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
@@ -53,6 +55,8 @@ static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
     all[0] = (struct iovec) { .iov_base = record, .iov_len = sizeof(record) };
     memcpy(all + 1, iov, niov * sizeof(*iov));
     flat_put_record(record, offset, len);
+    memcpy(s->record, record, sizeof(record));
+    s->record_len = len;
     if (!flat_start(s, errp) || !flat_append(s, all, niov + 1, what, errp)) {
         return false;
     }
@@ -105,8 +109,14 @@ static bool flat_complete_record(FlatSink *s, Error **errp)
 {
     g_autofree uint8_t *zero = NULL;
     struct iovec iov = { .iov_len = s->owed };
+    uint64_t head = s->owed > s->record_len ? s->owed - s->record_len : 0;
 
-    if (!s->owed) {
+    if (s->pos < FLAT_HEADER_SIZE) {
+        error_setg(errp, "dump: the flattened header was cut");
+        return false;
+    }
+    if (!s->owed || head == FLAT_RECORD_SIZE) {
+        s->owed = 0;            /* none of it was written */
         return true;
     }
     zero = g_try_malloc0(s->owed);
@@ -114,6 +124,7 @@ static bool flat_complete_record(FlatSink *s, Error **errp)
         error_setg(errp, "dump: no memory to complete a record");
         return false;
     }
+    memcpy(zero, s->record + FLAT_RECORD_SIZE - head, head);
     iov.iov_base = zero;
     return flat_append(s, &iov, 1, "flattened record", errp);
 }

@@ -159,8 +159,8 @@ uint64_t dump_sink_room(const DumpSink *sink, const DumpSinkMark *mark);
 
 /*
  * Forget the error and go on from @mark, a state of this sink: what came
- * after it is dropped where the sink rewinds. Fails if the output is
- * broken for good.
+ * after it is dropped where the sink rewinds. Fails if the output is found
+ * to be broken for good.
  */
 bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
 

@@ -763,6 +763,41 @@ static void test_resume_flat_stream(void)
     g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
 }
 
+/* The same where not a byte of the record that failed found room. */
+static void test_resume_flat_full(void)
+{
+    g_autofree uint8_t *p = pattern(8 * MiB, 8);
+    g_autoptr(GByteArray) got = NULL;
+    DumpProgress progress;
+    DumpSinkMark mark;
+    Collector c;
+    DumpSink *sink;
+    GThread *thread;
+    int fds[2], room;
+
+    dump_progress_init(&progress);
+    channel_open(PIPE, fds);
+    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
+    room = fcntl(fds[1], F_GETPIPE_SZ) - 4096 - 16;
+    g_assert_true(dump_sink_write(sink, 0, p, room, "x", &error_abort));
+    mark = dump_sink_mark(sink);
+    thread = g_thread_new("cancel", cancel_soon, &progress);
+    g_assert_false(dump_sink_write(sink, room, p, MiB, "x", NULL));
+    g_thread_join(thread);
+
+    c = (Collector) { .fd = fds[0], .data = g_byte_array_new() };
+    c.thread = g_thread_new("collect", collect, &c);
+    dump_progress_set_grace(&progress, 3600 * 1000);
+    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
+    g_assert_true(dump_sink_write(sink, 9 * MiB, p, 5, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 9 * MiB + 5, &error_abort));
+    dump_sink_free(sink);
+    got = unflatten(collector_end(&c));
+    g_assert_cmpuint(got->len, ==, 9 * MiB + 5);
+    g_assert_cmpmem(got->data, room, p, room);
+    g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
+}
+
 /* An output that is gone stays so. */
 static void test_resume_broken(void)
 {
@@ -776,7 +811,8 @@ static void test_resume_broken(void)
     mark = dump_sink_mark(sink);
     close(fds[0]);
     g_assert_false(dump_sink_write(sink, 1, "x", 1, "x", NULL));
-    g_assert_false(dump_sink_resume(sink, &mark, NULL));
+    /* With nothing of the record written, only the next write notices. */
+    dump_sink_resume(sink, &mark, NULL);
     g_assert_false(dump_sink_finish(sink, 2, NULL));
     dump_sink_free(sink);
 }
@@ -902,6 +938,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/flat/records", test_flat_records);
     g_test_add_func("/dump/sink/flat/resume-file", test_resume_flat_file);
     g_test_add_func("/dump/sink/flat/resume-stream", test_resume_flat_stream);
+    g_test_add_func("/dump/sink/flat/resume-full", test_resume_flat_full);
     g_test_add_func("/dump/sink/flat/resume-broken", test_resume_broken);
     g_test_add_func("/dump/sink/file/reserve", test_reserve);
     g_test_add_func("/dump/sink/file/truncated", test_file_truncated);
