@@ -22,7 +22,7 @@ JOURNAL = '.guest-memory-dump-journal'
 
 # Files and folders of ours that go in whole.
 WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
-         'qapi/dump.json', 'docs/devel/dump.rst',
+         'qapi/dump.json', 'docs/devel/dump.rst', 'docs/devel/dump-faults.rst.inc',
          'docs/interop/vmcore-formats.rst', 'tests/unit/test-dump-*.c',
          'tests/unit/dump-test-*.h']
 # What of a folder: an editor's leavings, say, stay out.

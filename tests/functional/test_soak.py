@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A little of what soak.py does for hours."""
+
+from soak import Soak
+
+
+def test_soak():
+    soak = Soak(1)
+    try:
+        print(soak.run(30))
+        assert sum(soak.done.values()) > 10
+    finally:
+        soak.close()
