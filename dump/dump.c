@@ -192,6 +192,10 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
                             Error **errp)
 {
     dump_job_release(job);
+    if (guest_pause_replaced(&job->pause) && !job->error) {
+        error_setg(&job->error, "dump: the guest's memory was replaced "
+                   "by a snapshot's while it was being written");
+    }
     if (published) {
         dump_publish(job);
     }

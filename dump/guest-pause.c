@@ -16,6 +16,18 @@
 #include "guest-pause.h"
 #include "trace.h"
 
+static void guest_pause_any_reset(void *opaque)
+{
+    GuestPause *pause = opaque;
+
+    pause->resets++;
+}
+
+bool guest_pause_replaced(const GuestPause *pause)
+{
+    return pause->resets > pause->system_resets;
+}
+
 /*
  * From paused, where QEMU is going to look next, it gets on to prelaunch.
  * No CPU runs: they are started by vm_start only.
@@ -24,9 +36,10 @@ static void guest_pause_reset(void *opaque)
 {
     GuestPause *pause = opaque;
 
-    if (runstate_check(RUN_STATE_SAVE_VM)) {
-        warn_report("the guest is reset while its memory is being dumped: "
-                    "firmware in the dump may be newer than the rest");
+    pause->system_resets++;
+    warn_report("the guest is reset while its memory is being dumped: "
+                "firmware in the dump may be newer than the rest");
+    if (pause->resume && runstate_check(RUN_STATE_SAVE_VM)) {
         pause->was_reset = true;
         runstate_set(RUN_STATE_RUNNING);
         runstate_set(RUN_STATE_PAUSED);
@@ -55,9 +68,10 @@ void guest_pause_begin(GuestPause *pause, void (*on_exit)(GuestPause *pause))
     qemu_register_shutdown_notifier(&pause->shutdown);
     if (pause->resume) {
         vm_stop(RUN_STATE_SAVE_VM);
-        /* A snapshot that is loaded brings its own run state. */
-        qemu_register_reset_nosnapshotload(guest_pause_reset, pause);
     }
+    qemu_register_reset(guest_pause_any_reset, pause);
+    /* A snapshot that is loaded keeps the run state. */
+    qemu_register_reset_nosnapshotload(guest_pause_reset, pause);
 }
 
 void guest_pause_end(GuestPause *pause)
@@ -71,10 +85,11 @@ void guest_pause_end(GuestPause *pause)
     }
     pause->active = false;
     notifier_remove(&pause->shutdown);
+    qemu_unregister_reset(guest_pause_any_reset, pause);
+    qemu_unregister_reset(guest_pause_reset, pause);
     if (!pause->resume) {
         return;
     }
-    qemu_unregister_reset(guest_pause_reset, pause);
     if (ours && pause->was_shut_down) {
         runstate_set(RUN_STATE_RUNNING);
         runstate_set(RUN_STATE_SHUTDOWN);

@@ -15,7 +15,9 @@
 typedef struct GuestPause {
     bool active;                /* between begin and end */
     bool resume;                /* the guest was running when we came */
-    bool was_reset;             /* it was reset meanwhile */
+    unsigned resets;            /* of any kind, meanwhile */
+    unsigned system_resets;     /* those that load no snapshot */
+    bool was_reset;             /* our run state got lost by that */
     bool was_shut_down;         /* QEMU was told to end it meanwhile */
     Notifier shutdown;
     void (*on_exit)(struct GuestPause *pause);
@@ -28,6 +30,9 @@ typedef struct GuestPause {
  */
 void guest_pause_begin(GuestPause *pause,
                        void (*on_exit)(GuestPause *pause));
+
+/* Was a snapshot loaded meanwhile, memory and all? Also after the end. */
+bool guest_pause_replaced(const GuestPause *pause);
 
 /*
  * Give the guest the run state that it would have by now without us. Does

@@ -353,6 +353,37 @@ def test_reset_of_stopped_guest(still):
     assert still.status() == 'prelaunch'
 
 
+def make_qcow2(path):
+    """An empty disk that can hold snapshots."""
+    with VM('-m', '16M') as vm:
+        def create(**options):
+            vm.qmp.cmd('blockdev-create', job_id='create', options=options)
+            assert job_states(vm, 'create', 'concluded')
+            assert 'error' not in job(vm, 'create')
+            vm.qmp.cmd('job-dismiss', id='create')
+
+        create(driver='file', filename=path, size=0)
+        vm.qmp.cmd('blockdev-add', driver='file', filename=path,
+                   node_name='file')
+        create(driver='qcow2', file='file', size=64 << 20)
+
+
+def test_snapshot_loaded(tmp_path):
+    """Then the dump has memory of two machines, and is no good."""
+    disk = str(tmp_path / 'disk')
+    make_qcow2(disk)
+    with VM('-m', '16M', '-drive', f'file={disk},format=qcow2') as vm:
+        assert vm.qmp.hmp('savevm a') == ''
+        vm.qmp.events = []
+        dump = Stalled(vm)
+        assert 'dump-guest-memory in progress' in vm.qmp.hmp('savevm b')
+        assert vm.qmp.hmp('loadvm a') == ''
+        event = dump.drain()['data']
+        assert event['result']['status'] == 'failed'
+        assert 'replaced by a snapshot' in event['error']
+        assert vm.status() == 'running'
+
+
 @pytest.mark.parametrize('how', ['quit', 'SIGTERM'])
 @pytest.mark.parametrize('job_id', [None, 'j'])
 def test_exit(tmp_path, how, job_id):
