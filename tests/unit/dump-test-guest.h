@@ -10,6 +10,7 @@
 #define DUMP_TEST_GUEST_H
 
 #include <glib/gstdio.h>
+#include <sys/resource.h>
 #include "qapi/error.h"
 #include "writer.h"
 
@@ -174,6 +175,35 @@ static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
     dump_sink_free(sink);
     ops->free(w);
     return ok;
+}
+
+/*
+ * A dump to a new file that must not grow beyond @limit bytes, which must
+ * fail for that. Returns the file's path, to be freed. SIGXFSZ has to be
+ * ignored.
+ */
+static inline char *test_dump_limited(const DumpFormat *format,
+                                      const DumpGuest *g, unsigned threads,
+                                      uint64_t limit)
+{
+    struct rlimit old, new;
+    Error *err = NULL;
+    uint64_t size;
+    char *path;
+    bool ok;
+    int fd = test_output_open(TEST_FILE, &path);
+
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
+    new = (struct rlimit) { .rlim_cur = limit, .rlim_max = old.rlim_max };
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &new), ==, 0);
+    ok = test_dump_fd(format, g, fd, threads, &size, &err);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
+
+    g_assert_false(ok);
+    g_assert_true(g_str_has_suffix(error_get_pretty(err),
+                                   ": File too large"));
+    error_free(err);
+    return path;
 }
 
 /* The error of a dump that must not be planned; to be freed. */

@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/resource.h>
 #include "dump-test-guest.h"
 
 static const DumpFormat elf = { .kind = DUMP_KIND_ELF };
@@ -529,25 +528,10 @@ static void test_failures(void)
 static void check_incomplete(const DumpAbi *abi, const TestGuest *t,
                              uint64_t limit)
 {
-    g_autofree char *path = NULL;
+    g_autofree char *path = test_dump_limited(&elf, &t->g, 1, limit);
     g_autofree uint8_t *want = NULL;
     g_autoptr(TestImage) f = NULL;
-    struct rlimit old, new;
-    Error *err = NULL;
-    uint64_t size;
     Segment s;
-    bool ok;
-    int fd = test_output_open(TEST_FILE, &path);
-
-    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
-    new = (struct rlimit) { .rlim_cur = limit, .rlim_max = old.rlim_max };
-    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &new), ==, 0);
-    ok = test_dump_fd(&elf, &t->g, fd, 1, &size, &err);
-    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
-    g_assert_false(ok);
-    g_assert_true(g_str_has_suffix(error_get_pretty(err),
-                                   ": File too large"));
-    error_free(err);
 
     f = test_image_load(path, abi->elf_data == ELFDATA2MSB);
     g_unlink(path);

@@ -6,7 +6,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/resource.h>
 #include <zlib.h>
 #ifdef CONFIG_LZO
 #include <lzo/lzo1x.h>
@@ -668,24 +667,9 @@ static uint64_t check_incomplete(const DumpFormat *format,
 static uint64_t check_disk_full(const DumpFormat *format, const TestGuest *t,
                                 unsigned threads, uint64_t limit)
 {
-    g_autofree char *path = NULL;
-    struct rlimit old, new;
-    Error *err = NULL;
-    uint64_t size, pages;
-    bool ok;
-    int fd = test_output_open(TEST_FILE, &path);
+    g_autofree char *path = test_dump_limited(format, &t->g, threads, limit);
+    uint64_t pages = check_incomplete(format, t, path);
 
-    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &old), ==, 0);
-    new = (struct rlimit) { .rlim_cur = limit, .rlim_max = old.rlim_max };
-    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &new), ==, 0);
-    ok = test_dump_fd(format, &t->g, fd, threads, &size, &err);
-    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
-
-    g_assert_false(ok);
-    g_assert_true(g_str_has_suffix(error_get_pretty(err),
-                                   ": File too large"));
-    error_free(err);
-    pages = check_incomplete(format, t, path);
     g_unlink(path);
     return pages;
 }
