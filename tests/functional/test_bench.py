@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zlib
+from xml.etree import ElementTree
 
 import pytest
 
@@ -29,6 +30,25 @@ def image(tmp_path_factory):
     path = tmp_path_factory.mktemp('bench') / 'image'
     memory_image.fill(path, 20 * MIB)
     return path
+
+
+def test_plot(tmp_path):
+    """A bar for each of the two, as long as it should be."""
+    report = {'summary': {'elf': {'seconds': {
+        'stock': {'min': 2, 'median': 3, 'max': 4},
+        'ours': {'min': 1, 'median': 1.5, 'max': 2}}}}}
+    path = tmp_path / 'report'
+    path.write_text(json.dumps(report))
+    svg = ElementTree.fromstring(subprocess.run(
+        [os.path.join(BENCH, 'dump-plot'), path], capture_output=True,
+        check=True).stdout)
+    name = '{http://www.w3.org/2000/svg}'
+    widths = [float(r.get('width')) for r in svg.iter(name + 'rect')
+              if r.get('height') == '14']
+    assert len(widths) == 2
+    assert abs(widths[0] - 2 * widths[1]) < 0.2
+    assert {'3.00 s', '1.50 s', 'elf'} <= {t.text for t in
+                                            svg.iter(name + 'text')}
 
 
 def shrunk(piece):
