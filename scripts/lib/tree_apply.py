@@ -30,6 +30,10 @@ SOURCES = re.compile(r'(?:\.[ch]|(?:^|/)(?:meson\.build|trace-events))$')
 # Folders of the tree that hold nothing but ours afterwards.
 OWNED = ['dump']
 
+# Folder in backports/ -> what tells that a tree needs it.
+BACKPORTS = {'10.0': 'include/exec/memory.h',
+             '7.2': 'include/sysemu/sysemu.h'}
+
 # What tells that a directory is a QEMU tree that we know.
 MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
@@ -110,25 +114,32 @@ def check_tree(tree):
         raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 and 10.x")
 
 
-def backport(tree):
-    """The backport folder that the tree needs, by what it lacks."""
-    if os.path.isdir(os.path.join(tree, 'include/sysemu')) and \
-            os.path.exists(os.path.join(tree, 'include/sysemu/sysemu.h')):
-        return os.path.join(REPO, 'backports', '7.2')
-    return None
+def backport_folders(tree):
+    """The backport folders that the tree needs, by older names it has."""
+    return [os.path.join(REPO, 'backports', name)
+            for name, sign in BACKPORTS.items()
+            if os.path.exists(os.path.join(tree, sign))]
 
 
-def load_rewrite(folder):
-    if not folder:
-        return lambda path, text: text
-    spec = importlib.util.spec_from_file_location(
-        'rewrite', os.path.join(folder, 'rewrite.py'))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.rewrite
+def load_rewrite(folders):
+    """What the folders' rewrite.py make of a text, one after the other."""
+    rewrites = []
+    for folder in folders:
+        path = os.path.join(folder, 'rewrite.py')
+        if os.path.exists(path):
+            spec = importlib.util.spec_from_file_location('rewrite', path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            rewrites.append(module.rewrite)
+
+    def rewrite(path, text):
+        for one in rewrites:
+            text = one(path, text)
+        return text
+    return rewrite
 
 
-def whole_files(folder):
+def whole_files(folders):
     """Path in the tree -> text, for all that goes in whole."""
     files = {}
     for path in WHOLE:
@@ -139,7 +150,7 @@ def whole_files(folder):
         else:
             for one in glob.glob(full):
                 files[os.path.relpath(one, REPO)] = read(one)
-    if folder:
+    for folder in folders:
         for sub in walk(folder):
             if sub.endswith('.h'):
                 files[sub] = read(os.path.join(folder, sub))
@@ -226,10 +237,10 @@ def spliced_files(tree):
 def plan(tree):
     """Path -> new text, or None to delete, of all that is ours."""
     check_tree(tree)
-    folder = backport(tree)
-    rewrite = load_rewrite(folder)
+    folders = backport_folders(tree)
+    rewrite = load_rewrite(folders)
     new = {path: rewrite(path, text)
-           for path, text in whole_files(folder).items()}
+           for path, text in whole_files(folders).items()}
     new.update(spliced_files(tree))
     for owned in OWNED:
         for sub in walk(os.path.join(tree, owned)):

@@ -37,8 +37,8 @@ def tree(source, tmp_path):
     """As much of it as apply looks at, to be changed freely."""
     copy = str(tmp_path / 'tree')
     for path in [*tree_apply.MARKS, 'dump', 'include/system',
-                 'include/sysemu', 'scripts/qapi', 'scripts/qapi-gen.py',
-                 'qapi']:
+                 'include/sysemu', 'include/exec',
+                 'scripts/qapi', 'scripts/qapi-gen.py', 'qapi']:
         full, to = os.path.join(source, path), os.path.join(copy, path)
         os.makedirs(os.path.dirname(to), exist_ok=True)
         if os.path.isdir(full):

@@ -1,0 +1,12 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU before 10.1 has this header under another name.
+ */
+
+#ifndef BACKPORT_SYSTEM_RAMBLOCK_H
+#define BACKPORT_SYSTEM_RAMBLOCK_H
+
+#include "exec/ramblock.h"
+
+#endif
