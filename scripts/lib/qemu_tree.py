@@ -28,6 +28,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tree_apply  # noqa: E402
+import tree_series  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
 BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0')}
@@ -390,6 +391,12 @@ def cmd_apply(args):
     print(tree.work(False))
 
 
+def cmd_series(args):
+    tree = Tree(args.base)
+    tree.fetch()
+    tree_series.make(tree.src, args.output, args.author, say)
+
+
 def cmd_build(args):
     print(Tree(args.base).build(args.stock, args.targets.split(',')))
 
@@ -401,6 +408,19 @@ def cmd_path(args):
         raise Failure(f'{args.base} is not built; run scripts/qemu-tree '
                       f'build {args.base}{" --stock" if args.stock else ""}')
     print(binary)
+
+
+SERIES_HELP = """\
+The patches, taken with 'git am --empty=drop DIR/*.patch', end in the tree
+that apply makes of BASE. Each builds, and passes the unit tests that there
+are by then. They are dated like the commit that they are made from, or by
+SOURCE_DATE_EPOCH: the same input gives the same patches. What they say and
+what is in which is in scripts/series/.
+
+What the base's scripts/checkpatch.pl says of them and why it stays:
+  "does MAINTAINERS need updating?"  it asks that of every added, moved or
+      deleted file. They are all found by 'get_maintainer.pl -f'.
+"""
 
 
 def stop(number, _):
@@ -418,9 +438,13 @@ def main():
     for name, func, text in (
             ('fetch', cmd_fetch, 'get the source; prints its directory'),
             ('apply', cmd_apply, 'put the subsystem into the tree'),
+            ('series', cmd_series, 'make patches that do the same'),
             ('build', cmd_build, 'build it; prints the binary'),
             ('path', cmd_path, 'print the built binary')):
-        p = sub.add_parser(name, help=text, description=text)
+        p = sub.add_parser(name, help=text, description=text,
+                           epilog=SERIES_HELP if name == 'series' else None,
+                           formatter_class=argparse.
+                           RawDescriptionHelpFormatter)
         p.set_defaults(func=func)
         p.add_argument('base', nargs='?', default=default_base(),
                        help=f'{", ".join(BASES)} or a directory with a QEMU '
@@ -430,6 +454,13 @@ def main():
                            help='the unmodified tree')
             p.add_argument('--targets', default=DEFAULT_TARGETS,
                            help='comma-separated (default: %(default)s)')
+        if name == 'series':
+            p.add_argument('-o', '--output', metavar='DIR', required=True,
+                           help='where the patches go; patches that are '
+                           'there are replaced')
+            p.add_argument('--author', metavar='NAME <ADDRESS>',
+                           help="who signs off (default: git's user.name "
+                           'and user.email)')
     args = parser.parse_args()
     try:
         args.func(args)

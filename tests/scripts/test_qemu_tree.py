@@ -24,30 +24,6 @@ def tool(*args):
     return subprocess.run([SCRIPT, *args], capture_output=True, text=True)
 
 
-@pytest.fixture(scope='session', params=['7.2', '10.0'])
-def source(request):
-    """A pristine source tree."""
-    r = tool('fetch', request.param)
-    assert r.returncode == 0, r.stderr
-    return r.stdout.strip()
-
-
-@pytest.fixture
-def tree(source, tmp_path):
-    """As much of it as apply looks at, to be changed freely."""
-    copy = str(tmp_path / 'tree')
-    for path in [*tree_apply.MARKS, 'dump', 'include/system',
-                 'include/sysemu', 'include/exec',
-                 'scripts/qapi', 'scripts/qapi-gen.py', 'qapi']:
-        full, to = os.path.join(source, path), os.path.join(copy, path)
-        os.makedirs(os.path.dirname(to), exist_ok=True)
-        if os.path.isdir(full):
-            shutil.copytree(full, to, dirs_exist_ok=True)
-        elif os.path.exists(full):
-            shutil.copy2(full, to)
-    return copy
-
-
 def digest(top):
     """Path -> hash and time, of every file."""
     out = {}

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Cut what tree_apply does to a tree into a series of patches.
+#
+# Each file in scripts/series/ is a patch, in the order of their names:
+#
+#     Subject: of the patch
+#     Files: globs of the paths that arrive with it
+#     New: the same, for those that the base does not have
+#     Action: move or remove, of the base's own files in dump/
+#     Optional: yes, if some bases need no such patch
+#
+#     Text of the commit message.
+#
+# Every path of the plan must be named by exactly one of them. Some files
+# grow: what in them names a file that has not arrived is left out until it
+# does; see GROWS.
+
+import datetime
+import email.utils
+import fnmatch
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from difflib import SequenceMatcher
+
+import tree_apply
+from tree_apply import ApplyError
+
+TEXTS = os.path.join(tree_apply.REPO, 'scripts', 'series')
+COVER = '00-cover'
+KEYS = {'Subject', 'Files', 'New', 'Action', 'Optional'}
+OLD = 'dump/old'
+BUILD = 'dump/meson.build'
+MEANWHILE = """\
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+subdir('old')
+"""
+
+# Path -> (what names a file, the path that it names) ...: the text that
+# matches is there when the file is.
+GROWS = {
+    'dump/vmcore/meson.build': [
+        (r"(?m)^  '(\S+\.c)',\n", 'dump/vmcore/{}'),
+        (r"(?m)^if (?:.+\n)*?  vmcore_sources \+= files\('(\S+)'\)\n"
+         r'(?:.+\n)*?endif\n', 'dump/vmcore/{}'),
+        (r"(?m)^# Two makers .*\n", 'dump/vmcore/codec.c'),
+        (r"(?m)^libdeflate_page = .*\n\n", 'dump/vmcore/codec.c'),
+    ],
+    'dump/vmcore/writer.c': [
+        (r'(?m)^    &dump_writer_(\w+),\n', 'dump/vmcore/writer-{}.c'),
+    ],
+    'tests/unit/meson.build': [
+        (r"(?m)^    '(test-dump-\S+)': \[vmcore\],\n", 'tests/unit/{}.c'),
+    ],
+}
+MAINTAINERS = 'MAINTAINERS'
+SECTION = r'(?m)^Dump\n(?:[A-Z]: .*\n)+'
+
+
+class Patch:
+    """One of the series: its text, and what arrives with it."""
+
+    def __init__(self, name):
+        self.name = name
+        text = tree_apply.read(os.path.join(TEXTS, name))
+        head, _, self.body = text.partition('\n\n')
+        fields = dict(re.findall(r'(?m)^([\w-]+): *((?:.*)(?:\n +.*)*)$',
+                                 head))
+        unknown = sorted(set(fields) - KEYS)
+        if unknown or 'Subject' not in fields or not self.body.strip():
+            raise ApplyError(f'scripts/series/{name}: no text, no Subject, '
+                             f'or unknown: {unknown}')
+        self.subject = fields['Subject']
+        self.files = fields.get('Files', '').split()
+        self.new = fields.get('New', '').split()
+        self.action = fields.get('Action')
+        self.optional = fields.get('Optional') == 'yes'
+
+    def takes(self, path, is_new):
+        globs = self.files + (self.new if is_new else [])
+        return any(fnmatch.fnmatchcase(path, g) for g in globs)
+
+
+def load():
+    """The cover letter and the patches."""
+    names = [n for n in sorted(os.listdir(TEXTS)) if re.match(r'\d\d-', n)
+             and not n.endswith('~')]
+    patches = [Patch(n) for n in names]
+    if not patches or patches[0].name != COVER:
+        raise ApplyError(f'scripts/series/ has no {COVER}')
+    return patches[0], patches[1:]
+
+
+def assign(plan, base, patches):
+    """Path -> number of the patch that it arrives with."""
+    arrives, wrong = {}, []
+    for path in sorted(p for p, text in plan.items() if text is not None):
+        is_new = path not in base
+        takers = [i for i, p in enumerate(patches) if p.takes(path, is_new)]
+        early = [i for i in takers if is_new and any(
+            fnmatch.fnmatchcase(path, g) for g in patches[i].new)]
+        takers = early or takers
+        if len(takers) == 1:
+            arrives[path] = takers[0]
+        else:
+            names = ', '.join(patches[i].name for i in takers)
+            wrong.append(f'{path}: {names or "in no patch"}')
+    for path, text in plan.items():
+        if text is None and not path.startswith('dump/'):
+            wrong.append(f'{path}: is to be removed, and not in dump/')
+    if wrong:
+        raise ApplyError('scripts/series/ must name each file in one patch:'
+                         '\n  ' + '\n  '.join(wrong))
+    return arrives
+
+
+def base_files(tree, plan):
+    """Path -> text of what the base has of a plan's paths."""
+    paths = set(plan) | {os.path.join('dump', p) for p in
+                         tree_apply.walk(os.path.join(tree, 'dump'))}
+    return {p: tree_apply.read(os.path.join(tree, p)) for p in paths
+            if os.path.lexists(os.path.join(tree, p))}
+
+
+def grown(path, text, files):
+    """@text of @path as far as it names what is in @files."""
+    for pattern, named in GROWS.get(path, []):
+        matches = list(re.finditer(pattern, text))
+        if not matches:
+            raise ApplyError(f'{path}: nothing in it looks like '
+                             f'{pattern!r}, by which it grows')
+        for m in reversed(matches):
+            if named.format(*m.groups()) not in files:
+                text = text[:m.start()] + text[m.end():]
+    return text.rstrip('\n') + '\n'
+
+
+def section(text):
+    return re.search(SECTION, text)
+
+
+def maintained(before, final, exists):
+    """The base's MAINTAINERS with those lines of ours that name files."""
+    old, new = section(before)[0], section(final)[0]
+    old, new = old.splitlines(True), new.splitlines(True)
+    lines = []
+    for op, i, j, k, n in SequenceMatcher(None, old, new,
+                                          autojunk=False).get_opcodes():
+        lines += old[i:j]
+        if op != 'equal':
+            lines += [x for x in new[k:n]
+                      if x.startswith('F: ') and exists(x[3:].strip())]
+    m = section(before)
+    return before[:m.start()] + ''.join(lines) + before[m.end():]
+
+
+def exists_in(tree, files):
+    """Whether a pattern of MAINTAINERS names something that we bring."""
+    def exists(pattern):
+        return any(fnmatch.fnmatchcase(p, pattern) or
+                   p.startswith(pattern.rstrip('/') + '/')
+                   for p in files if p not in base)
+    base = {p for p in files if os.path.lexists(os.path.join(tree, p))}
+    return exists
+
+
+class Cutter:
+    """The states between the base and the tree that apply makes."""
+
+    def __init__(self, tree, plan, patches):
+        self.tree = tree
+        self.base = base_files(tree, plan)
+        if 'dump/vmcore/meson.build' in self.base:
+            raise ApplyError(f"the subsystem is already in '{tree}'")
+        self.plan = plan
+        self.arrives = assign(plan, self.base, patches)
+        self.patches = patches
+        moves = [i for i, p in enumerate(patches) if p.action == 'move']
+        removes = [i for i, p in enumerate(patches) if p.action == 'remove']
+        if len(moves) != 1 or len(removes) != 1:
+            raise ApplyError('scripts/series/ must move once, and remove')
+        self.moved, self.removed = moves[0], removes[0]
+
+    def old(self, number):
+        """The base's own files of dump/ after patch @number."""
+        if number >= self.removed:
+            return {}
+        own = {p: t for p, t in self.base.items() if p.startswith('dump/')}
+        if number < self.moved:
+            return own
+        return {OLD + p[len('dump'):]: t for p, t in own.items()}
+
+    def state(self, number):
+        """Path -> text after patch @number of all that the series touches;
+        -1: the base."""
+        files = {p: t for p, t in self.base.items()
+                 if not p.startswith('dump/')}
+        files.update(self.old(number))
+        files.update({p: self.plan[p] for p, n in self.arrives.items()
+                      if n <= number})
+        for path in GROWS:
+            if path in files and self.arrives.get(path, number) <= number:
+                files[path] = grown(path, files[path], files)
+        if number >= self.moved and self.arrives[BUILD] > number:
+            files[BUILD] = MEANWHILE
+            if 'dump/vmcore/meson.build' in files:
+                files[BUILD] += "subdir('vmcore')\n"
+        if number >= 0 and self.arrives[MAINTAINERS] > number:
+            files[MAINTAINERS] = maintained(
+                self.base[MAINTAINERS], self.plan[MAINTAINERS],
+                exists_in(self.tree, files))
+        return files
+
+
+# -- git -------------------------------------------------------------------
+
+
+class Scratch:
+    """A repository in which only @identity and @date count."""
+
+    def __init__(self, folder, identity, date):
+        name, address = email.utils.parseaddr(identity)
+        self.folder = folder
+        self.env = {k: v for k, v in os.environ.items()
+                    if not k.startswith('GIT_')}
+        self.env.update(
+            GIT_CONFIG_GLOBAL='/dev/null', GIT_CONFIG_NOSYSTEM='1',
+            GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=address,
+            GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=address,
+            GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date, LC_ALL='C.UTF-8')
+        os.makedirs(folder)
+        self.git('init', '-q', '-b', 'series')
+
+    def git(self, *args, **kwargs):
+        r = subprocess.run(['git', *args], cwd=self.folder, env=self.env,
+                           capture_output=True, text=True, **kwargs)
+        if r.returncode:
+            raise ApplyError(f'git {args[0]}: {r.stderr or r.stdout}')
+        return r.stdout
+
+    def commit(self, files, message):
+        """Make the work tree hold @files, no more and no less."""
+        for path in list(tree_apply.walk(self.folder, {'.git'})):
+            if path not in files:
+                os.unlink(os.path.join(self.folder, path))
+        for path, text in files.items():
+            tree_apply.replace(os.path.join(self.folder, path), text)
+        self.git('add', '--all', '--force')
+        self.git('commit', '-q', '--no-verify', '--allow-empty', '-F', '-',
+                 input=message)
+
+
+def identity_from_git(given):
+    """NAME <ADDRESS> as given, or of the user's git."""
+    if given:
+        name, address = email.utils.parseaddr(given)
+        if not name or '@' not in address:
+            raise ApplyError(f"'{given}' is not NAME <ADDRESS>")
+        return f'{name} <{address}>'
+    values = []
+    for key in ('user.name', 'user.email'):
+        r = subprocess.run(['git', 'config', key], cwd=tree_apply.REPO,
+                           capture_output=True, text=True)
+        values.append(r.stdout.strip())
+        if not values[-1]:
+            raise ApplyError(
+                f"git has no {key}, and a patch needs an author who signs "
+                "it off: 'git config --global user.name NAME', the same "
+                "for user.email, or --author 'NAME <ADDRESS>'")
+    return f'{values[0]} <{values[1]}>'
+
+
+def date_of_series():
+    """Of the commit the series is made from, so that it is always the
+    same."""
+    epoch = os.environ.get('SOURCE_DATE_EPOCH')
+    if epoch:
+        return f'@{epoch} +0000'
+    r = subprocess.run(['git', 'log', '-1', '--format=%ct'],
+                       cwd=tree_apply.REPO, capture_output=True, text=True)
+    if r.returncode or not r.stdout.strip():
+        raise ApplyError('this is no git checkout, whose date the patches '
+                         'would have: set SOURCE_DATE_EPOCH')
+    return f'@{r.stdout.strip()} +0000'
+
+
+def check_clean(tree, paths):
+    """In a git checkout, patches are for what is committed."""
+    if not os.path.exists(os.path.join(tree, '.git')):
+        return
+    r = subprocess.run(['git', 'status', '--porcelain', '--', *paths],
+                       cwd=tree, capture_output=True, text=True)
+    if r.returncode or r.stdout:
+        raise ApplyError(f"'{tree}' has changes that are not committed, "
+                         'to which the series would apply, and not to what '
+                         f'is:\n{r.stdout or r.stderr}')
+
+
+# -- the series --------------------------------------------------------------
+
+
+def commit_all(scratch, cutter, identity):
+    """Returns the patches that are of use for this base."""
+    scratch.commit(cutter.state(-1), 'base')
+    scratch.git('tag', 'base')
+    used, before = [], cutter.state(-1)
+    for number, patch in enumerate(cutter.patches):
+        files = cutter.state(number)
+        if files == before:
+            if patch.optional:
+                continue
+            raise ApplyError(f'scripts/series/{patch.name} changes nothing')
+        scratch.commit(files, f'{patch.subject}\n\n{patch.body.strip()}\n\n'
+                       f'Signed-off-by: {identity}\n')
+        used, before = used + [patch], files
+    final = {p: t for p, t in cutter.plan.items() if t is not None}
+    if {p: before.get(p) for p in final} != final or \
+            set(before) != set(final):
+        raise ApplyError('the series does not end in what apply makes; '
+                         'this is a mistake in tree_series.py')
+    return used
+
+
+def cover_letter(scratch, cover, used, version, identity, date):
+    stat = scratch.git('diff', '--stat=78', '--summary', '-M', '-B', 'base',
+                       'series')
+    width = len(str(len(used)))
+    patches = ''.join(f'  {p.subject}\n' for p in used)
+    name = email.utils.parseaddr(identity)[0]
+    date = email.utils.format_datetime(datetime.datetime.fromtimestamp(
+        int(date[1:].split()[0]), datetime.timezone.utc))
+    return (f'From {"0" * 40} Mon Sep 17 00:00:00 2001\n'
+            f'From: {identity}\nDate: {date}\n'
+            f'Subject: [PATCH {0:0{width}}/{len(used)}] {cover.subject}\n'
+            'MIME-Version: 1.0\n'
+            'Content-Type: text/plain; charset=UTF-8\n'
+            'Content-Transfer-Encoding: 8bit\n\n'
+            f'{cover.body.strip()}\n\nFor QEMU {version}.\n\n'
+            f'{name} ({len(used)}):\n{patches}\n{stat}\n')
+
+
+def make(tree, out, identity, say):
+    """Write the series for @tree to the folder @out."""
+    identity, date = identity_from_git(identity), date_of_series()
+    check_out(out)
+    cover, patches = load()
+    plan = tree_apply.plan(tree)
+    check_clean(tree, sorted(plan))
+    cutter = Cutter(tree, plan, patches)
+    version = tree_apply.read(os.path.join(tree, 'VERSION')).strip()
+    with tempfile.TemporaryDirectory() as tmp:
+        scratch = Scratch(os.path.join(tmp, 'git'), identity, date)
+        used = commit_all(scratch, cutter, identity)
+        made = os.path.join(tmp, 'out')
+        scratch.git('format-patch', '-q', '-n', '--zero-commit',
+                    '--no-signature', '--full-index', '--find-renames=100%',
+                    '--break-rewrites=20%/60%', '--stat=78',
+                    '--diff-algorithm=myers', '-o', made, 'base..series')
+        tree_apply.replace(
+            os.path.join(made, '0000-cover-letter.patch'),
+            cover_letter(scratch, cover, used, version, identity, date))
+        for path in earlier(out):
+            os.unlink(path)
+        os.makedirs(out, exist_ok=True)
+        for name in sorted(os.listdir(made)):
+            shutil.copyfile(os.path.join(made, name),
+                            os.path.join(out, name))
+    say(f'{len(used)} patches and a cover letter for QEMU {version} in {out}')
+
+
+def earlier(out):
+    return glob.glob(os.path.join(glob.escape(out), '*.patch'))
+
+
+def check_out(out):
+    """A folder of somebody else's is left alone."""
+    if os.path.isdir(out):
+        foreign = sorted(n for n in os.listdir(out)
+                         if not re.fullmatch(r'\d{4}-.*\.patch', n))
+        if foreign:
+            raise ApplyError(f"'{out}' has files that are no patches: "
+                             f'{" ".join(foreign[:5])}')
+    elif os.path.lexists(out):
+        raise ApplyError(f"'{out}' is not a folder")

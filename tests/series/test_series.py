@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The patches of 'scripts/qemu-tree series', patch by patch, in a git
+import of the base whose built tree DUMP_QEMU is in.
+
+Each patch's sources are compiled with the flags of that build, at that
+patch; unit tests are linked with what the engine consists of then, and run.
+The build of the last patch is the one DUMP_QEMU comes from: that the trees
+are equal is tested here, byte by byte.
+"""
+
+import fnmatch
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+SCRIPT = os.path.join(REPO, 'scripts', 'qemu-tree')
+sys.path.insert(0, os.path.join(REPO, 'scripts', 'lib'))
+import tree_apply  # noqa: E402
+
+AUTHOR = 'A U Thor <author@example.org>'
+MAINTAINERS_QUESTION = 'added, moved or deleted file(s), does MAINTAINERS'
+
+
+def run(argv, cwd, **kwargs):
+    r = subprocess.run(argv, cwd=cwd, capture_output=True, text=True,
+                       errors='replace', **kwargs)
+    assert r.returncode == 0, f'{argv}: {r.stderr}{r.stdout}'
+    return r.stdout
+
+
+class Import:
+    """A git repository of the base, with the series on top."""
+
+    def __init__(self, top, built):
+        self.src = os.path.join(os.path.dirname(built), 'src')
+        self.built = built
+        self.top = os.path.join(top, 'tree')
+        self.patches = os.path.join(top, 'patches')
+        version = tree_apply.read(os.path.join(self.src, 'VERSION'))
+        self.base = '.'.join(version.split('.')[:2])
+        shutil.copytree(self.src, self.top, symlinks=True,
+                        ignore=shutil.ignore_patterns('.pc', '.git'))
+        self.git('init', '-q', '-b', 'series')
+        for key, value in (('user.name', 'I'), ('user.email', 'i@i.example'),
+                           ('core.compression', '0'), ('gc.auto', '0')):
+            self.git('config', key, value)
+        self.commit('base')
+        run([SCRIPT, 'series', self.base, '-o', self.patches,
+             '--author', AUTHOR], top)
+        names = sorted(os.listdir(self.patches))
+        self.files = [os.path.join(self.patches, n) for n in names]
+        self.git('am', '-q', '--empty=drop', *self.files)
+        self.commits = self.git('rev-list', '--reverse',
+                                'base..series').split()
+
+    def git(self, *args):
+        return run(['git', *args], self.top)
+
+    def commit(self, name):
+        self.git('add', '--all', '--force')
+        self.git('commit', '-q', '-m', name)
+        self.git('tag', name)
+
+    def changed(self, commit, kinds):
+        """Paths that @commit adds (A), modifies (M) or renames to (R)."""
+        return self.git('diff', '--name-only', '-M100%',
+                        f'--diff-filter={kinds}', f'{commit}^',
+                        commit).split('\n')[:-1]
+
+    def checkout(self, commit):
+        self.git('checkout', '-q', '--detach', commit)
+
+
+@pytest.fixture(scope='module')
+def series(tmp_path_factory):
+    build = os.path.dirname(os.path.realpath(os.environ['DUMP_QEMU']))
+    return Import(str(tmp_path_factory.mktemp('series')),
+                  os.path.dirname(build))
+
+
+def test_ends_in_what_apply_makes(series):
+    """And that is what was built."""
+    series.checkout('base')
+    run([SCRIPT, 'apply', series.top], '/')
+    series.git('add', '--all', '--force')
+    applied = series.git('write-tree')
+    series.git('reset', '-q', '--hard', 'series')
+    assert applied == series.git('rev-parse', 'series^{tree}')
+    changed = series.git(
+        'diff', '--name-only', '--no-renames', 'base', 'series').split()
+    assert len(changed) > 60
+    for path in changed:
+        ours = os.path.join(series.top, path)
+        built = os.path.join(series.built, path)
+        assert os.path.exists(ours) == os.path.exists(built), path
+        if os.path.exists(ours):
+            assert tree_apply.read(ours) == tree_apply.read(built), path
+
+
+def test_cover_letter(series):
+    assert os.path.basename(series.files[0]) == '0000-cover-letter.patch'
+    assert len(series.files) == len(series.commits) + 1
+    text = tree_apply.read(series.files[0])
+    for subject in series.git('log', '--format=%s',
+                              'base..series').splitlines():
+        assert f'\n  {subject}\n' in text
+    stat = series.git('diff', '--shortstat', '-M', '-B', 'base', 'series')
+    assert stat in text
+
+
+def test_signed_off(series):
+    for commit in series.commits:
+        said = series.git('log', '-1', '--format=%an <%ae>%n%(trailers)',
+                          commit).split('\n')
+        assert said[:2] == [AUTHOR, f'Signed-off-by: {AUTHOR}']
+
+
+def test_checkpatch(series):
+    """Nothing but its question after each new file. The answer to that is
+    the next test."""
+    script = os.path.join(series.src, 'scripts/checkpatch.pl')
+    for patch in series.files:
+        r = subprocess.run(['perl', script, '--terse', '--no-summary', patch],
+                           cwd=series.src, capture_output=True, text=True)
+        said = [x for x in (r.stdout + r.stderr).splitlines()
+                if MAINTAINERS_QUESTION not in x]
+        assert said == [], patch
+
+
+def maintained(text):
+    """The patterns of the section on dumps."""
+    return re.findall(r'(?m)^F: (\S+)$', re.search(
+        r'(?m)^Dump\n(?:[A-Z]: .*\n)+', text)[0])
+
+
+def test_each_file_has_a_maintainer(series):
+    """At the patch that adds it, but for forwarding headers, whose folders
+    have others."""
+    for commit in series.commits:
+        patterns = maintained(series.git('show', f'{commit}:MAINTAINERS'))
+        for path in series.changed(commit, 'AR'):
+            if re.match(r'include/(system|qobject)/(?!dump)', path):
+                continue
+            assert any(fnmatch.fnmatchcase(path, p) or p[-1] == '/' and
+                       path.startswith(p) for p in patterns), path
+
+
+class Compiler:
+    """Compiles and links at one commit as the built tree does at the last.
+    @gen: what was generated from the schema of that commit."""
+
+    def __init__(self, series, out):
+        self.top, self.out = series.top, out
+        self.old = series.built
+        self.flags = {}
+        self.env = dict(os.environ, CCACHE_BASEDIR=self.top,
+                        CCACHE_NOHASHDIR='1', CCACHE_DIR=os.path.join(
+                            self.old, '..', '..', 'ccache'))
+        build = os.path.join(self.old, 'build')
+        with open(os.path.join(build, 'compile_commands.json')) as f:
+            for c in json.load(f):
+                path = os.path.relpath(os.path.join(build, c['file']),
+                                       self.old)
+                self.flags.setdefault(path, c['command'])
+        self.build = os.path.join(self.top, 'build')
+        os.makedirs(self.build)
+        for name in os.listdir(build):
+            if name != 'qapi':
+                os.symlink(os.path.join(build, name),
+                           os.path.join(self.build, name))
+        link = run(['ninja', '-t', 'commands', 'tests/unit/test-dump-sink'],
+                   build).splitlines()[-1]
+        self.link = shlex.split(self.here(link))
+        os.makedirs(out)
+
+    def here(self, command):
+        return command.replace(self.old + '/', self.top + '/') \
+            .replace(self.old + ' ', self.top + ' ')
+
+    def generate(self):
+        """Headers of the schema at this commit."""
+        shutil.rmtree(os.path.join(self.build, 'qapi'), ignore_errors=True)
+        run(['/usr/bin/python3', 'scripts/qapi-gen.py', '-o', 'build/qapi',
+             '-b', 'qapi/qapi-schema.json'], self.top)
+
+    def compile(self, path, like):
+        argv = shlex.split(self.here(self.flags[like]))
+        obj = os.path.join(self.out, path.replace('/', '_') + '.o')
+        argv[argv.index('-MF') + 1] = obj + '.d'
+        argv[argv.index('-o') + 1] = obj
+        argv[-1] = os.path.join('..', path)
+        run([*argv, '-Werror'], self.build, env=self.env)
+        return obj
+
+    def program(self, obj, engine):
+        """Link a unit test with all of the engine that there is."""
+        program = obj[:-len('.o')]
+        argv = []
+        for word in self.link:
+            if word.endswith('test-dump-sink.c.o'):
+                argv.append(obj)
+            elif word == 'tests/unit/libvmcore.a':
+                argv += engine
+            else:
+                argv.append(word)
+        argv[argv.index('-o') + 1] = program
+        run(argv, self.build)
+        return program
+
+
+def like(path, flags):
+    """The source in the built tree whose flags @path gets."""
+    if path.startswith('dump/old/'):
+        return 'target/i386/arch_dump.c'    # by target, or of all targets
+    return path if path in flags else None
+
+
+def meson_sources(series):
+    """What dump/vmcore/meson.build names."""
+    text = tree_apply.read(os.path.join(series.top,
+                                        'dump/vmcore/meson.build'))
+    return {f'dump/vmcore/{n}' for n in re.findall(r"'([\w-]+\.c)'", text)}
+
+
+def test_each_patch_compiles(series, tmp_path):
+    compiler = Compiler(series, str(tmp_path / 'objects'))
+    engine, tests = {}, 0
+    for commit in series.commits:
+        series.checkout(commit)
+        if commit == series.commits[0] or \
+                any(p.startswith('qapi/') for p in
+                    series.changed(commit, 'AMR')):
+            compiler.generate()
+        sources = [p for p in series.changed(commit, 'AMR')
+                   if p.endswith('.c')]
+        objects = {}
+        for path in sources:
+            as_built = like(path, compiler.flags)
+            if as_built is None:            # another codec is built
+                assert path.startswith('dump/vmcore/codec-')
+                continue
+            objects[path] = compiler.compile(path, as_built)
+        engine.update({p: o for p, o in objects.items()
+                       if p.startswith('dump/vmcore/')})
+        for path, obj in objects.items():
+            if path.startswith('tests/unit/'):
+                program = compiler.program(obj, list(engine.values()))
+                run([program, '--tap'], str(tmp_path))
+                tests += 1
+        if engine:
+            assert meson_sources(series) >= set(engine)
+            assert all(os.path.exists(os.path.join(series.top, p))
+                       for p in meson_sources(series))
+    assert len(engine) > 15 and tests > 15
+    shutil.rmtree(compiler.build)
+
+
+def test_after_the_switch(series):
+    """What follows it changes nothing that is compiled: those patches build
+    as the last one does."""
+    switch = next(c for c in series.commits
+                  if 'qapi/dump.json' in series.changed(c, 'M'))
+    later = series.git('diff', '--name-only', '--no-renames', switch,
+                       'series').split()
+    assert later
+    assert [p for p in later if not re.match(
+        r'dump/old/|docs/|MAINTAINERS$', p)] == []
+    assert series.git('ls-tree', '-r', '--name-only', 'series',
+                      'dump/old') == ''
+    assert "'old'" not in series.git('show', f'{switch}:dump/meson.build')
