@@ -47,7 +47,7 @@ class Import:
         version = tree_apply.read(os.path.join(self.src, 'VERSION'))
         self.base = '.'.join(version.split('.')[:2])
         shutil.copytree(self.src, self.top, symlinks=True,
-                        ignore=shutil.ignore_patterns('.pc', '.git'))
+                        ignore=shutil.ignore_patterns('.pc', 'roms'))
         self.git('init', '-q', '-b', 'series')
         for key, value in (('user.name', 'I'), ('user.email', 'i@i.example'),
                            ('core.compression', '0'), ('gc.auto', '0')):
