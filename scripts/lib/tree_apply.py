@@ -22,8 +22,9 @@ JOURNAL = '.guest-memory-dump-journal'
 
 # Files and folders of ours that go in whole.
 WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
-         'qapi/dump.json', 'docs/devel/dump.rst', 'docs/devel/dump-faults.rst.inc',
-         'docs/interop/vmcore-formats.rst', 'tests/unit/test-dump-*.c',
+         'qapi/dump.json', 'docs/devel/dump.rst',
+         'docs/devel/dump-faults.rst.inc', 'docs/interop/vmcore-formats.rst',
+         'docs/system/guest-memory-dump.rst', 'tests/unit/test-dump-*.c',
          'tests/unit/dump-test-*.h']
 # What of a folder: an editor's leavings, say, stay out.
 SOURCES = re.compile(r'(?:\.[ch]|(?:^|/)(?:meson\.build|trace-events))$')
@@ -39,6 +40,7 @@ MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
          'qapi/dump.json', 'qapi/job.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
          'docs/devel/index-internals.rst', 'docs/interop/index.rst',
+         'docs/system/index.rst',
          'tests/unit/meson.build']
 
 # Put into tests/unit/meson.build, in one piece without an empty line.
@@ -226,7 +228,9 @@ def spliced_files(tree):
     for path, before, ours in (
             ('docs/devel/index-internals.rst', 'clocks', 'dump'),
             ('docs/interop/index.rst', 'virtio-balloon-stats',
-             'vmcore-formats')):
+             'vmcore-formats'),
+            ('docs/system/index.rst', 'managed-startup',
+             'guest-memory-dump')):
         files[path] = splice(
             tree, path, rf'^   {before}\n(?:   {ours}\n)?',
             lambda _, b=before, o=ours: f'   {b}\n   {o}\n',

@@ -69,6 +69,7 @@ def test_apply_splices(tree):
 @pytest.mark.parametrize('index,name', [
     ('docs/interop/index.rst', 'vmcore-formats'),
     ('docs/devel/index-internals.rst', 'dump'),
+    ('docs/system/index.rst', 'guest-memory-dump'),
 ])
 def test_apply_adds_documents(tree, index, name):
     before = tree_apply.read(os.path.join(tree, index)).splitlines()
@@ -124,6 +125,7 @@ def test_unknown_version(tree, version):
     ('tests/unit/meson.build', 'if have_ga', 'if have_ag'),
     ('docs/interop/index.rst', 'virtio-balloon-stats', 'balloon'),
     ('docs/devel/index-internals.rst', '   clocks', '   watches'),
+    ('docs/system/index.rst', '   managed-startup', '   startup'),
 ])
 def test_missing_anchor(tree, path, old, new):
     full = os.path.join(tree, path)
