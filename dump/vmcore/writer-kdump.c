@@ -152,7 +152,8 @@ static void kdump_lay_out(KdumpWriter *w)
     w->bitmap1 = dump_layout_add(l, "page bitmap", bitmap, block);
     w->bitmap2 = dump_layout_add(l, "page bitmap", bitmap, block);
     w->descs = dump_layout_add(l, "page descriptors",
-                               w->chunks.nr_pages * KDUMP_PAGE_DESC_SIZE, block);
+                               w->chunks.nr_pages * KDUMP_PAGE_DESC_SIZE,
+                               block);
     w->data = dump_layout_add(l, "page data", DUMP_EXTENT_OPEN, block);
 }
 
