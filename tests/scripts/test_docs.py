@@ -6,6 +6,7 @@ The manual is reduced to them, as all of it takes minutes; configuration,
 extensions and theme are the base's.
 """
 
+import fnmatch
 import html
 import os
 import re
@@ -14,7 +15,7 @@ import subprocess
 
 import pytest
 
-from conftest import tree_apply
+from conftest import REPO, tree_apply
 
 INDEX = '''\
 Manual
@@ -124,3 +125,17 @@ def test_warnings_are_seen(manual, tmp_path, path, mistake):
         f.write(mistake)
     code, said = build(manual, tmp_path / 'html')
     assert code != 0 and path in said
+
+
+def test_every_file_has_a_floor():
+    """docs/devel/dump.rst says of each file what it is for."""
+    text = tree_apply.read(os.path.join(REPO, 'docs/devel/dump.rst'))
+    floors = re.search(r'(?m)^    L4  commands(?:.*\n)*?(?=\S)', text)[0]
+    named = re.findall(r'(?<!\S)[\w*-]+\.(?:c|h|\[ch\])(?!\S)', floors)
+    assert len(named) > 20
+    files = [os.path.basename(p) for p in
+             tree_apply.walk(os.path.join(REPO, 'dump'))
+             if p.endswith(('.c', '.h')) and p != 'trace.h']
+    assert [f for f in files if not any(
+        fnmatch.fnmatchcase(f, n) for n in named)] == []
+    assert [n for n in named if not fnmatch.filter(files, n)] == []
