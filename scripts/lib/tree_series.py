@@ -358,7 +358,7 @@ def make(tree, out, identity, say):
         used = commit_all(scratch, cutter, identity)
         made = os.path.join(tmp, 'out')
         scratch.git('format-patch', '-q', '-n', '--zero-commit',
-                    '--no-signature', '--full-index', '--find-renames=100%',
+                    '--no-signature', '--full-index', '--find-copies=100%',
                     '--break-rewrites=20%/60%', '--stat=78',
                     '--diff-algorithm=myers', '-o', made, 'base..series')
         tree_apply.replace(
