@@ -139,3 +139,13 @@ def test_every_file_has_a_floor():
     assert [f for f in files if not any(
         fnmatch.fnmatchcase(f, n) for n in named)] == []
     assert [n for n in named if not fnmatch.filter(files, n)] == []
+
+
+def test_schema_is_narrow():
+    """QEMU 10.2 takes no documentation beyond column 70, but for examples;
+    the bases here would."""
+    text = tree_apply.read(os.path.join(REPO, 'qapi/dump.json'))
+    text = re.sub(r'(?m)^# \.\. qmp-example::\n(?:#.*\n)*?(?=^##$)', '', text)
+    lines = re.findall(r'(?m)^#.*$', text)
+    assert len(lines) > 100
+    assert [x for x in lines if len(x) > 70] == []
