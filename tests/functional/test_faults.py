@@ -103,21 +103,10 @@ def state_of_file(path, ram_file):
         return 'no dump for any reader'
 
 
-def threads(vm):
-    names = []
-    for task in os.listdir(f'/proc/{vm.proc.pid}/task'):
-        try:
-            with open(f'/proc/{vm.proc.pid}/task/{task}/comm') as f:
-                names.append(f.read().strip())
-        except FileNotFoundError:
-            pass
-    return names
-
-
 def state_of_guest(vm):
     """The guest's, and nothing is left of the dump in the process."""
     assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
-    assert not [t for t in threads(vm) if t.startswith('dump')]
+    assert vm.threads_end('dump')
     return vm.status()
 
 

@@ -79,6 +79,26 @@ class VM:
     def status(self):
         return self.qmp.cmd('query-status')['status']
 
+    def threads(self):
+        """Names of all threads."""
+        names = []
+        for task in os.listdir(f'/proc/{self.proc.pid}/task'):
+            try:
+                with open(f'/proc/{self.proc.pid}/task/{task}/comm') as f:
+                    names.append(f.read().strip())
+            except FileNotFoundError:
+                pass
+        return names
+
+    def threads_end(self, prefix):
+        """Is no thread of such a name left? A thread that was joined may
+        still be listed for a moment."""
+        for _ in range(100):
+            if not any(name.startswith(prefix) for name in self.threads()):
+                return True
+            time.sleep(0.02)
+        return False
+
     def dump(self, path, **arguments):
         """Dump to a file, synchronously."""
         arguments.setdefault('paging', False)
