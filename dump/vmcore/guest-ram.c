@@ -228,6 +228,32 @@ const GuestRamRun *guest_ram_run_at(const GuestRam *ram, uint64_t paddr)
     return guest_ram_run(ram, i);
 }
 
+bool guest_ram_overlay(GuestRam *ram, uint64_t paddr, uint64_t size,
+                       const uint8_t *host)
+{
+    size_t i = first_run_above(ram, paddr);
+    GuestRamRun before, after, pieces[3];
+    guint n = 0;
+
+    if (!size || !guest_ram_run_at(ram, paddr) ||
+        size - 1 > run_last(guest_ram_run(ram, i)) - paddr) {
+        return false;
+    }
+    before = after = *guest_ram_run(ram, i);
+    before.size = paddr - before.paddr;
+    run_drop_front(&after, before.size + size);
+    if (before.size) {
+        pieces[n++] = before;
+    }
+    pieces[n++] = (GuestRamRun) { paddr, size, host };
+    if (after.size) {
+        pieces[n++] = after;
+    }
+    g_array_remove_index(ram->runs, i);
+    g_array_insert_vals(ram->runs, i, pieces, n);
+    return true;
+}
+
 const uint8_t *guest_ram_host(const GuestRam *ram, uint64_t paddr,
                               uint64_t *len)
 {
@@ -238,6 +264,14 @@ const uint8_t *guest_ram_host(const GuestRam *ram, uint64_t paddr,
     }
     *len = run->size - (paddr - run->paddr);
     return run->host + (paddr - run->paddr);
+}
+
+uint64_t guest_ram_gap(const GuestRam *ram, uint64_t paddr)
+{
+    size_t i = first_run_above(ram, paddr);
+
+    return i == guest_ram_nr_runs(ram) ? UINT64_MAX :
+                                         guest_ram_run(ram, i)->paddr - paddr;
 }
 
 size_t guest_ram_read(const GuestRam *ram, uint64_t paddr, void *buf,

@@ -86,6 +86,14 @@ static inline const GuestRamRun *guest_ram_run(const GuestRam *ram, size_t i)
     return &g_array_index(ram->runs, GuestRamRun, i);
 }
 
+/*
+ * Let the @size bytes at @host stand for those at @paddr of a sealed object,
+ * whose memory itself is not changed. @host must live as long. False, with
+ * nothing done, unless one run has all of the range.
+ */
+bool guest_ram_overlay(GuestRam *ram, uint64_t paddr, uint64_t size,
+                       const uint8_t *host);
+
 /* The run that has @paddr; NULL if it is not RAM. */
 const GuestRamRun *guest_ram_run_at(const GuestRam *ram, uint64_t paddr);
 
@@ -113,6 +121,12 @@ size_t guest_ram_read(const GuestRam *ram, uint64_t paddr, void *buf,
  */
 const uint8_t *guest_ram_page(const GuestRam *ram, uint64_t pfn,
                               size_t page_size, uint8_t *scratch);
+
+/*
+ * Bytes from @paddr, which is not RAM, to the next RAM above it;
+ * UINT64_MAX if there is none.
+ */
+uint64_t guest_ram_gap(const GuestRam *ram, uint64_t paddr);
 
 /*
  * The longest stretch of mapped memory that starts at @paddr: its host

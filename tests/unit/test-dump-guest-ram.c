@@ -131,6 +131,62 @@ static void test_empty(void)
     guest_ram_deinit(&ram);
 }
 
+/* Other bytes in place of some: the rest is as it was. */
+static void test_overlay(void)
+{
+    uint8_t page[0x100], other[0x100], buf[0x2000], want[0x2000];
+    GuestRam ram;
+    uint64_t len;
+
+    memset(page, 0x55, sizeof(page));
+    memset(other, 0x66, sizeof(other));
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x1000, 0x1000, host);
+    guest_ram_add(&ram, 0x2000, 0x1000, host + 0x8000);
+    guest_ram_seal(&ram);
+    memcpy(want, host, 0x1000);
+    memcpy(want + 0x1000, host + 0x8000, 0x1000);
+
+    /* Not in one run, not in any, nothing. */
+    g_assert_false(guest_ram_overlay(&ram, 0x1f80, 0x100, page));
+    g_assert_false(guest_ram_overlay(&ram, 0x2f01, 0x100, page));
+    g_assert_false(guest_ram_overlay(&ram, 0x3000, 0x100, page));
+    g_assert_false(guest_ram_overlay(&ram, 0xfff, 0x100, page));
+    g_assert_false(guest_ram_overlay(&ram, 0x1000, 0, page));
+    g_assert_false(guest_ram_overlay(&ram, 0x2000, UINT64_MAX, page));
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 2);
+
+    /* In the middle; at the beginning; at the end; over one that is there. */
+    g_assert_true(guest_ram_overlay(&ram, 0x1800, 0x100, page));
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 4);
+    g_assert_true(guest_ram_overlay(&ram, 0x2000, 0x100, page));
+    g_assert_true(guest_ram_overlay(&ram, 0x2f00, 0x100, page));
+    g_assert_true(guest_ram_overlay(&ram, 0x2f00, 0x100, other));
+    memset(want + 0x800, 0x55, 0x100);
+    memset(want + 0x1000, 0x55, 0x100);
+    memset(want + 0x1f00, 0x66, 0x100);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 6);
+    g_assert_cmpuint(guest_ram_read(&ram, 0x1000, buf, 0x2000), ==, 0x2000);
+    g_assert_cmpmem(buf, 0x2000, want, 0x2000);
+    g_assert_true(guest_ram_host(&ram, 0x2100, &len) == host + 0x8100);
+    g_assert_cmphex(len, ==, 0xe00);
+    g_assert_cmpuint(ram.bytes, ==, 0x2000);
+    guest_ram_deinit(&ram);
+}
+
+static void test_gap(void)
+{
+    GuestRam ram;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x1000, 0x1000, host);
+    guest_ram_seal(&ram);
+    g_assert_cmphex(guest_ram_gap(&ram, 0), ==, 0x1000);
+    g_assert_cmphex(guest_ram_gap(&ram, 0xfff), ==, 1);
+    g_assert_true(guest_ram_gap(&ram, 0x2000) == UINT64_MAX);
+    guest_ram_deinit(&ram);
+}
+
 /* Reads that begin or end outside of memory, or at the end of space. */
 static void test_read_edges(void)
 {
@@ -319,5 +375,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-ram/read-edges", test_read_edges);
     g_test_add_func("/dump/guest-ram/model", test_model);
     g_test_add_func("/dump/guest-ram/drop-far", test_drop_far);
+    g_test_add_func("/dump/guest-ram/overlay", test_overlay);
+    g_test_add_func("/dump/guest-ram/gap", test_gap);
     return g_test_run();
 }

@@ -1,0 +1,48 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest-virtual addresses of x86, looked up in the guest's own page tables
+ * in guest memory.
+ *
+ * The tables are the guest's: each walk takes at most five steps, and reads
+ * nothing but guest memory. Access rights do not matter here.
+ *
+ * Layout source: Intel SDM volume 3, "Paging".
+ *
+ * Pure functions; any thread may call them.
+ */
+
+#ifndef DUMP_VMCORE_X86_PAGING_H
+#define DUMP_VMCORE_X86_PAGING_H
+
+#include "guest-ram.h"
+
+typedef enum X86PagingMode {
+    X86_PAGING_32BIT,           /* with pages of 4 MiB (CR4.PSE) */
+    X86_PAGING_PAE,
+    X86_PAGING_4LEVEL,
+    X86_PAGING_5LEVEL,
+} X86PagingMode;
+
+typedef struct X86Paging {
+    X86PagingMode mode;
+    uint64_t root;              /* CR3; its low bits are not looked at */
+} X86Paging;
+
+/*
+ * Translate @vaddr. On success *@paddr is its guest-physical address, and
+ * *@left the bytes from there to the end of the page. False if it is not
+ * mapped, not canonical, or a table is not in guest memory. Whether
+ * *@paddr is memory is not asked.
+ */
+bool x86_paging_translate(const X86Paging *paging, const GuestRam *ram,
+                          uint64_t vaddr, uint64_t *paddr, uint64_t *left);
+
+/*
+ * Read @len bytes at @vaddr. False, with undefined bytes in @buf, unless
+ * all of them are mapped and in guest memory.
+ */
+bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
+                     uint64_t vaddr, void *buf, size_t len);
+
+#endif
