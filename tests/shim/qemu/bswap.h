@@ -41,6 +41,14 @@ static inline void stw_le_p(void *p, uint16_t v)
     memcpy(p, &v, sizeof(v));
 }
 
+static inline int lduw_le_p(const void *p)
+{
+    uint16_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return le16toh(v);
+}
+
 #undef SHIM_ACCESS
 
 #endif
