@@ -10,6 +10,7 @@
 static const DumpWriterOps *const dump_writers[] = {
     &dump_writer_elf,
     &dump_writer_kdump,
+    &dump_writer_windmp,
 };
 
 const DumpWriterOps *dump_writer_find(const DumpFormat *format)
@@ -36,4 +37,5 @@ void dump_guest_deinit(DumpGuest *guest)
     g_clear_pointer(&guest->untouched, dump_untouched_free);
     g_clear_pointer(&guest->notes, g_byte_array_unref);
     g_clear_pointer(&guest->mappings, g_array_unref);
+    g_clear_pointer(&guest->windows, dump_windows_free);
 }

@@ -18,10 +18,12 @@
 #include "kdump-format.h"
 #include "sink.h"
 #include "untouched.h"
+#include "windows-guest.h"
 
 typedef enum DumpFormatKind {
     DUMP_KIND_ELF,
     DUMP_KIND_KDUMP,
+    DUMP_KIND_WINDMP,
     DUMP_KIND__MAX,
 } DumpFormatKind;
 
@@ -75,6 +77,7 @@ typedef struct DumpGuest {
     uint64_t time_sec;
     uint64_t time_usec;
     const DumpExtraSections *extra; /* NULL for none */
+    DumpWindows *windows;       /* owned; DUMP_KIND_WINDMP only, else NULL */
 } DumpGuest;
 
 void dump_guest_init(DumpGuest *guest);
@@ -110,6 +113,7 @@ typedef struct DumpWriterOps {
 
 extern const DumpWriterOps dump_writer_elf;
 extern const DumpWriterOps dump_writer_kdump;
+extern const DumpWriterOps dump_writer_windmp;
 
 /* The writer for @format, NULL if this build cannot write it. */
 const DumpWriterOps *dump_writer_find(const DumpFormat *format);

@@ -1,0 +1,122 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest memory to an extent of the file.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "ram-copy.h"
+
+/* Large enough for the kernel's sake, small enough for prompt progress. */
+#define COPY_CHUNK      MiB
+
+#define COPY_ZERO_CHUNK (64 * KiB)
+
+/* The grain of the search for zeroes. */
+#define COPY_PAGE       4096
+
+/*
+ * Bytes from @p on that are of one kind: all zero, or no page of them
+ * zero.
+ */
+static size_t copy_stretch(const uint8_t *p, size_t len, bool *zero)
+{
+    size_t n = MIN(len, COPY_PAGE);
+
+    *zero = buffer_is_zero(p, n);
+    while (n < len &&
+           buffer_is_zero(p + n, MIN(len - n, COPY_PAGE)) == *zero) {
+        n += MIN(len - n, COPY_PAGE);
+    }
+    return n;
+}
+
+/* A file that can have holes gets them for zeroes. */
+static bool copy_sparse(const DumpRamCopy *c, unsigned extent, uint64_t pos,
+                        const uint8_t *p, size_t len, Error **errp)
+{
+    while (len) {
+        bool zero;
+        size_t n = copy_stretch(p, len, &zero);
+
+        if (zero) {
+            dump_layout_skip(c->layout, extent, n);
+        } else if (!dump_layout_write(c->layout, extent, pos, p, n, c->sink,
+                                      errp)) {
+            return false;
+        }
+        p += n;
+        pos += n;
+        len -= n;
+    }
+    return true;
+}
+
+/* Memory that is known to be zero, and is better not looked at. */
+static bool copy_zeroes(const DumpRamCopy *c, unsigned extent, uint64_t pos,
+                        uint64_t len, Error **errp)
+{
+    static const uint8_t zero[COPY_ZERO_CHUNK];
+
+    if (dump_sink_has_holes(c->sink)) {
+        dump_layout_skip(c->layout, extent, len);
+        return true;
+    }
+    for (uint64_t done = 0; done < len; ) {
+        size_t n = MIN(len - done, sizeof(zero));
+
+        if (!dump_layout_write(c->layout, extent, pos + done, zero, n,
+                               c->sink, errp)) {
+            return false;
+        }
+        done += n;
+    }
+    return true;
+}
+
+/*
+ * One piece that is of one kind. *@len: bytes wanted; on return the bytes
+ * that were copied.
+ */
+static bool copy_piece(const DumpRamCopy *c, unsigned extent, uint64_t pos,
+                       uint64_t paddr, uint64_t *len, Error **errp)
+{
+    uint64_t there;
+    const uint8_t *host = guest_ram_host(c->ram, paddr, &there);
+
+    if (!host) {
+        *len = MIN(*len, guest_ram_gap(c->ram, paddr));
+        return copy_zeroes(c, extent, pos, *len, errp);
+    }
+    *len = MIN(*len, there);
+    if (dump_untouched_probe(c->untouched, c->ram, paddr, len)) {
+        return copy_zeroes(c, extent, pos, *len, errp);
+    }
+    if (dump_sink_has_holes(c->sink)) {
+        return copy_sparse(c, extent, pos, host, *len, errp);
+    }
+    return dump_layout_write(c->layout, extent, pos, host, *len, c->sink,
+                             errp);
+}
+
+bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
+                   uint64_t paddr, uint64_t len, Error **errp)
+{
+    for (uint64_t done = 0; done < len; ) {
+        uint64_t n = MIN(len - done, COPY_CHUNK);
+
+        if (dump_progress_cancelled(copy->progress)) {
+            error_setg(errp, "dump: cancelled");
+            return false;
+        }
+        if (!copy_piece(copy, extent, pos + done, paddr + done, &n, errp)) {
+            return false;
+        }
+        dump_progress_advance(copy->progress, n);
+        done += n;
+    }
+    return true;
+}

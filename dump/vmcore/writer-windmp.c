@@ -1,0 +1,246 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Windows crash dump writer: a full memory dump.
+ *
+ *   header      the guest's own, with the runs of this dump
+ *   memory      one extent per run, page by page
+ *
+ * The offsets of the runs are not stored: each begins where the one before
+ * it ends. An output that can seek gets the header last, so that a file that
+ * was cut short has no signature. Down a pipe it goes front to back.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "layout.h"
+#include "ram-copy.h"
+#include "writer.h"
+
+typedef struct WinDmpWriter {
+    const DumpGuest *guest;
+    DumpProgress *progress;
+    DumpLayout *layout;
+    GArray *runs;               /* PfnRun, sorted; their extents follow.. */
+    unsigned header;            /* ..this one */
+    uint64_t nr_pages;          /* in all runs */
+} WinDmpWriter;
+
+static const PfnRun *windmp_run(const WinDmpWriter *w, guint i)
+{
+    return &g_array_index(w->runs, PfnRun, i);
+}
+
+/* -- planning ------------------------------------------------------------ */
+
+/* The run that the smallest gap separates from the next. */
+static guint windmp_closest(const WinDmpWriter *w)
+{
+    uint64_t smallest = UINT64_MAX;
+    guint found = 0;
+
+    for (guint i = 0; i + 1 < w->runs->len; i++) {
+        uint64_t gap = windmp_run(w, i + 1)->first -
+                       (windmp_run(w, i)->first + windmp_run(w, i)->count);
+
+        if (gap < smallest) {
+            smallest = gap;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/*
+ * Memory in more pieces than the header has room for: the gaps that cost
+ * least are filled with pages of zeroes.
+ */
+static void windmp_join_runs(WinDmpWriter *w)
+{
+    while (w->runs->len > windmp_max_runs(&w->guest->windows->header)) {
+        guint i = windmp_closest(w);
+        PfnRun *run = &g_array_index(w->runs, PfnRun, i);
+        const PfnRun *next = windmp_run(w, i + 1);
+
+        run->count = next->first + next->count - run->first;
+        g_array_remove_index(w->runs, i + 1);
+    }
+}
+
+/* Every offset and number below is bounded by this one check. */
+static bool windmp_check(WinDmpWriter *w, Error **errp)
+{
+    const WinDmpHeader *hdr = &w->guest->windows->header;
+    uint64_t room = hdr->is64 ? INT64_MAX / WINDMP_PAGE_SIZE - 2 :
+                                UINT32_MAX;
+    const PfnRun *last;
+
+    if (!w->runs->len) {
+        error_setg(errp, "dump: the guest has no memory to dump");
+        return false;
+    }
+    /* The sum is below this, too: the runs do not overlap. */
+    last = windmp_run(w, w->runs->len - 1);
+    if (last->first + last->count > room) {
+        error_setg(errp, "dump: guest memory is too large for a %d-bit "
+                   "Windows crash dump", hdr->is64 ? 64 : 32);
+        return false;
+    }
+    return true;
+}
+
+static void windmp_lay_out(WinDmpWriter *w)
+{
+    w->header = dump_layout_add(w->layout, "crash dump header",
+                                w->guest->windows->header.size, 1);
+    for (guint i = 0; i < w->runs->len; i++) {
+        uint64_t count = windmp_run(w, i)->count;
+
+        dump_layout_add(w->layout, "memory", count * WINDMP_PAGE_SIZE, 1);
+        w->nr_pages += count;
+    }
+}
+
+static void windmp_free(DumpWriter *opaque)
+{
+    WinDmpWriter *w = (WinDmpWriter *)opaque;
+
+    dump_layout_free(w->layout);
+    g_array_unref(w->runs);
+    g_free(w);
+}
+
+static DumpWriter *windmp_plan(const DumpFormat *format,
+                               const DumpGuest *guest, DumpProgress *progress,
+                               Error **errp)
+{
+    WinDmpWriter *w;
+
+    if (!guest->windows) {
+        error_setg(errp, "dump: the guest has no Windows crash dump header");
+        return NULL;
+    }
+    w = g_new0(WinDmpWriter, 1);
+    w->guest = guest;
+    w->progress = progress;
+    w->layout = dump_layout_new();
+    w->runs = guest_ram_pfn_runs(&guest->ram, WINDMP_PAGE_SIZE);
+    if (!windmp_check(w, errp)) {
+        windmp_free((DumpWriter *)w);
+        return NULL;
+    }
+    windmp_join_runs(w);
+    windmp_lay_out(w);
+    dump_progress_set_total(progress, w->nr_pages * WINDMP_PAGE_SIZE);
+    return (DumpWriter *)w;
+}
+
+static uint64_t windmp_file_size(const DumpWriter *opaque)
+{
+    return dump_layout_end(((const WinDmpWriter *)opaque)->layout);
+}
+
+/* -- writing ------------------------------------------------------------- */
+
+static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    WinDmpHeader hdr = w->guest->windows->header;
+
+    windmp_put(&hdr, WINDMP_NR_RUNS, w->runs->len);
+    windmp_put(&hdr, WINDMP_NR_PAGES, w->nr_pages);
+    for (unsigned i = 0; i < windmp_max_runs(&hdr); i++) {
+        PfnRun run = i < w->runs->len ? *windmp_run(w, i) : (PfnRun) { 0 };
+
+        windmp_put_run(&hdr, i, run.first, run.count);
+    }
+    windmp_put(&hdr, WINDMP_DUMP_TYPE, WINDMP_TYPE_FULL);
+    windmp_put(&hdr, WINDMP_REQUIRED_SPACE, dump_layout_end(w->layout));
+    return dump_layout_write(w->layout, w->header, 0, hdr.bytes, hdr.size,
+                             sink, errp);
+}
+
+static bool windmp_write_memory(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    DumpRamCopy copy = {
+        .ram = &w->guest->ram,
+        .untouched = w->guest->untouched,
+        .layout = w->layout,
+        .sink = sink,
+        .progress = w->progress,
+    };
+
+    for (guint i = 0; i < w->runs->len; i++) {
+        const PfnRun *run = windmp_run(w, i);
+
+        if (!dump_ram_copy(&copy, w->header + 1 + i, 0,
+                           run->first * WINDMP_PAGE_SIZE,
+                           run->count * WINDMP_PAGE_SIZE, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A file that was cut short, or an older one, must not have a signature. */
+static bool windmp_wipe_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    static const uint8_t zero[WINDMP_HEADER_SIZE64];
+
+    return dump_sink_write(sink, 0, zero, w->guest->windows->header.size,
+                           "crash dump header", errp);
+}
+
+/* All memory is there. */
+static bool windmp_close(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    bool last = dump_sink_random_access(sink);
+    DumpSinkMark mark = dump_sink_mark(sink);
+
+    dump_progress_set_phase(w->progress, DUMP_PROGRESS_CLOSE);
+    if ((!last || windmp_write_header(w, sink, errp)) &&
+        dump_sink_finish(sink, dump_layout_end(w->layout), errp)) {
+        assert(dump_layout_complete(w->layout));
+        return true;
+    }
+    if (last && dump_sink_resume(sink, &mark, NULL)) {
+        windmp_wipe_header(w, sink, NULL);
+    }
+    return false;
+}
+
+/* What has to be done about the header before memory is written. */
+static bool windmp_begin(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    if (!dump_sink_random_access(sink)) {
+        return windmp_write_header(w, sink, errp);
+    }
+    if (!dump_sink_has_holes(sink)) {
+        return windmp_wipe_header(w, sink, errp);
+    }
+    return dump_sink_reserve(sink, 0, w->guest->windows->header.size,
+                             "crash dump header", errp);
+}
+
+static bool windmp_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
+                         Error **errp)
+{
+    WinDmpWriter *w = (WinDmpWriter *)opaque;
+
+    return windmp_begin(w, sink, errp) &&
+           windmp_write_memory(w, sink, errp) &&
+           windmp_close(w, sink, errp);
+}
+
+static bool windmp_available(const DumpFormat *format)
+{
+    return !format->flat;
+}
+
+const DumpWriterOps dump_writer_windmp = {
+    .kind = DUMP_KIND_WINDMP,
+    .available = windmp_available,
+    .plan = windmp_plan,
+    .file_size = windmp_file_size,
+    .write = windmp_write,
+    .free = windmp_free,
+};
