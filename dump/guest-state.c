@@ -21,7 +21,9 @@
 #include "system/ramblock.h"
 #include "guest-state.h"
 #include "trace.h"
+#include "vmcore/elf-notes.h"
 #include "vmcore/linux-guest.h"
+#include "windows-cpu.h"
 
 /* Linux publishes less than 4 KiB; more than this is not a note. */
 #define GUEST_NOTE_MAX  MiB
@@ -131,21 +133,6 @@ static bool check_range(const GuestPhysBlockList *blocks,
                PRIx64 " to 0x%" PRIx64, query->begin,
                query->begin + query->length - 1);
     return false;
-}
-
-bool guest_state_check(const GuestStateQuery *query, Error **errp)
-{
-    GuestPhysBlockList blocks;
-    ArchDumpInfo info;
-    bool ok;
-
-    guest_phys_blocks_init(&blocks);
-    guest_phys_blocks_append(&blocks);
-    ok = get_arch_info(&blocks, &info, errp) &&
-         check_notes(&info, errp) &&
-         check_range(&blocks, query, errp);
-    guest_phys_blocks_free(&blocks);
-    return ok;
 }
 
 /* How the memory of the block is mapped, for what is never touched. */
@@ -302,34 +289,39 @@ static bool collect_cpu_notes(GuestState *state, Error **errp)
 
 /* -- the guest's own note ------------------------------------------------ */
 
-/* The bytes that the guest's vmcoreinfo driver points at; NULL for none. */
-static uint8_t *read_guest_note(const GuestRam *ram, uint32_t *size)
+static bool has_guest_note(void)
+{
+    VMCoreInfoState *dev = vmcoreinfo_find();
+
+    return dev && dev->has_vmcoreinfo;
+}
+
+/* The bytes that the guest's vmcoreinfo driver points at. */
+static uint8_t *read_guest_note(const GuestRam *ram, uint32_t *size,
+                                Error **errp)
 {
     VMCoreInfoState *dev = vmcoreinfo_find();
     g_autofree uint8_t *buf = NULL;
     uint64_t paddr;
 
-    if (!dev || !dev->has_vmcoreinfo) {
-        return NULL;
-    }
     if (le16_to_cpu(dev->vmcoreinfo.guest_format) !=
         FW_CFG_VMCOREINFO_FORMAT_ELF) {
-        warn_report("guest note format is unsupported: %" PRIu16,
-                    le16_to_cpu(dev->vmcoreinfo.guest_format));
+        error_setg(errp, "guest note format is unsupported: %" PRIu16,
+                   le16_to_cpu(dev->vmcoreinfo.guest_format));
         return NULL;
     }
     *size = le32_to_cpu(dev->vmcoreinfo.size);
     paddr = le64_to_cpu(dev->vmcoreinfo.paddr);
     trace_dump_guest_note(paddr, *size);
     if (*size > GUEST_NOTE_MAX) {
-        warn_report("guest note of %" PRIu32 " bytes is left out: too large",
-                    *size);
+        error_setg(errp, "guest note of %" PRIu32 " bytes is left out: too "
+                   "large", *size);
         return NULL;
     }
-    buf = g_malloc(*size);
+    buf = g_malloc(MAX(*size, 1));
     if (guest_ram_read(ram, paddr, buf, *size) != *size) {
-        warn_report("guest note at 0x%" PRIx64 " is left out: not in guest "
-                    "memory", paddr);
+        error_setg(errp, "guest note at 0x%" PRIx64 " is left out: not in "
+                   "guest memory", paddr);
         return NULL;
     }
     return g_steal_pointer(&buf);
@@ -345,9 +337,14 @@ static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
     VmcoreInfo *info;
     uint32_t size = 0;
     size_t used;
+    Error *err = NULL;
 
-    buf = read_guest_note(ram, &size);
+    if (!has_guest_note()) {
+        return NULL;
+    }
+    buf = read_guest_note(ram, &size, &err);
     if (!buf) {
+        warn_report_err(err);
         return NULL;
     }
     info = linux_guest_add_notes(guest, buf, size, &used);
@@ -382,6 +379,91 @@ static bool collect_notes(GuestState *state, Error **errp)
     guest_ram_deinit(&all);
     trace_dump_linux_guest(guest->page_size, guest->phys_base,
                            guest->uts.release, guest->uts.machine);
+    return true;
+}
+
+/* -- Windows ------------------------------------------------------------- */
+
+/*
+ * The crash dump header that the guest's driver published. It may change at
+ * any time while the guest runs: what is returned is a copy.
+ */
+static bool find_windows_header(const ArchDumpInfo *info, const GuestRam *ram,
+                                WinDmpHeader *hdr, Error **errp)
+{
+    const DumpAbi abi = { .elf_class = info->d_class,
+                          .elf_data = info->d_endian };
+    g_autofree uint8_t *buf = NULL;
+    uint32_t size = 0;
+    size_t pos = 0;
+    ElfNote note;
+
+    if (info->d_machine != EM_X86_64 && info->d_machine != EM_386) {
+        error_setg(errp, "the format is for x86 guests only");
+        return false;
+    }
+    if (!has_guest_note()) {
+        error_setg(errp, "the guest has not published a crash dump header "
+                   "through a vmcoreinfo device");
+        return false;
+    }
+    buf = read_guest_note(ram, &size, errp);
+    if (!buf) {
+        return false;
+    }
+    while (elf_note_next(&abi, buf, size, &pos, &note)) {
+        if (elf_note_is(&note, "VMCOREINFO")) {
+            return windmp_header_read(hdr, note.desc, note.descsz, errp);
+        }
+    }
+    error_setg(errp, "the guest's note is damaged");
+    return false;
+}
+
+static bool check_windows(const GuestPhysBlockList *blocks,
+                          const ArchDumpInfo *info, Error **errp)
+{
+    ERRP_GUARD();
+    WinDmpHeader hdr;
+    GuestRam ram;
+    bool ok;
+
+    guest_ram_init(&ram);
+    add_blocks(blocks, &ram);
+    guest_ram_seal(&ram);
+    ok = find_windows_header(info, &ram, &hdr, errp);
+    guest_ram_deinit(&ram);
+    if (!ok) {
+        error_prepend(errp, "no Windows crash dump of this guest: ");
+    }
+    return ok;
+}
+
+/* The last thing to look at memory: some of it is laid over. */
+static bool collect_windows(GuestState *state, Error **errp)
+{
+    DumpGuest *guest = &state->guest;
+    g_autofree WinDmpCpu *regs = g_new0(WinDmpCpu, guest->nr_cpus);
+    WinDmpHeader hdr;
+    Error *warning = NULL;
+    unsigned n = 0;
+    CPUState *cpu;
+
+    if (!find_windows_header(&state->arch.dump_info, &guest->ram, &hdr,
+                             errp)) {
+        return false;
+    }
+    CPU_FOREACH(cpu) {
+        windows_cpu_get(cpu, &regs[n++]);
+    }
+    guest->windows = dump_windows_new(&hdr, &guest->ram, regs, n, &warning);
+    if (warning) {
+        warn_report_err(warning);
+    }
+    trace_dump_windows(windmp_get(&guest->windows->header, WINDMP_KDBG),
+                       windmp_get(&guest->windows->header,
+                                  WINDMP_BUGCHECK_CODE),
+                       guest->windows->contexts);
     return true;
 }
 
@@ -440,6 +522,22 @@ static void collect_sections(GuestState *state)
 
 /* -- all together -------------------------------------------------------- */
 
+bool guest_state_check(const GuestStateQuery *query, Error **errp)
+{
+    GuestPhysBlockList blocks;
+    ArchDumpInfo info;
+    bool ok;
+
+    guest_phys_blocks_init(&blocks);
+    guest_phys_blocks_append(&blocks);
+    ok = get_arch_info(&blocks, &info, errp) &&
+         check_notes(&info, errp) &&
+         check_range(&blocks, query, errp) &&
+         (!query->windows || check_windows(&blocks, &info, errp));
+    guest_phys_blocks_free(&blocks);
+    return ok;
+}
+
 static void set_arch(GuestState *state)
 {
     const ArchDumpInfo *info = &state->arch.dump_info;
@@ -470,7 +568,8 @@ static bool guest_state_collect(GuestState *state,
     cpu_synchronize_all_states();
     collect_sections(state);
     return collect_notes(state, errp) &&
-           collect_mappings(state, query, errp);
+           collect_mappings(state, query, errp) &&
+           (!query->windows || collect_windows(state, errp));
 }
 
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)

@@ -26,6 +26,7 @@ typedef struct GuestStateQuery {
     uint64_t begin;             /* see DumpOptions */
     uint64_t length;
     bool leave_far;             /* leave out what guest_ram_drop_far drops */
+    bool windows;               /* for a Windows crash dump */
 } GuestStateQuery;
 
 /*
