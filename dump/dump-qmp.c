@@ -10,6 +10,7 @@
 #include "qapi/qapi-commands-dump.h"
 #include "qemu/cutils.h"
 #include "dump-job.h"
+#include "guest-state.h"
 #include "vmcore/pipeline.h"
 
 /* More workers than this only cost memory. */
@@ -38,6 +39,8 @@ static const struct {
       { DUMP_KIND_KDUMP, DUMP_CODEC_ZSTD, true } },
     { DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZSTD,
       { DUMP_KIND_KDUMP, DUMP_CODEC_ZSTD, false } },
+    { DUMP_GUEST_MEMORY_FORMAT_WIN_DMP,
+      { DUMP_KIND_WINDMP } },
 };
 
 static bool dump_set_format(DumpGuestMemoryFormat qapi, DumpFormat *format,
@@ -171,6 +174,15 @@ void qmp_dump_cancel(Error **errp)
     dump_job_cancel(errp);
 }
 
+/* Most formats suit any guest; this one, a guest that has asked for it. */
+static bool dump_guest_has_format(const DumpFormat *format)
+{
+    const GuestStateQuery query = { .windows = true };
+
+    return format->kind != DUMP_KIND_WINDMP ||
+           guest_state_check(&query, NULL);
+}
+
 DumpGuestMemoryCapability *
 qmp_query_dump_guest_memory_capability(Error **errp)
 {
@@ -178,7 +190,8 @@ qmp_query_dump_guest_memory_capability(Error **errp)
     DumpGuestMemoryFormatList **tail = &cap->formats;
 
     for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
-        if (dump_writer_find(&dump_formats[i].format)) {
+        if (dump_writer_find(&dump_formats[i].format) &&
+            dump_guest_has_format(&dump_formats[i].format)) {
             QAPI_LIST_APPEND(tail, dump_formats[i].qapi);
         }
     }

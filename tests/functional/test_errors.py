@@ -49,7 +49,7 @@ BAD_ARGUMENTS = [
     (CONFLICT, {'format': 'kdump-lzo', 'begin': 0, 'length': 4096}),
     (CONFLICT, {'format': 'kdump-raw-snappy', 'begin': 0}),
     (CONFLICT, {'format': 'win-dmp', 'paging': True}),
-    ("'win-dmp' is not supported", {'format': 'win-dmp'}),
+    ('no Windows crash dump of this guest', {'format': 'win-dmp'}),
     ("'length' is missing", {'begin': 0}),
     ("'begin' is missing", {'length': 4096}),
     ("'length'", {'begin': 0, 'length': 0}),
