@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest of a few dozen instructions: it turns paging on and halts.
 
+Each of its CPUs does so.
+
 The firmware image holds nothing else. The page tables that it loads lie in
 guest memory already: the test writes them into the file behind it.
 """
@@ -14,6 +16,7 @@ from vm import VM
 
 BASE = 0xf0000                  # the image also appears below 1 MiB
 READY_AT, READY = 0x7000, 0x600d600d
+THEN_AT = 0x7800
 
 PRESENT, WRITE, LARGE = 0x1, 0x2, 0x80
 CR4_PSE, CR4_PAE, CR4_LA57 = 0x10, 0x20, 0x1000
@@ -100,7 +103,13 @@ def image(mode, cr3):
     code += b'\x66\xea' + word(BASE + len(code) + 8) + b'\x08\x00'  # ljmpl
     code += (
         b'\x66\xb8\x10\x00'             # mov $0x10, %ax
-        b'\x8e\xd8\x8e\xc0\x8e\xd0')    # mov %ax, %ds, %es and %ss
+        b'\x8e\xd8\x8e\xc0\x8e\xd0'     # mov %ax, %ds, %es and %ss
+        b'\xb9\x1b\x00\x00\x00'         # mov $0x1b, %ecx (APIC base)
+        b'\x0f\x32'                     # rdmsr
+        b'\xf6\xc4\x01'                 # test $1, %ah
+        b'\x74\x0a'                     # jz, unless this is the first CPU:
+        b'\xb8\xf0\x46\x0c\x00'         # mov $0xc46f0, %eax
+        b'\xa3\x00\x03\xe0\xfe')        # the others start at 0xf0000
     code += b'\xb8' + word(mode.cr4) + b'\x0f\x22\xe0'      # to %cr4
     code += b'\xb8' + word(cr3) + b'\x0f\x22\xd8'           # to %cr3
     if mode.long:
@@ -118,6 +127,11 @@ def image(mode, cr3):
     code += b'\xb8' + word(READY)       # mov $READY, %eax
     code += b'\xbf' + word(READY_AT)    # mov $READY_AT, %edi
     code += b'\x89\x07'                 # mov %eax, (%edi)
+    code += b'\xf0\xff\x47\x04'         # lock incl 4(%edi)
+    code += (
+        b'\x8b\x47\x08'                 # mov 8(%edi), %eax
+        b'\x85\xc0\x74\x02'             # test %eax, %eax; jz
+        b'\xff\xe0')                    # jmp *%eax
     code += b'\xf4\xeb\xfd'             # hlt, and again
     assert len(code) <= 0x100
 
@@ -135,17 +149,26 @@ class Firmware(VM):
     """A machine that has run the firmware, its memory in .memory.
 
     'mappings' are (vaddr, paddr, size) pages. The low megabyte is mapped
-    as it is, by pages of 4 KiB.
+    as it is, by pages of 4 KiB. 'then' is code that each CPU runs at the
+    end, with READY_AT in %edi.
     """
 
-    def __init__(self, folder, mode, mappings=(), size=16 << 20, args=()):
+    def __init__(self, folder, mode, mappings=(), size=16 << 20, args=(),
+                 cpus=1, then=b''):
         self.mode = MODES[mode]
         self.size = size
+        self.cpus = cpus
         path = folder + '/ram'
         ram.fill(path, size)
         with open(path, 'r+b') as f:
             self.memory = mmap.mmap(f.fileno(), size)
+        self.memory[READY_AT:READY_AT + 12] = bytes(12)
+        if then:
+            self.memory[READY_AT + 8:READY_AT + 12] = struct.pack('<I',
+                                                                  THEN_AT)
+            self.memory[THEN_AT:THEN_AT + len(then)] = then
         tables = PageTables(self.mode, self.memory, 0x10000)
+        self.root = tables.root
         self.mappings = [(a, a, 4096) for a in range(0, 1 << 20, 4096)]
         self.mappings += mappings
         for mapping in self.mappings:
@@ -157,7 +180,7 @@ class Firmware(VM):
         arguments.remove('-S')
         cpu = 'qemu64,+pdpe1gb' + (',+la57' if mode == 'la57' else '')
         super().__init__(*arguments, '-bios', folder + '/firmware', '-cpu',
-                         cpu, *args, machine=None)
+                         cpu, '-smp', str(cpus), *args, machine=None)
         try:
             self.wait_ready()
         except BaseException:
@@ -166,7 +189,8 @@ class Firmware(VM):
 
     def wait_ready(self, timeout=30):
         deadline = time.monotonic() + timeout
-        while self.memory[READY_AT:READY_AT + 4] != struct.pack('<I', READY):
+        ready = struct.pack('<II', READY, self.cpus)
+        while self.memory[READY_AT:READY_AT + 8] != ready:
             if time.monotonic() > deadline:
                 raise RuntimeError('the firmware did not come to its end: ' +
                                    self.qmp.hmp('info registers'))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Registers of a guest's CPUs, by QEMU's gdb stub on a unix socket."""
+
+import socket
+
+# Numbers in the order in which the stub of qemu-system-x86_64 has them.
+NAMES = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 '
+         'rip eflags cs ss ds es fs gs fs_base gs_base k_gs_base '
+         'cr0 cr2 cr3 cr4 cr8 efer').split()
+NUMBERS = {name: i for i, name in enumerate(NAMES)}
+NUMBERS.update({f'st{i}': 33 + i for i in range(8)})
+NUMBERS.update({f'xmm{i}': 49 + i for i in range(16)})
+NUMBERS['mxcsr'] = 65
+SIZES = {**{f'st{i}': 10 for i in range(8)},
+         **{f'xmm{i}': 16 for i in range(16)}}
+
+
+class GdbStub:
+    """A client of '-gdb unix:PATH,server=on,wait=off'.
+
+    The guest stands still from the connection on until it is closed by
+    detach().
+    """
+
+    def __init__(self, path, timeout=60):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(timeout)
+        self.sock.connect(path)
+        self.buf = b''
+        self.cmd('?')
+        # 7.2 tells single registers only to those who know them.
+        self.cmd('qXfer:features:read:target.xml:0,ffb')
+
+    def close(self):
+        self.sock.close()
+
+    def detach(self):
+        self.cmd('D')
+        self.close()
+
+    def byte(self):
+        if not self.buf:
+            self.buf = self.sock.recv(65536)
+            if not self.buf:
+                raise ConnectionError('the gdb stub went away')
+        c, self.buf = self.buf[:1], self.buf[1:]
+        return c
+
+    def cmd(self, text):
+        data = text.encode()
+        self.sock.sendall(b'$%b#%02x' % (data, sum(data) & 0xff))
+        reply = self.reply()
+        while reply.startswith('T') and text != '?':
+            # That the guest stopped is told by 7.2 without being asked.
+            reply = self.reply()
+        return reply
+
+    def reply(self):
+        while self.byte() != b'$':
+            pass
+        reply = b''
+        while (c := self.byte()) != b'#':
+            reply += c
+        self.byte()
+        self.byte()
+        self.sock.sendall(b'+')
+        return reply.decode()
+
+    def select(self, cpu):
+        assert self.cmd(f'Hg{cpu + 1:x}') == 'OK'
+
+    def read(self, cpu, name):
+        self.select(cpu)
+        reply = bytes.fromhex(self.cmd(f'p{NUMBERS[name]:x}'))
+        return int.from_bytes(reply[:SIZES.get(name, 8)], 'little')
+
+    def write(self, cpu, name, value):
+        self.select(cpu)
+        size = SIZES.get(name, 8)
+        reply = self.cmd(f'P{NUMBERS[name]:x}=' +
+                         value.to_bytes(size, 'little').hex())
+        assert reply == 'OK', reply
