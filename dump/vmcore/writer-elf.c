@@ -22,26 +22,19 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "elf-core.h"
 #include "layout.h"
+#include "ram-copy.h"
 #include "writer.h"
 
-/* Large enough for the kernel's sake, small enough for prompt progress. */
-#define ELF_WRITE_CHUNK         MiB
-
-#define ELF_ZERO_CHUNK          (64 * KiB)
-
-/* Of memory in the file; also the grain of the search for zeroes. */
+/* Of memory in the file. */
 #define ELF_PAGE                4096
 
 /* RAM without a gap in guest-physical space: one extent of the file. */
 typedef struct ElfRange {
     uint64_t paddr;
     uint64_t size;
-    size_t first_run;           /* of guest->ram */
-    size_t nr_runs;
     unsigned extent;
 } ElfRange;
 
@@ -70,13 +63,10 @@ static void elf_find_ranges(ElfWriter *w)
 
         if (last && last->paddr + last->size == run->paddr) {
             last->size += run->size;
-            last->nr_runs++;
         } else {
             ElfRange range = {
                 .paddr = run->paddr,
                 .size = run->size,
-                .first_run = i,
-                .nr_runs = 1,
             };
             g_array_append_val(w->ranges, range);
         }
@@ -404,118 +394,21 @@ static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
                              w->guest->notes->len, sink, errp);
 }
 
-/*
- * Bytes from @p on that are of one kind: all zero, or no page of them
- * zero.
- */
-static size_t elf_stretch(const uint8_t *p, size_t len, bool *zero)
-{
-    size_t n = MIN(len, ELF_PAGE);
-
-    *zero = buffer_is_zero(p, n);
-    while (n < len &&
-           buffer_is_zero(p + n, MIN(len - n, ELF_PAGE)) == *zero) {
-        n += MIN(len - n, ELF_PAGE);
-    }
-    return n;
-}
-
-/* A file that can have holes gets them for zeroes. */
-static bool elf_write_sparse(ElfWriter *w, unsigned extent, uint64_t pos,
-                             const uint8_t *p, size_t len, DumpSink *sink,
-                             Error **errp)
-{
-    while (len) {
-        bool zero;
-        size_t n = elf_stretch(p, len, &zero);
-
-        if (zero) {
-            dump_layout_skip(w->layout, extent, n);
-        } else if (!dump_layout_write(w->layout, extent, pos, p, n, sink,
-                                      errp)) {
-            return false;
-        }
-        p += n;
-        pos += n;
-        len -= n;
-    }
-    return true;
-}
-
-/* Memory that is known to be zero, and is better not looked at. */
-static bool elf_write_zeroes(ElfWriter *w, unsigned extent, uint64_t pos,
-                             uint64_t len, DumpSink *sink, Error **errp)
-{
-    static const uint8_t zero[ELF_ZERO_CHUNK];
-
-    if (dump_sink_has_holes(sink)) {
-        dump_layout_skip(w->layout, extent, len);
-        return true;
-    }
-    for (uint64_t done = 0; done < len; ) {
-        size_t n = MIN(len - done, sizeof(zero));
-
-        if (!dump_layout_write(w->layout, extent, pos + done, zero, n, sink,
-                               errp)) {
-            return false;
-        }
-        done += n;
-    }
-    return true;
-}
-
-/*
- * Up to a chunk of a run, straight from guest memory to the output.
- * *@len: bytes wanted; on return the bytes that were written.
- */
-static bool elf_write_chunk(ElfWriter *w, const ElfRange *r, uint64_t paddr,
-                            const uint8_t *host, uint64_t *len,
-                            DumpSink *sink, Error **errp)
-{
-    uint64_t pos = paddr - r->paddr;
-
-    if (dump_untouched_probe(w->guest->untouched, &w->guest->ram, paddr,
-                             len)) {
-        return elf_write_zeroes(w, r->extent, pos, *len, sink, errp);
-    }
-    if (dump_sink_has_holes(sink)) {
-        return elf_write_sparse(w, r->extent, pos, host, *len, sink, errp);
-    }
-    return dump_layout_write(w->layout, r->extent, pos, host, *len, sink,
-                             errp);
-}
-
-static bool elf_write_run(ElfWriter *w, const ElfRange *r,
-                          const GuestRamRun *run, DumpSink *sink, Error **errp)
-{
-    for (uint64_t done = 0; done < run->size; ) {
-        uint64_t n = MIN(run->size - done, ELF_WRITE_CHUNK);
-
-        if (dump_progress_cancelled(w->progress)) {
-            error_setg(errp, "dump: cancelled");
-            return false;
-        }
-        if (!elf_write_chunk(w, r, run->paddr + done, run->host + done, &n,
-                             sink, errp)) {
-            return false;
-        }
-        dump_progress_advance(w->progress, n);
-        done += n;
-    }
-    return true;
-}
-
 static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
 {
+    DumpRamCopy copy = {
+        .ram = &w->guest->ram,
+        .untouched = w->guest->untouched,
+        .layout = w->layout,
+        .sink = sink,
+        .progress = w->progress,
+    };
+
     for (size_t i = 0; i < w->ranges->len; i++) {
         const ElfRange *r = elf_range(w, i);
 
-        for (size_t j = 0; j < r->nr_runs; j++) {
-            if (!elf_write_run(w, r, guest_ram_run(&w->guest->ram,
-                                                   r->first_run + j),
-                               sink, errp)) {
-                return false;
-            }
+        if (!dump_ram_copy(&copy, r->extent, 0, r->paddr, r->size, errp)) {
+            return false;
         }
     }
     return true;
