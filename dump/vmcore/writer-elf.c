@@ -137,6 +137,7 @@ static void elf_find_segments(ElfWriter *w)
     ElfCoreSegment note = {
         .type = PT_NOTE,
         .filesz = w->guest->notes->len,
+        .memsz = w->guest->notes->len,
     };
 
     g_array_append_val(w->segments, note);

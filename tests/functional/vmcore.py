@@ -200,8 +200,9 @@ class ElfDump(Dump):
             need(s['offset'] + s['filesz'] <= len(self.data) or
                  self.incomplete and s['type'] == PT_LOAD,
                  'segment beyond the end of the file')
-        for s in self.segments[1:]:
+            # elf2dmp goes by the latter also for the notes.
             need(s['filesz'] == s['memsz'], 'file and memory size differ')
+        for s in self.segments[1:]:
             need(s['align'] == 0 or s['offset'] % 4096, 'p_align with '
                  'page-aligned data: crash takes it for a netdump')
         self.loads = sorted(self.segments[1:], key=lambda s: s['paddr'])

@@ -96,6 +96,7 @@ static void check_note(const TestImage *f, const TestGuest *t)
 
     g_assert_cmpuint(note.type, ==, PT_NOTE);
     g_assert_cmpuint(note.offset % 4, ==, 0);
+    g_assert_cmpuint(note.memsz, ==, note.filesz);
     g_assert_cmpmem(test_at(f, note.offset, note.filesz), note.filesz,
                     t->g.notes->data, t->g.notes->len);
 }
