@@ -14,7 +14,7 @@ from qmp import QMPError
 from test_errors import refused
 from test_far_memory import DATA, SLOT, move
 from test_lifecycle import Stalled, drained
-from vm import VM
+from vm import REPO, VM
 from vmcore import open_dump
 from windmp import LIVE_SYSTEM_DUMP, WinDump
 from windows import MiB, Windows, note
@@ -327,6 +327,30 @@ def test_file_knows_it(guest, out):
     bits = 64 if guest.is64 else 32
     assert re.search(rf'^MS Windows {bits}bit crash dump.* full dump, '
                      rf'{d.nr_pages} pages', said), said
+
+
+@pytest.fixture(scope='session')
+def radare2():
+    r = subprocess.run([os.path.join(REPO, 'scripts/radare2')],
+                       capture_output=True, text=True)
+    if r.returncode:
+        pytest.skip(r.stderr.strip().splitlines()[-1])
+    return r.stdout.strip()
+
+
+def test_radare2(radare2, one, out):
+    """A reader by others: 64-bit, by guest-physical address."""
+    d = dump(one, out)
+    places = [(paddr, 256) for paddr in
+              (0x1000, 0x9f000, MiB, one.physical(0), windows.SIZE - 4096)]
+    places += [piece for i in range(CPUS) for piece in
+               one.pieces(one.frame(i), d.context_size())]
+    commands = '; '.join(f'p8 {n} @ {paddr:#x}' for paddr, n in places)
+    said = subprocess.run([radare2, '-q', '-N', '-e', 'scr.color=0', '-c',
+                           'iI~bintype; ' + commands, out], check=True,
+                          capture_output=True, text=True).stdout.split()
+    assert said[:2] == ['bintype', 'dmp64']
+    assert said[2:] == [d.physical(paddr, n).hex() for paddr, n in places]
 
 
 # -- refusals ---------------------------------------------------------------------
