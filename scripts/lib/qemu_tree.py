@@ -6,6 +6,8 @@
 #   CACHE/tools/meson/           a meson new enough for QEMU 10
 #   CACHE/VERSION/src/           pristine source, never built in
 #   CACHE/VERSION/{stock,ours}/  copies that are built; ours has been applied
+#     build/                     x86_64 with all devices
+#     build-TARGETS/             other targets with the devices below
 #   CACHE/VERSION/*.log          output of the long steps
 #   CACHE/base-BASE              link to the VERSION fetched last
 #
@@ -32,7 +34,26 @@ import tree_series  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
 BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0')}
-DEFAULT_TARGETS = 'x86_64-softmmu'
+DEFAULT_TARGETS = 'x86_64'
+# Target -> the device switches of its build, apart from what they need. With
+# several targets, boards and devices would be most of the work.
+DEVICES = {
+    'x86_64': 'I440FX Q35 E1000_PCI VIRTIO_PCI VIRTIO_BALLOON VIRTIO_BLK '
+              'VIRTIO_MEM NVDIMM PVPANIC_ISA ISA_DEBUG USB_UHCI VGA_PCI',
+    'i386': 'I440FX',
+    # What is no board is for 7.2, which does not link or start without.
+    'aarch64': 'ARM_VIRT ARM_V7M ARM_COMPATIBLE_SEMIHOSTING',
+    'arm': 'ARM_VIRT ARM_V7M ARM_COMPATIBLE_SEMIHOSTING',
+    'ppc64': 'PSERIES USB_OHCI_PCI NVDIMM',
+    'ppc': 'PPC440',
+    's390x': 'S390_CCW_VIRTIO',
+    'riscv64': 'RISCV_VIRT ARM_COMPATIBLE_SEMIHOSTING',
+    'riscv32': 'RISCV_VIRT ARM_COMPATIBLE_SEMIHOSTING',
+    'loongarch64': 'LOONGARCH_VIRT',
+    # Two that cannot be dumped.
+    'm68k': 'M68K_VIRT SEMIHOSTING',
+    'or1k': 'OR1K_SIM',
+}
 MESON_MIN_10 = (1, 5)
 LISTS_MAX_AGE = 24 * 3600
 SOURCES_LIST = '/etc/apt/sources.list'
@@ -126,8 +147,11 @@ def archive_uri():
                   f'({codename}) configured')
 
 
-def apt_options(cache, suite, kind):
-    state = os.path.join(cache, 'apt', f'{suite}-{kind}')
+def apt_options(cache, suite, kind, arch=None):
+    """(options, stamp) for apt with lists of its own, read within a day;
+    of another architecture if that is given."""
+    state = os.path.join(cache, 'apt', f'{suite}-{kind}' +
+                         (f'-{arch}' if arch else ''))
     for sub in ('lists/partial', 'archives/partial', 'sources.d'):
         os.makedirs(os.path.join(state, sub), exist_ok=True)
     source = os.path.join(state, 'sources.d', 'private.sources')
@@ -146,6 +170,11 @@ def apt_options(cache, suite, kind):
                        ('Dir::Cache::Archives', f'{state}/archives'),
                        ('APT::Sandbox::User', 'root')):
         options += ['-o', f'{key}={value}']
+    if arch:
+        for key, value in (('APT::Architecture', arch),
+                           ('APT::Architectures', arch),
+                           ('Dir::State::Status', '/dev/null')):
+            options += ['-o', f'{key}={value}']
     stamp = os.path.join(state, 'updated')
     if (not os.path.exists(stamp) or
             time.time() - os.path.getmtime(stamp) > LISTS_MAX_AGE):
@@ -257,9 +286,16 @@ class Tree:
     def work(self, stock):
         return os.path.join(self.home, 'stock' if stock else 'ours')
 
-    def binary(self, stock, target):
-        arch = target.split('-')[0]
-        return os.path.join(self.work(stock), 'build', f'qemu-system-{arch}')
+    def build_dir(self, stock, targets):
+        name = 'build'
+        if targets != [DEFAULT_TARGETS]:
+            name += '-' + ('all' if targets == list(DEVICES) else
+                           '-'.join(targets))
+        return os.path.join(self.work(stock), name)
+
+    def binary(self, stock, targets):
+        return os.path.join(self.build_dir(stock, targets),
+                            f'qemu-system-{targets[0]}')
 
     def prepare(self, stock):
         """Bring the copy that is built up to date."""
@@ -292,20 +328,25 @@ class Tree:
 
     def configure(self, stock, targets):
         work = self.work(stock)
-        build = os.path.join(work, 'build')
-        argv = ['../configure', f'--target-list={",".join(targets)}',
-                '--cc=ccache gcc', *CONFIGURE]
+        build = self.build_dir(stock, targets)
+        argv = ['../configure', '--cc=ccache gcc', *CONFIGURE, '--target-list='
+                + ','.join(f'{t}-softmmu' for t in targets)]
+        few = targets != [DEFAULT_TARGETS]
+        if few:
+            argv += device_options(os.path.basename(build), targets)
         if self.version() >= (8, 1) and not self.is_dir:
             # A checkout may need its subprojects, a package has them.
             argv.append('--disable-download')
         if self.version() < (10, 0):
             argv.append('--meson=/usr/bin/meson')
-        key = json.dumps([argv, self.src, build_packages()])
+        key = json.dumps([argv, few and DEVICES, self.src, build_packages()])
         stamp = os.path.join(build, 'configured-as')
         if os.path.exists(stamp) and open(stamp).read() == key:
             return
         shutil.rmtree(build, ignore_errors=True)
         os.makedirs(build)
+        if few:
+            write_device_lists(build, targets)
         run(f'configuring {os.path.basename(work)}', argv,
             work + '-configure.log', cwd=build, env=self.environment(work))
         with open(stamp, 'w') as f:
@@ -318,12 +359,27 @@ class Tree:
         with locked(self.home):
             self.prepare(stock)
             self.configure(stock, targets)
-            programs = [f'qemu-system-{t.split("-")[0]}' for t in targets]
+            programs = [f'qemu-system-{t}' for t in targets]
             run(f'building {", ".join(programs)} '
                 f'({os.path.basename(work)} of {self.base})',
-                ['ninja', '-C', os.path.join(work, 'build'), *programs],
+                ['ninja', '-C', self.build_dir(stock, targets), *programs],
                 work + '-build.log', env=self.environment(work))
-        return self.binary(stock, targets[0])
+        return self.binary(stock, targets)
+
+
+def device_options(build, targets):
+    """What tells configure of the lists that write_device_lists makes; it
+    looks for them from configs/devices/TARGET-softmmu/ on."""
+    return ['--without-default-devices'] + [
+        f'--with-devices-{t}=../../../{build}/devices/{t}' for t in targets]
+
+
+def write_device_lists(build, targets):
+    os.makedirs(os.path.join(build, 'devices'))
+    for target in targets:
+        path = os.path.join(build, 'devices', f'{target}.mak')
+        with open(path, 'w') as f:
+            f.writelines(f'CONFIG_{d}=y\n' for d in DEVICES[target].split())
 
 
 def build_packages():
@@ -397,13 +453,26 @@ def cmd_series(args):
     tree_series.make(tree.src, args.output, args.author, say)
 
 
+def target_list(text):
+    """The argument of --targets as a list, in the order of DEVICES."""
+    names = list(DEVICES) if text == 'all' else [
+        t[:-len('-softmmu')] if t.endswith('-softmmu') else t
+        for t in text.split(',')]
+    unknown = set(names) - set(DEVICES)
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f'unknown: {", ".join(sorted(unknown))}; known are '
+            f'{", ".join(DEVICES)}')
+    return [t for t in DEVICES if t in names]
+
+
 def cmd_build(args):
-    print(Tree(args.base).build(args.stock, args.targets.split(',')))
+    print(Tree(args.base).build(args.stock, args.targets))
 
 
 def cmd_path(args):
     tree = Tree(args.base)
-    binary = tree.home and tree.binary(args.stock, args.targets.split(',')[0])
+    binary = tree.home and tree.binary(args.stock, args.targets)
     if not binary or not os.path.exists(binary):
         raise Failure(f'{args.base} is not built; run scripts/qemu-tree '
                       f'build {args.base}{" --stock" if args.stock else ""}')
@@ -453,7 +522,11 @@ def main():
             p.add_argument('--stock', action='store_true',
                            help='the unmodified tree')
             p.add_argument('--targets', default=DEFAULT_TARGETS,
-                           help='comma-separated (default: %(default)s)')
+                           type=target_list, metavar='LIST',
+                           help='comma-separated, or "all" (default: '
+                           '%(default)s, with all devices; other lists have '
+                           'few devices, and a build folder of their own). '
+                           'The binary of the first target is printed.')
         if name == 'series':
             p.add_argument('-o', '--output', metavar='DIR', required=True,
                            help='where the patches go; patches that are '

@@ -361,9 +361,10 @@ def mirror(src, dst, new):
     """Make @dst what @src is once @new, a plan or nothing, is applied to it.
 
     Files that are so already keep their time, so that only what changed is
-    compiled again. Left alone is what builds make: in @dst the folder
-    build, what meson downloaded to subprojects, and Python's caches; in
-    @src any folder that was built in. Returns what of @new had to be done.
+    compiled again. Left alone is what builds make: in @dst the folders
+    build and build-*, what meson downloaded to subprojects, and Python's
+    caches; in @src any folder that was built in. Returns what of @new had to
+    be done.
     """
     before = differing(dst if os.path.isdir(dst) else src, new)
     skip = {'.git', JOURNAL, JOURNAL + '-done', 'build'}
@@ -371,7 +372,9 @@ def mirror(src, dst, new):
              glob.glob(os.path.join(glob.escape(src), '*', 'build.ninja'))}
     theirs = {path for path in walk(src, skip) if path not in new}
     ours = {path: text for path, text in new.items() if text is not None}
-    for path in list(walk(dst, {'build'})):
+    built = {os.path.basename(p) for p in
+             glob.glob(os.path.join(glob.escape(dst), 'build-*'))}
+    for path in list(walk(dst, {'build'} | built)):
         if path not in theirs and path not in ours and \
                 not path.startswith('subprojects/') and \
                 '__pycache__' not in path:

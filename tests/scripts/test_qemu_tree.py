@@ -4,6 +4,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -207,6 +208,42 @@ def test_path_of_what_was_never_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     r = tool('path', '7.2')
     assert r.returncode != 0 and 'is not built' in r.stderr
+
+
+@pytest.mark.parametrize('text,names,folder', [
+    ('x86_64', ['x86_64'], 'build'),
+    ('x86_64-softmmu', ['x86_64'], 'build'),
+    ('s390x', ['s390x'], 'build-s390x'),
+    # In one order, so that one set of targets has one folder.
+    ('s390x,x86_64', ['x86_64', 's390x'], 'build-x86_64-s390x'),
+    ('all', list(qemu_tree.DEVICES), 'build-all'),
+])
+def test_targets(tree, tmp_path, monkeypatch, text, names, folder):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert qemu_tree.target_list(text) == names
+    built = qemu_tree.Tree(tree).binary(False, names)
+    assert built.endswith(f'ours/{folder}/qemu-system-{names[0]}')
+
+
+@pytest.mark.parametrize('text', ['', 'vax', 'x86_64,vax'])
+def test_unknown_target(text):
+    r = tool('build', '--targets', text)
+    assert r.returncode != 0 and 'known are x86_64, ' in r.stderr
+
+
+def test_devices_are_of_the_tree(source):
+    """No switch that minikconf would refuse, or that is not for us."""
+    known = set()
+    for folder in ('hw', 'semihosting'):
+        for path in tree_apply.walk(os.path.join(source, folder)):
+            if os.path.basename(path) == 'Kconfig':
+                known |= set(re.findall(
+                    r'(?m)^config (\w+)', tree_apply.read(
+                        os.path.join(source, folder, path))))
+    for target, devices in qemu_tree.DEVICES.items():
+        assert set(devices.split()) <= known
+        assert os.path.exists(os.path.join(
+            source, 'configs/targets', f'{target}-softmmu.mak'))
 
 
 def test_unit_tests_are_listed(tree):
@@ -449,8 +486,8 @@ def test_copy_leaves_builds_alone(pair):
             f.write('theirs')
     make_copy(src, dst)
     assert not {'build', 'other', '.git'} & set(os.listdir(dst))
-    for path in ('build/z.o', 'subprojects/fetched/meson.build',
-                 'scripts/__pycache__/a.pyc'):
+    for path in ('build/z.o', 'build-all/z.o', 'scripts/__pycache__/a.pyc',
+                 'subprojects/fetched/meson.build'):
         os.makedirs(os.path.dirname(os.path.join(dst, path)), exist_ok=True)
         with open(os.path.join(dst, path), 'w') as f:
             f.write('made')
