@@ -188,7 +188,11 @@ qmp_query_dump_guest_memory_capability(Error **errp)
 {
     DumpGuestMemoryCapability *cap = g_new0(DumpGuestMemoryCapability, 1);
     DumpGuestMemoryFormatList **tail = &cap->formats;
+    const GuestStateQuery query = { 0 };
 
+    if (!guest_state_check(&query, NULL)) {
+        return cap;
+    }
     for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
         if (dump_writer_find(&dump_formats[i].format) &&
             dump_guest_has_format(&dump_formats[i].format)) {
