@@ -1,0 +1,412 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * dump/guest-state.c with a double for a target that adds sections to ELF
+ * dumps, as s390x does for protected guests: what is called when, and what
+ * gets into the file.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "elf.h"
+#include "qemu-stand-in.h"
+#include "guest-state.h"
+#include "windows-cpu.h"
+
+#define RAM_SIZE    0x5000
+
+/* -- the double ----------------------------------------------------------- */
+
+static struct {
+    bool hooks;                 /* the target has them */
+    uint32_t sections;          /* what add announces */
+    bool short_headers;         /* write_hdr has less than that */
+    int write_result;           /* of the write hook */
+    bool notes_fail;
+    GString *calls;             /* a letter for each */
+    uint8_t *ram;
+} target;
+
+static const char names[2][12] = { "pv_mem_meta", "pv_compl" };
+static const uint64_t sizes[2] = { 0x300, 0x51 };
+
+static void sections_add(DumpState *s)
+{
+    g_string_append_c(target.calls, 'a');
+    g_assert_cmpuint(s->total_size, ==, RAM_SIZE);
+    for (uint32_t i = 0; i < target.sections; i++) {
+        s->shdr_num++;
+        s->elf_section_data_size += sizes[i];
+    }
+}
+
+static uint64_t sections_write_hdr(DumpState *s, uint8_t *buf)
+{
+    uint32_t n = target.sections - target.short_headers;
+    uint64_t offset = s->section_offset;
+    Elf64_Shdr *shdr = (void *)buf;
+
+    g_string_append_c(target.calls, 'h');
+    for (uint32_t i = 0; i < n; i++) {
+        shdr[i] = (Elf64_Shdr) {
+            .sh_type = htobe32(SHT_PROGBITS),
+            .sh_name = htobe32(s->string_table_buf->len),
+            .sh_offset = htobe64(offset),
+            .sh_size = htobe64(sizes[i]),
+        };
+        offset += sizes[i];
+        g_array_append_vals(s->string_table_buf, names[i], sizeof(names[i]));
+    }
+    return n * sizeof(Elf64_Shdr);
+}
+
+static int sections_write(DumpState *s, uint8_t *buf)
+{
+    g_string_append_c(target.calls, 'w');
+    for (uint32_t i = 0; i < target.sections; i++) {
+        memset(buf, '0' + i, sizes[i]);
+        buf += sizes[i];
+    }
+    return target.write_result;
+}
+
+static void cleanup(DumpState *s)
+{
+    g_string_append_c(target.calls, 'c');
+}
+
+int cpu_get_dump_info(ArchDumpInfo *info,
+                      const struct GuestPhysBlockList *blocks)
+{
+    info->d_machine = EM_S390;
+    info->d_endian = ELFDATA2MSB;
+    info->d_class = ELFCLASS64;
+    if (target.hooks) {
+        info->arch_sections_add_fn = sections_add;
+        info->arch_sections_write_hdr_fn = sections_write_hdr;
+        info->arch_sections_write_fn = sections_write;
+        info->arch_cleanup_fn = cleanup;
+    }
+    return 0;
+}
+
+ssize_t cpu_get_note_size(int class, int machine, int nr_cpus)
+{
+    return 24 * nr_cpus;
+}
+
+/* -- the rest of QEMU ------------------------------------------------------ */
+
+static CPUState cpu1 = { 1, NULL };
+static CPUState cpu0 = { 0, &cpu1 };
+CPUTailQ cpus = { &cpu0 };
+
+int cpu_write_elf64_note(WriteCoreDumpFunction f, CPUState *cpu, int cpuid,
+                         void *opaque)
+{
+    static const char note[24] = "\0\0\0\5\0\0\0\4\0\0\0\1" "CORE\0\0\0";
+
+    g_string_append_c(target.calls, 'n');
+    return target.notes_fail ? -1 : f(note, sizeof(note), opaque);
+}
+
+int cpu_write_elf64_qemunote(WriteCoreDumpFunction f, CPUState *cpu,
+                             void *opaque)
+{
+    return 0;
+}
+
+int cpu_write_elf32_note(WriteCoreDumpFunction f, CPUState *cpu, int cpuid,
+                         void *opaque)
+{
+    g_assert_not_reached();
+}
+
+int cpu_write_elf32_qemunote(WriteCoreDumpFunction f, CPUState *cpu,
+                             void *opaque)
+{
+    g_assert_not_reached();
+}
+
+void windows_cpu_get(CPUState *cpu, WinDmpCpu *regs)
+{
+    g_assert_not_reached();
+}
+
+void guest_phys_blocks_init(GuestPhysBlockList *list)
+{
+    *list = (GuestPhysBlockList) { 0 };
+}
+
+void guest_phys_blocks_append(GuestPhysBlockList *list)
+{
+    static MemoryRegion mr;
+    static GuestPhysBlock block;
+
+    block = (GuestPhysBlock) { 0x10000, 0x10000 + RAM_SIZE, target.ram, &mr };
+    list->head.first = &block;
+    list->num = 1;
+}
+
+void guest_phys_blocks_free(GuestPhysBlockList *list)
+{
+    *list = (GuestPhysBlockList) { 0 };
+}
+
+void memory_mapping_list_init(MemoryMappingList *list)
+{
+    g_assert_not_reached();
+}
+
+void memory_mapping_list_free(MemoryMappingList *list)
+{
+}
+
+void memory_mapping_filter(MemoryMappingList *list, int64_t begin,
+                           int64_t length)
+{
+}
+
+bool qemu_get_guest_memory_mapping(MemoryMappingList *list,
+                                   const GuestPhysBlockList *blocks,
+                                   Error **errp)
+{
+    return false;
+}
+
+int qemu_ram_get_fd(RAMBlock *rb)
+{
+    return -1;
+}
+
+bool qemu_ram_is_shared(RAMBlock *rb)
+{
+    return false;
+}
+
+size_t qemu_target_page_size(void)
+{
+    return 4096;
+}
+
+VMCoreInfoState *vmcoreinfo_find(void)
+{
+    return NULL;
+}
+
+bool migration_in_incoming_postcopy(void)
+{
+    return false;
+}
+
+void cpu_synchronize_all_states(void)
+{
+}
+
+void warn_report(const char *fmt, ...)
+{
+    g_assert_not_reached();
+}
+
+void warn_report_err(Error *err)
+{
+    g_assert_not_reached();
+}
+
+void error_prepend(Error *const *errp, const char *fmt, ...)
+{
+    g_assert_not_reached();
+}
+
+/* -- a dump ---------------------------------------------------------------- */
+
+static void target_init(void)
+{
+    target.calls = g_string_new("");
+    target.ram = g_malloc(RAM_SIZE);
+    memset(target.ram, 0xa5, RAM_SIZE);
+    target.hooks = true;
+    target.sections = 2;
+    target.short_headers = false;
+    target.write_result = 0;
+    target.notes_fail = false;
+}
+
+static void target_fini(void)
+{
+    g_string_free(target.calls, true);
+    g_free(target.ram);
+}
+
+static bool write_all(GuestState *state, int fd, Error **errp)
+{
+    const DumpFormat format = { .kind = DUMP_KIND_ELF };
+    const DumpWriterOps *ops = dump_writer_find(&format);
+    DumpProgress progress;
+    DumpSink *sink;
+    DumpWriter *w;
+    bool ok;
+
+    dump_progress_init(&progress);
+    w = ops->plan(&format, &state->guest, &progress, errp);
+    if (!w) {
+        close(fd);
+        return false;
+    }
+    sink = dump_sink_new_fd(fd, &progress);
+    ok = ops->write(w, sink, 1, errp);
+    dump_sink_free(sink);
+    ops->free(w);
+    return ok;
+}
+
+/* The life of a dump, as the job leads it; the file's bytes or NULL. */
+static char *dump(Error **errp)
+{
+    GuestStateQuery query = { 0 };
+    g_autofree char *path = NULL;
+    GuestState *state;
+    char *data = NULL;
+    bool ok = false;
+    int fd;
+
+    fd = g_file_open_tmp("dump-test-XXXXXX", &path, NULL);
+    g_assert_cmpint(fd, >=, 0);
+    state = guest_state_new(&query, errp);
+    if (state) {
+        ok = write_all(state, fd, errp);
+    } else {
+        close(fd);
+    }
+    guest_state_free(state);
+    if (ok) {
+        g_assert_true(g_file_get_contents(path, &data, NULL, NULL));
+    }
+    unlink(path);
+    return data;
+}
+
+static const Elf64_Shdr *section(const char *file, unsigned i)
+{
+    const Elf64_Ehdr *ehdr = (const void *)file;
+
+    g_assert_cmpuint(i, <, be16toh(ehdr->e_shnum));
+    return (const Elf64_Shdr *)(file + be64toh(ehdr->e_shoff)) + i;
+}
+
+static void check_section(const char *file, unsigned i)
+{
+    const Elf64_Ehdr *ehdr = (const void *)file;
+    const Elf64_Shdr *table = section(file, be16toh(ehdr->e_shstrndx));
+    const Elf64_Shdr *shdr = section(file, i + 1);
+
+    g_assert_cmpstr(file + be64toh(table->sh_offset) + be32toh(shdr->sh_name),
+                    ==, names[i]);
+    g_assert_cmpuint(be64toh(shdr->sh_size), ==, sizes[i]);
+    for (uint64_t at = 0; at < sizes[i]; at++) {
+        g_assert_cmpint(file[be64toh(shdr->sh_offset) + at], ==, '0' + i);
+    }
+}
+
+static const Elf64_Phdr *check_headers(const char *file)
+{
+    const Elf64_Ehdr *ehdr = (const void *)file;
+    const Elf64_Phdr *phdr = (const void *)(file + sizeof(*ehdr));
+
+    /* Where makedumpfile looks, and crash up to 192. */
+    g_assert_cmpuint(be64toh(ehdr->e_phoff), ==, 64);
+    g_assert_cmpuint(be16toh(ehdr->e_phnum), ==, 2);
+    g_assert_cmpuint(be32toh(phdr[0].p_type), ==, PT_NOTE);
+    g_assert_cmpuint(be64toh(phdr[0].p_filesz), ==, 2 * 24);
+    g_assert_cmpuint(be32toh(phdr[1].p_type), ==, PT_LOAD);
+    g_assert_cmpmem(file + be64toh(phdr[1].p_offset),
+                    be64toh(phdr[1].p_filesz), target.ram, RAM_SIZE);
+    return phdr;
+}
+
+static void test_sections(void)
+{
+    g_autofree char *file = NULL;
+    const Elf64_Ehdr *ehdr;
+
+    target_init();
+    file = dump(&error_abort);
+    ehdr = (const void *)file;
+    check_headers(file);
+    /* Null, the two, and the names. */
+    g_assert_cmpuint(be16toh(ehdr->e_shnum), ==, 4);
+    check_section(file, 0);
+    check_section(file, 1);
+    /* The dump of the CPUs needs what add began; data comes last. */
+    g_assert_cmpstr(target.calls->str, ==, "annhwc");
+    target_fini();
+}
+
+/* A guest whose owner allows no dump: add does nothing. */
+static void test_nothing_added(void)
+{
+    g_autofree char *file = NULL;
+
+    target_init();
+    target.sections = 0;
+    file = dump(&error_abort);
+    check_headers(file);
+    g_assert_cmpuint(be16toh(((Elf64_Ehdr *)file)->e_shnum), ==, 0);
+    g_assert_cmpstr(target.calls->str, ==, "annc");
+    target_fini();
+}
+
+static void test_no_hooks(void)
+{
+    g_autofree char *file = NULL;
+
+    target_init();
+    target.hooks = false;
+    file = dump(&error_abort);
+    check_headers(file);
+    g_assert_cmpstr(target.calls->str, ==, "nn");
+    target_fini();
+}
+
+/* Failures after add: cleanup is called all the same, and once. */
+static void check_failure(const char *text, const char *calls)
+{
+    Error *err = NULL;
+
+    g_assert_null(dump(&err));
+    g_assert_nonnull(strstr(error_get_pretty(err), text));
+    error_free(err);
+    g_assert_cmpstr(target.calls->str, ==, calls);
+    target_fini();
+}
+
+static void test_failures(void)
+{
+    target_init();
+    target.notes_fail = true;
+    check_failure("notes of CPU 0", "anc");
+
+    target_init();
+    target.short_headers = true;
+    check_failure("section headers", "annhc");
+
+    target_init();
+    target.write_result = -ENXIO;
+    check_failure("the target's sections: No such device or address",
+                  "annhwc");
+
+    /* What the target returns may be its own kind of error. */
+    target_init();
+    target.write_result = 1;
+    check_failure("the target's sections: Input/output error", "annhwc");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/guest-state/sections", test_sections);
+    g_test_add_func("/dump/guest-state/nothing-added", test_nothing_added);
+    g_test_add_func("/dump/guest-state/no-hooks", test_no_hooks);
+    g_test_add_func("/dump/guest-state/failures", test_failures);
+    return g_test_run();
+}
