@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Registers of a guest's CPUs, by QEMU's gdb stub on a unix socket."""
 
+import re
 import socket
 
 # Numbers in the order in which the stub of qemu-system-x86_64 has them.
@@ -80,3 +81,50 @@ class GdbStub:
         reply = self.cmd(f'P{NUMBERS[name]:x}=' +
                          value.to_bytes(size, 'little').hex())
         assert reply == 'OK', reply
+
+
+class TargetStub(GdbStub):
+    """The same of any target: registers have the names, numbers and sizes
+    of its description. order: 'little' or 'big'."""
+
+    def __init__(self, path, order, timeout=60):
+        super().__init__(path, timeout)
+        self.order = order
+        self.registers = self.describe()
+
+    def document(self, name):
+        text, more = '', True
+        while more:
+            reply = self.cmd(f'qXfer:features:read:{name}:{len(text):x},ffb')
+            assert reply[:1] in ('m', 'l'), f'{name}: {reply}'
+            text += re.sub('}(.)', lambda m: chr(ord(m[1]) ^ 0x20),
+                           reply[1:], flags=re.S)
+            more = reply[0] == 'm'
+        return text
+
+    def describe(self):
+        """Name -> (number, bytes)."""
+        registers, number = {}, 0
+        target = self.document('target.xml')
+        for part in [target] + [self.document(name) for name in
+                                re.findall(r'<xi:include href="([^"]+)"',
+                                           target)]:
+            for text in re.findall(r'<reg\b[^>]*>', part):
+                reg = dict(re.findall(r'([\w-]+)="([^"]*)"', text))
+                number = int(reg.get('regnum', number))
+                registers.setdefault(reg['name'],
+                                     (number, int(reg['bitsize']) // 8))
+                number += 1
+        return registers
+
+    def read(self, cpu, name):
+        self.select(cpu)
+        reply = self.cmd(f'p{self.registers[name][0]:x}')
+        return int.from_bytes(bytes.fromhex(reply), self.order)
+
+    def write(self, cpu, name, value):
+        self.select(cpu)
+        number, size = self.registers[name]
+        data = value.to_bytes(size, self.order)
+        reply = self.cmd(f'P{number:x}={data.hex()}')
+        assert reply == 'OK', f'{name}: {reply}'

@@ -13,6 +13,16 @@ DMA_READ, DMA_SELECT, DMA_WRITE = 0x02, 0x08, 0x10
 VMCOREINFO_FORMAT_ELF = 1
 
 
+def note(text, name=b'VMCOREINFO\0', namesz=None, descsz=None, kind=0,
+         order='<'):
+    """A guest's ELF note, or with other sizes one that lies."""
+    if isinstance(text, str):
+        text = text.encode()
+    return struct.pack(order + 'III', len(name) if namesz is None else namesz,
+                       len(text) if descsz is None else descsz, kind) + \
+        name + bytes(-len(name) % 4) + text + bytes(-len(text) % 4)
+
+
 class QTest:
     """A client of '-qtest unix:PATH,server=on,wait=off'."""
 
@@ -59,21 +69,32 @@ class QTest:
 
 
 class FwCfg:
-    """The driver side of fw_cfg; uses a page of guest memory."""
+    """The driver side of fw_cfg; uses a page of guest memory.
 
-    def __init__(self, qtest, scratch=0x8000):
+    dma: guest-physical address of the DMA register, None for the port
+    """
+
+    def __init__(self, qtest, scratch=0x8000, dma=None):
         self.qtest = qtest
         self.scratch = scratch
+        self.dma_register = dma
+
+    def start(self):
+        """Say where the control block is: in big-endian, which starts it."""
+        if self.dma_register is not None:
+            self.qtest.write(self.dma_register,
+                             struct.pack('>Q', self.scratch))
+            return
+        self.qtest.outl(FW_CFG_DMA, 0)
+        self.qtest.outl(FW_CFG_DMA + 4, int.from_bytes(
+            struct.pack('>I', self.scratch), 'little'))
 
     def dma(self, control, size):
         """One transfer from or to what lies behind the control block."""
         q = self.qtest
         q.write(self.scratch, struct.pack('>IIQ', control, size,
                                           self.scratch + 16))
-        # The low half of the address starts it; both are big-endian.
-        q.outl(FW_CFG_DMA, 0)
-        q.outl(FW_CFG_DMA + 4, int.from_bytes(
-            struct.pack('>I', self.scratch), 'little'))
+        self.start()
         left, = struct.unpack('>I', q.read(self.scratch, 4))
         if left:
             raise RuntimeError(f'fw_cfg DMA ended with {left:#x}')

@@ -11,6 +11,7 @@ import pytest
 
 import qtest
 from firmware import Firmware
+from qtest import note
 from vm import VM
 from vmcore import open_dump
 
@@ -20,14 +21,6 @@ AT = 8 * MiB
 RELEASE = '6.1.0-test'
 GOOD = (f'OSRELEASE={RELEASE}\nPAGESIZE=4096\n'
         'NUMBER(phys_base)=18874368\n')
-
-
-def note(text, name=b'VMCOREINFO\0', namesz=None, descsz=None, kind=0):
-    if isinstance(text, str):
-        text = text.encode()
-    return struct.pack('<III', len(name) if namesz is None else namesz,
-                       len(text) if descsz is None else descsz, kind) + \
-        name + bytes(-len(name) % 4) + text + bytes(-len(text) % 4)
 
 
 class Guest:

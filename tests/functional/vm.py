@@ -24,6 +24,12 @@ def qemu_binary():
                           text=True).stdout.strip()
 
 
+def qemu_program(target):
+    """The QEMU of another target, built beside the one under test."""
+    return os.path.join(os.path.dirname(qemu_binary()),
+                        f'qemu-system-{target}')
+
+
 class VM:
     """A QEMU with two monitors: .qmp, and .other for a second client."""
 
