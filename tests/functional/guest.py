@@ -6,12 +6,25 @@ import re
 import subprocess
 import time
 
-from vm import REPO, VM
+from vm import REPO, VM, qemu_program
 
 
-def image():
+# Kind, see scripts/guest-image -> (target, machine, console, arguments).
+KINDS = {
+    'amd64': ('x86_64', 'pc', 'ttyS0', ('-device', 'vmcoreinfo')),
+    'arm64': ('aarch64', 'virt', 'ttyAMA0',
+              ('-cpu', 'cortex-a57', '-device', 'vmcoreinfo')),
+    'arm64-16k': ('aarch64', 'virt', 'ttyAMA0',
+                  ('-cpu', 'neoverse-n1', '-device', 'vmcoreinfo')),
+    # Without fw_cfg, and so without the device.
+    's390x': ('s390x', 's390-ccw-virtio', 'ttysclp0', ()),
+    'ppc64el': ('ppc64', 'pseries', 'hvc0', ('-cpu', 'power9')),
+}
+
+
+def image(kind='amd64'):
     """Paths of the kernel and the initramfs."""
-    return subprocess.run([os.path.join(REPO, 'scripts/guest-image')],
+    return subprocess.run([os.path.join(REPO, 'scripts/guest-image'), kind],
                           check=True, capture_output=True,
                           text=True).stdout.split()
 
@@ -19,13 +32,15 @@ def image():
 class Guest(VM):
     """A VM that has booted to 'guest: ready'."""
 
-    def __init__(self, *args, memory='256M', **kwargs):
-        kernel, initrd = image()
+    def __init__(self, *args, kind='amd64', memory='256M', **kwargs):
+        target, machine, console, arguments = KINDS[kind]
+        if kind != 'amd64':
+            kwargs['binary'] = qemu_program(target)
+        kernel, initrd = image(kind)
         super().__init__(
-            '-m', memory, '-smp', '2', '-device', 'vmcoreinfo',
-            '-kernel', kernel, '-initrd', initrd, '-append',
-            'console=ttyS0 quiet panic=-1', '-serial', 'file:console', *args,
-            **kwargs)
+            '-m', memory, '-smp', '2', *arguments, '-kernel', kernel,
+            '-initrd', initrd, '-append', f'console={console} quiet panic=-1',
+            '-serial', 'file:console', *args, machine=machine, **kwargs)
         try:
             self.wait_for('guest: ready')
         except BaseException:

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Linux guests of other architectures, opened by readers on this machine.
+
+crash and makedumpfile read dumps of the architecture that they run on only.
+"""
+
+import subprocess
+
+import pytest
+
+from guest import KINDS, Guest
+# Run here with the guests of this file.
+from test_guest import test_every_page, test_guest_lives_on  # noqa: F401
+from test_guest import DRGN, Dumps, run
+from test_targets import built_programs
+from vmcore import open_dump
+
+
+class Expected:
+    def __init__(self, elf_machine, order, uname, page_size):
+        self.elf_machine = elf_machine
+        self.order = order
+        self.uname = uname
+        self.page_size = page_size
+
+
+EXPECTED = {
+    'arm64': Expected(183, '<', 'aarch64', 4096),
+    'arm64-16k': Expected(183, '<', 'aarch64', 16384),
+    's390x': Expected(22, '>', 's390x', 4096),
+    'ppc64el': Expected(21, '<', 'ppc64le', 65536),
+}
+
+
+@pytest.fixture(scope='module', params=[
+    kind for kind in EXPECTED if built_programs([KINDS[kind][0]])])
+def guest(request):
+    with Guest(kind=request.param) as g:
+        g.expected = EXPECTED[request.param]
+        g.has_note = 'vmcoreinfo' in KINDS[request.param][3]
+        yield g
+
+
+@pytest.fixture(scope='module')
+def dumps(guest, tmp_path_factory):
+    return Dumps(guest, tmp_path_factory.mktemp('dumps'))
+
+
+KDUMP = ['kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo']
+
+
+def check_note(guest, dump):
+    """The kernel's own, where the platform lets it hand it over."""
+    if guest.has_note:
+        assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
+        assert int(dump.vmcoreinfo['PAGESIZE']) == guest.expected.page_size
+    else:
+        assert dump.vmcoreinfo is None
+
+
+def test_elf(guest, dumps):
+    dump = open_dump(dumps['elf'])
+    assert dump.is64 and dump.order == guest.expected.order
+    assert dump.machine == guest.expected.elf_machine
+    assert dump.nr_prstatus == 2
+    check_note(guest, dump)
+
+
+@pytest.mark.parametrize('name', KDUMP)
+def test_kdump(guest, dumps, name):
+    dump = open_dump(dumps[name])
+    assert dump.is64 and dump.order == guest.expected.order
+    assert dump.machine == guest.expected.uname
+    assert dump.block_size == guest.expected.page_size
+    assert dump.nr_cpus == 2
+    check_note(guest, dump)
+    if guest.has_note:
+        assert (dump.sysname, dump.release) == ('Linux', guest.release())
+        assert dump.version.startswith('#1 SMP')
+        # With KASLR it may be "below" 0.
+        assert dump.phys_base % (1 << 64) == int(
+            dump.vmcoreinfo['NUMBER(PHYS_OFFSET)'], 0)
+
+
+def test_readelf(guest, dumps):
+    out = run('readelf', '-h', '-l', '-n', dumps['elf'])
+    assert 'arning' not in out
+    assert out.count('NT_PRSTATUS') == 2
+    assert ('VMCOREINFO' in out) == guest.has_note
+
+
+KDUMPFILE = '''
+import sys, kdumpfile
+ctx = kdumpfile.kdumpfile(sys.argv[1])
+a = ctx.attr
+print(a['arch.page_size'], *(a.get(name, '-') for name in (
+    'arch.name', 'cpu.number', 'linux.uts.release')))
+data = ctx.read(kdumpfile.KDUMP_MACHPHYSADDR, int(sys.argv[2]), 4096)
+sys.stdout.flush()
+sys.stdout.buffer.write(data)
+'''
+
+
+@pytest.mark.parametrize('name', [n for n in KDUMP if 'raw' in n])
+def test_libkdumpfile(guest, dumps, name):
+    """It reads all of them, and finds out more where it has the kernel's
+    release and version (its own condition for that)."""
+    dump = open_dump(dumps[name])
+    at = next(p for p in dump.pfns if dump.descs[p][2]) * dump.block_size
+    r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
+                        str(at)], capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    line, data = r.stdout.split(b'\n', 1)
+    found = line.decode().split()
+    assert found[0] == str(guest.expected.page_size)
+    assert found[1:] == (['aarch64', '2', guest.release()] if guest.has_note
+                         else ['-', '-', '-'])
+    assert data == dump.read(at, 4096)
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-raw-zlib'])
+def test_drgn(guest, dumps, name):
+    if not guest.has_note:
+        pytest.skip('drgn opens no kernel dump without VMCOREINFO')
+    dump = open_dump(dumps[name])
+    at = next(a for a in range(dump.ranges()[0][0], 1 << 32, 1 << 20)
+              if any(dump.read(a, 4096)))
+    r = subprocess.run(['/usr/bin/python3', '-c', DRGN, dumps[name],
+                        str(at)], capture_output=True)
+    assert r.returncode == 0, r.stderr.decode()
+    line, data = r.stdout.split(b'\n', 1)
+    assert line.decode().split() == ['AARCH64', guest.release()]
+    assert data == dump.read(at, 4096)
