@@ -39,9 +39,9 @@ def run(argv, cwd, **kwargs):
 class Import:
     """A git repository of the base, with the series on top."""
 
-    def __init__(self, top, built):
-        self.src = os.path.join(os.path.dirname(built), 'src')
-        self.built = built
+    def __init__(self, top, build):
+        self.built, self.build = os.path.split(build)
+        self.src = os.path.join(os.path.dirname(self.built), 'src')
         self.top = os.path.join(top, 'tree')
         self.patches = os.path.join(top, 'patches')
         version = tree_apply.read(os.path.join(self.src, 'VERSION'))
@@ -82,8 +82,7 @@ class Import:
 @pytest.fixture(scope='module')
 def series(tmp_path_factory):
     build = os.path.dirname(os.path.realpath(os.environ['DUMP_QEMU']))
-    return Import(str(tmp_path_factory.mktemp('series')),
-                  os.path.dirname(build))
+    return Import(str(tmp_path_factory.mktemp('series')), build)
 
 
 def test_ends_in_what_apply_makes(series):
@@ -164,13 +163,13 @@ class Compiler:
         self.env = dict(os.environ, CCACHE_BASEDIR=self.top,
                         CCACHE_NOHASHDIR='1', CCACHE_DIR=os.path.join(
                             self.old, '..', '..', 'ccache'))
-        build = os.path.join(self.old, 'build')
+        build = os.path.join(self.old, series.build)
         with open(os.path.join(build, 'compile_commands.json')) as f:
             for c in json.load(f):
                 path = os.path.relpath(os.path.join(build, c['file']),
                                        self.old)
                 self.flags.setdefault(path, c['command'])
-        self.build = os.path.join(self.top, 'build')
+        self.build = os.path.join(self.top, series.build)
         os.makedirs(self.build)
         for name in os.listdir(build):
             if name != 'qapi':
@@ -188,8 +187,9 @@ class Compiler:
     def generate(self):
         """Headers of the schema at this commit."""
         shutil.rmtree(os.path.join(self.build, 'qapi'), ignore_errors=True)
-        run(['/usr/bin/python3', 'scripts/qapi-gen.py', '-o', 'build/qapi',
-             '-b', 'qapi/qapi-schema.json'], self.top)
+        run(['/usr/bin/python3', 'scripts/qapi-gen.py', '-o',
+             os.path.join(self.build, 'qapi'), '-b',
+             'qapi/qapi-schema.json'], self.top)
 
     def compile(self, path, like):
         argv = shlex.split(self.here(self.flags[like]))
