@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux guests of other architectures, opened by readers on this machine.
 
-crash and makedumpfile read dumps of the architecture that they run on only.
+crash and makedumpfile read dumps of the architecture that they run on only:
+those of arm64 run in QEMU's user emulation.
 """
 
+import os
 import subprocess
 
 import pytest
@@ -13,6 +15,7 @@ from guest import KINDS, Guest
 from test_guest import test_every_page, test_guest_lives_on  # noqa: F401
 from test_guest import DRGN, Dumps, run
 from test_targets import built_programs
+from vm import REPO
 from vmcore import open_dump
 
 
@@ -87,6 +90,37 @@ def test_readelf(guest, dumps):
     assert 'arning' not in out
     assert out.count('NT_PRSTATUS') == 2
     assert ('VMCOREINFO' in out) == guest.has_note
+
+
+@pytest.fixture(scope='module')
+def reader():
+    """Runs a program of arm64."""
+    emulator, root, programs = subprocess.run(
+        [os.path.join(REPO, 'scripts/foreign-readers'), 'arm64'], check=True,
+        capture_output=True, text=True).stdout.split()
+    return lambda name, *args: run(emulator, '-L', root,
+                                   os.path.join(programs, name), *args)
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
+def test_crash(guest, dumps, reader, name):
+    if not guest.has_note:
+        pytest.skip('the release is in the note')
+    assert reader('crash', '--osrelease', dumps[name]).strip() == \
+        guest.release()
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
+def test_makedumpfile(guest, dumps, reader, name, tmp_path):
+    """It walks the kernel's page tables to its log."""
+    if not guest.has_note:
+        pytest.skip('it looks for the kernel in the note')
+    if guest.expected.page_size == 16384:
+        pytest.skip('1.7.2 knows no 52-bit addresses with such pages')
+    log = str(tmp_path / 'dmesg')
+    reader('makedumpfile', '--dump-dmesg', dumps[name], log)
+    with open(log, errors='replace') as f:
+        assert f'Linux version {guest.release()}' in f.read()
 
 
 KDUMPFILE = '''
