@@ -42,16 +42,16 @@ class Stalled:
 
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
-def test_run_state_running(running, name):
-    dump = Stalled(running, format=name)
-    assert running.status() == 'save-vm'
-    assert running.qmp.cmd('query-status')['running'] is False
-    q = running.qmp.cmd('query-dump')
+def test_run_state_running(full, name):
+    dump = Stalled(full, format=name)
+    assert full.status() == 'save-vm'
+    assert full.qmp.cmd('query-status')['running'] is False
+    q = full.qmp.cmd('query-dump')
     assert q['status'] == 'active'
     assert q['completed'] < q['total']
     event = dump.drain()
     assert event['data']['result']['status'] == 'completed'
-    assert running.status() == 'running'
+    assert full.status() == 'running'
 
 
 def test_events_in_order(running, out):
