@@ -41,7 +41,6 @@ typedef struct DumpJob {
     DumpOutput out;
     GuestPause pause;
     DumpJobView *view;          /* NULL unless asked for */
-    bool view_started;
 
     GuestState *state;
     DumpWriter *writer;
@@ -175,15 +174,6 @@ static void dump_job_release(DumpJob *job)
     migrate_del_blocker(&job->blocker);
 }
 
-static void dump_job_close_view(DumpJob *job)
-{
-    if (job->view_started) {
-        dump_job_view_finish(job->view, job->error);
-    } else if (job->view) {
-        dump_job_view_abandon(job->view);
-    }
-}
-
 /*
  * The one way out. @published: the dump got as far as stopping the guest,
  * so its outcome is of interest; @event: and somebody waits for it.
@@ -203,7 +193,9 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
     if (event) {
         qapi_event_send_dump_completed(&dump_last, dump_last_error);
     }
-    dump_job_close_view(job);
+    if (job->view) {
+        dump_job_view_end(job->view, job->error);
+    }
     error_propagate(errp, job->error);
     g_free(job);
 }
@@ -261,7 +253,6 @@ static bool dump_job_detach(DumpJob *job, Error **errp)
     job->thread = dump_thread_new("dump", dump_thread, job, errp);
     if (job->thread && job->view) {
         dump_job_view_start(job->view);
-        job->view_started = true;
     }
     return job->thread;
 }

@@ -19,6 +19,7 @@ struct DumpJobView {
     Job common;
     const DumpProgress *progress;   /* NULL when the dump is over */
     void (*cancel)(void);
+    bool started;
     uint64_t shown;                 /* bytes that the job knows of */
     QemuCoSleep sleep;
     Error *error;                   /* how the dump ended */
@@ -90,18 +91,18 @@ DumpJobView *dump_job_view_new(const char *id, const DumpProgress *progress,
 
 void dump_job_view_start(DumpJobView *view)
 {
+    view->started = true;
     job_progress_set_remaining(&view->common,
                                dump_progress_total(view->progress));
     job_start(&view->common);
 }
 
-void dump_job_view_abandon(DumpJobView *view)
+void dump_job_view_end(DumpJobView *view, const Error *err)
 {
-    job_early_fail(&view->common);
-}
-
-void dump_job_view_finish(DumpJobView *view, const Error *err)
-{
+    if (!view->started) {
+        job_early_fail(&view->common);
+        return;
+    }
     job_view_update(view);
     view->progress = NULL;
     view->error = err ? error_copy(err) : NULL;

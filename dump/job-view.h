@@ -18,8 +18,7 @@ typedef struct DumpJobView DumpJobView;
 
 /*
  * Create the job @id. NULL with @errp set if the id is in use or not well
- * formed. It is QEMU's; from here on exactly one of the functions below that
- * end it must be called.
+ * formed. It is QEMU's; dump_job_view_end must be called once.
  *
  * @progress: read until then
  * @cancel: called when the job is cancelled before then
@@ -30,10 +29,10 @@ DumpJobView *dump_job_view_new(const char *id, const DumpProgress *progress,
 /* The dump has begun. */
 void dump_job_view_start(DumpJobView *view);
 
-/* End one that was not started: it was never there. */
-void dump_job_view_abandon(DumpJobView *view);
-
-/* End one that was: the dump is over, well or with @err, which is copied. */
-void dump_job_view_finish(DumpJobView *view, const Error *err);
+/*
+ * The dump is over, well or with @err, which is copied. A job that was not
+ * started was never there.
+ */
+void dump_job_view_end(DumpJobView *view, const Error *err);
 
 #endif
