@@ -17,7 +17,7 @@ typedef struct FlatSink {
     uint64_t pos;               /* in base */
     uint64_t end;               /* of what the records describe */
     uint64_t owed;              /* bytes that a record lacks after a failure */
-    uint8_t record[FLAT_RECORD_SIZE];   /* head of that record */
+    uint8_t record[FLAT_RECORD_SIZE];   /* head of the latest record */
     uint64_t record_len;                /* bytes behind that head */
 } FlatSink;
 
@@ -49,14 +49,12 @@ static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
 {
     FlatSink *s = container_of(sink, FlatSink, parent);
     g_autofree struct iovec *all = g_new(struct iovec, niov + 1);
-    uint8_t record[FLAT_RECORD_SIZE];
     uint64_t len = dump_sink_iov_size(iov, niov);
 
-    all[0] = (struct iovec) { .iov_base = record, .iov_len = sizeof(record) };
-    memcpy(all + 1, iov, niov * sizeof(*iov));
-    flat_put_record(record, offset, len);
-    memcpy(s->record, record, sizeof(record));
+    flat_put_record(s->record, offset, len);
     s->record_len = len;
+    all[0] = (struct iovec) { s->record, FLAT_RECORD_SIZE };
+    memcpy(all + 1, iov, niov * sizeof(*iov));
     if (!flat_start(s, errp) || !flat_append(s, all, niov + 1, what, errp)) {
         return false;
     }
@@ -79,13 +77,13 @@ static bool flat_finish(DumpSink *sink, uint64_t size, Error **errp)
     FlatSink *s = container_of(sink, FlatSink, parent);
     uint8_t record[FLAT_RECORD_SIZE];
     struct iovec iov = { .iov_base = record, .iov_len = sizeof(record) };
+    bool ok;
 
     flat_put_end(record);
-    bool ok = flat_start(s, errp) &&
-              flat_reach(s, size, errp) &&
-              flat_append(s, &iov, 1, "flattened end record", errp) &&
-              dump_sink_finish(s->base, s->pos, errp);
-
+    ok = flat_start(s, errp) &&
+         flat_reach(s, size, errp) &&
+         flat_append(s, &iov, 1, "flattened end record", errp) &&
+         dump_sink_finish(s->base, s->pos, errp);
     sink->finished = s->base->finished;
     return ok;
 }
