@@ -104,6 +104,11 @@ typedef struct DumpWriterOps {
     /*
      * Write the whole dump and finish the sink (which stays the
      * caller's to free). @threads as in dump_pipeline_run.
+     *
+     * False with @errp set on a failure, or soon after @progress was
+     * cancelled ("dump: cancelled"). What is left then is marked as
+     * incomplete where format and sink have a way to, and is else merely
+     * cut short.
      */
     bool (*write)(DumpWriter *w, DumpSink *sink, unsigned threads,
                   Error **errp);
