@@ -727,75 +727,64 @@ static void test_resume_flat_file(void)
     unlink(path);
 }
 
-/* Down a pipe: a record that was broken off is filled up. */
-static void test_resume_flat_stream(void)
+/*
+ * A cancel while the second of two records, of @first bytes that find room in
+ * a pipe and @second that do not, is being written; then the reader reads.
+ */
+static void check_resume_stream(DumpSink *sink, DumpProgress *progress,
+                                int read_fd, uint64_t first, uint64_t second)
 {
     g_autofree uint8_t *p = pattern(8 * MiB, 8);
     g_autoptr(GByteArray) got = NULL;
-    DumpProgress progress;
+    Collector c = { .fd = read_fd, .data = g_byte_array_new() };
     DumpSinkMark mark;
-    Collector c;
-    DumpSink *sink;
     GThread *thread;
+
+    g_assert_false(dump_sink_rewinds(sink));
+    g_assert_true(dump_sink_write(sink, 0, p, first, "x", &error_abort));
+    mark = dump_sink_mark(sink);
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, UINT64_MAX);
+    thread = g_thread_new("cancel", cancel_soon, progress);
+    g_assert_false(dump_sink_write(sink, first, p, second, "x", NULL));
+    g_thread_join(thread);
+
+    c.thread = g_thread_new("collect", collect, &c);
+    dump_progress_set_grace(progress, 3600 * 1000);
+    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
+    g_assert_true(dump_sink_write(sink, 9 * MiB, p, 5, "x", &error_abort));
+    g_assert_true(dump_sink_finish(sink, 9 * MiB + 5, &error_abort));
+    dump_sink_free(sink);
+    got = unflatten(collector_end(&c));
+    g_assert_cmpuint(got->len, ==, 9 * MiB + 5);
+    g_assert_cmpmem(got->data, first, p, first);
+    g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
+}
+
+/* Down a pipe: a record that was broken off is filled up. */
+static void test_resume_flat_stream(void)
+{
+    DumpProgress progress;
+    DumpSink *sink;
     int fds[2];
 
     dump_progress_init(&progress);
     channel_open(PIPE, fds);
     sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
-    g_assert_false(dump_sink_rewinds(sink));
-    g_assert_true(dump_sink_write(sink, 0, p, 100, "x", &error_abort));
-    mark = dump_sink_mark(sink);
-    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, UINT64_MAX);
-    thread = g_thread_new("cancel", cancel_soon, &progress);
-    g_assert_false(dump_sink_write(sink, 100, p, 8 * MiB, "x", NULL));
-    g_thread_join(thread);
-
-    c = (Collector) { .fd = fds[0], .data = g_byte_array_new() };
-    c.thread = g_thread_new("collect", collect, &c);
-    dump_progress_set_grace(&progress, 3600 * 1000);
-    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
-    g_assert_true(dump_sink_write(sink, 9 * MiB, p, 5, "x", &error_abort));
-    g_assert_true(dump_sink_finish(sink, 9 * MiB + 5, &error_abort));
-    dump_sink_free(sink);
-    got = unflatten(collector_end(&c));
-    g_assert_cmpuint(got->len, ==, 9 * MiB + 5);
-    g_assert_cmpmem(got->data, 100, p, 100);
-    g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
+    check_resume_stream(sink, &progress, fds[0], 100, 8 * MiB);
 }
 
 /* The same where not a byte of the record that failed found room. */
 static void test_resume_flat_full(void)
 {
-    g_autofree uint8_t *p = pattern(8 * MiB, 8);
-    g_autoptr(GByteArray) got = NULL;
     DumpProgress progress;
-    DumpSinkMark mark;
-    Collector c;
     DumpSink *sink;
-    GThread *thread;
-    int fds[2], room;
+    int fds[2];
 
     dump_progress_init(&progress);
     channel_open(PIPE, fds);
     sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
-    room = fcntl(fds[1], F_GETPIPE_SZ) - 4096 - 16;
-    g_assert_true(dump_sink_write(sink, 0, p, room, "x", &error_abort));
-    mark = dump_sink_mark(sink);
-    thread = g_thread_new("cancel", cancel_soon, &progress);
-    g_assert_false(dump_sink_write(sink, room, p, MiB, "x", NULL));
-    g_thread_join(thread);
-
-    c = (Collector) { .fd = fds[0], .data = g_byte_array_new() };
-    c.thread = g_thread_new("collect", collect, &c);
-    dump_progress_set_grace(&progress, 3600 * 1000);
-    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
-    g_assert_true(dump_sink_write(sink, 9 * MiB, p, 5, "x", &error_abort));
-    g_assert_true(dump_sink_finish(sink, 9 * MiB + 5, &error_abort));
-    dump_sink_free(sink);
-    got = unflatten(collector_end(&c));
-    g_assert_cmpuint(got->len, ==, 9 * MiB + 5);
-    g_assert_cmpmem(got->data, room, p, room);
-    g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
+    check_resume_stream(sink, &progress, fds[0],
+                        fcntl(fds[1], F_GETPIPE_SZ) - 4096 - 16, MiB);
 }
 
 /* An output that is gone stays so. */
