@@ -48,8 +48,6 @@ GROWS = {
         (r"(?m)^  '(\S+\.c)',\n", 'dump/vmcore/{}'),
         (r"(?m)^if (?:.+\n)*?  vmcore_sources \+= files\('(\S+)'\)\n"
          r'(?:.+\n)*?endif\n', 'dump/vmcore/{}'),
-        (r"(?m)^# Two makers .*\n", 'dump/vmcore/codec.c'),
-        (r"(?m)^libdeflate_page = .*\n\n", 'dump/vmcore/codec.c'),
     ],
     'dump/vmcore/writer.c': [
         (r'(?m)^    &dump_writer_(\w+),\n', 'dump/vmcore/writer-{}.c'),
