@@ -136,7 +136,8 @@ static bool check_range(const GuestPhysBlockList *blocks,
 }
 
 /* How the memory of the block is mapped, for what is never touched. */
-static void describe_backing(const GuestPhysBlock *block, GuestRamRun *run)
+static void describe_backing(const GuestPhysBlock *block,
+                             const DumpUntouched *untouched, GuestRamRun *run)
 {
     RAMBlock *rb = block->mr->ram_block;
     int fd;
@@ -154,10 +155,16 @@ static void describe_backing(const GuestPhysBlock *block, GuestRamRun *run)
                                                 GUEST_RAM_PRIVATE_FILE;
         run->fd = fd;
         run->fd_offset = rb->fd_offset + (run->host - rb->host);
+    } else if (dump_untouched_maps_all(untouched, fd, rb->host,
+                                       rb->used_length,
+                                       qemu_ram_is_shared(rb))) {
+        run->backing = GUEST_RAM_ANON;
     }
 }
 
-static void add_blocks(const GuestPhysBlockList *blocks, GuestRam *ram)
+/* @untouched: NULL if the memory is only looked at here and there */
+static void add_blocks(const GuestPhysBlockList *blocks,
+                       const DumpUntouched *untouched, GuestRam *ram)
 {
     GuestPhysBlock *block;
 
@@ -168,7 +175,7 @@ static void add_blocks(const GuestPhysBlockList *blocks, GuestRam *ram)
             .host = block->host_addr,
         };
 
-        describe_backing(block, &run);
+        describe_backing(block, untouched, &run);
         guest_ram_add_run(ram, &run);
     }
 }
@@ -187,7 +194,11 @@ static void collect_ram(GuestState *state, const GuestStateQuery *query)
 {
     GuestRam *ram = &state->guest.ram;
 
-    add_blocks(&state->arch.guest_phys_blocks, ram);
+    /* Pages that postcopy has yet to bring are not zero, only missing. */
+    if (!migration_in_incoming_postcopy()) {
+        state->guest.untouched = dump_untouched_new();
+    }
+    add_blocks(&state->arch.guest_phys_blocks, state->guest.untouched, ram);
     if (query->has_range) {
         guest_ram_clip(ram, query->begin, query->length);
         state->arch.filter_area_begin = query->begin;
@@ -198,10 +209,6 @@ static void collect_ram(GuestState *state, const GuestStateQuery *query)
         leave_far_memory(ram);
     }
     state->arch.total_size = ram->bytes;
-    /* Pages that postcopy has yet to bring are not zero, only missing. */
-    if (!migration_in_incoming_postcopy()) {
-        state->guest.untouched = dump_untouched_new();
-    }
 }
 
 /* -- paging ------------------------------------------------------------- */
@@ -369,7 +376,7 @@ static bool collect_notes(GuestState *state, Error **errp)
         return false;
     }
     guest_ram_init(&all);
-    add_blocks(&state->arch.guest_phys_blocks, &all);
+    add_blocks(&state->arch.guest_phys_blocks, NULL, &all);
     guest_ram_seal(&all);
     info = collect_guest_notes(guest, &all);
     if (!linux_guest_describe(guest, &all, info)) {
@@ -429,7 +436,7 @@ static bool check_windows(const GuestPhysBlockList *blocks,
     bool ok;
 
     guest_ram_init(&ram);
-    add_blocks(blocks, &ram);
+    add_blocks(blocks, NULL, &ram);
     guest_ram_seal(&ram);
     ok = find_windows_header(info, &ram, &hdr, errp);
     guest_ram_deinit(&ram);

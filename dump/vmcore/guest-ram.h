@@ -16,7 +16,7 @@
 /* Where a run's bytes come from: how untouched memory can be told. */
 typedef enum GuestRamBacking {
     GUEST_RAM_OTHER,            /* not known: has to be read */
-    GUEST_RAM_ANON,             /* private anonymous mapping */
+    GUEST_RAM_ANON,             /* zero where the process has no page */
     GUEST_RAM_SHARED_FILE,      /* shared mapping of fd */
     GUEST_RAM_PRIVATE_FILE,     /* private mapping of fd */
 } GuestRamBacking;

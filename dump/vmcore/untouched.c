@@ -24,6 +24,9 @@
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
+#ifndef HUGETLBFS_MAGIC
+#define HUGETLBFS_MAGIC 0x958458f6
+#endif
 #ifndef BTRFS_SUPER_MAGIC
 #define BTRFS_SUPER_MAGIC 0x9123683e
 #endif
@@ -69,6 +72,47 @@ bool dump_untouched_trusts_fd(int fd)
     }
 #endif
     return false;
+}
+
+/* The number of pages, and bytes of a page, of a file on hugetlbfs. */
+static bool huge_file(int fd, uint64_t *pages, uint64_t *page)
+{
+#ifdef CONFIG_LINUX
+    struct statfs fs;
+    struct stat st;
+
+    if (fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type == HUGETLBFS_MAGIC &&
+        fstat(fd, &st) == 0 && fs.f_bsize >= 512) {
+        *page = fs.f_bsize;
+        *pages = st.st_blocks / (fs.f_bsize / 512);
+        return true;
+    }
+#endif
+    return false;
+}
+
+bool dump_untouched_maps_all(const DumpUntouched *u, int fd,
+                             const uint8_t *host, uint64_t len, bool shared)
+{
+    uint64_t pages, page, mapped = 0;
+
+    if (!u || u->pagemap < 0 || !huge_file(fd, &pages, &page)) {
+        return false;
+    }
+    if (!shared) {
+        return pages == 0;
+    }
+    for (uint64_t at = 0; at < len; at += page) {
+        uint64_t entry;
+        uint64_t index = ((uintptr_t)host + at) / u->page;
+
+        if (pread(u->pagemap, &entry, sizeof(entry),
+                  index * sizeof(entry)) != sizeof(entry)) {
+            return false;
+        }
+        mapped += !!(entry & PAGEMAP_PRESENT);
+    }
+    return mapped == pages;
 }
 
 static bool entry_untouched(uint64_t entry)

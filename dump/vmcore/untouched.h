@@ -34,6 +34,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpUntouched, dump_untouched_free)
 bool dump_untouched_trusts_fd(int fd);
 
 /*
+ * Huge pages: hugetlbfs does not tell the holes of a file, but how many
+ * pages it has. If the mapping of @len bytes at @host has as many, the
+ * file has no others, and the memory can be handled as GUEST_RAM_ANON.
+ * (Those of a private mapping are not the file's, so it must have none.)
+ * False if @fd is of another file system, or @u is NULL.
+ */
+bool dump_untouched_maps_all(const DumpUntouched *u, int fd,
+                             const uint8_t *host, uint64_t len, bool shared);
+
+/*
  * Is the memory from @paddr on untouched, and so zero?
  *
  * @u: NULL is allowed: nothing is proven then

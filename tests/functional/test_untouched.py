@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A dump does not make the host allocate what the guest never touched."""
 
+import mmap
 import os
 
 import pytest
@@ -9,13 +10,23 @@ from vm import VM
 from vmcore import open_dump
 
 SIZE = 512 << 20
+HUGE = 2 << 20
+NR_HUGE = '/proc/sys/vm/nr_hugepages'
 
 
-def rss(vm):
+def rss(vm, field='VmRSS'):
     with open(f'/proc/{vm.proc.pid}/status') as f:
         for line in f:
-            if line.startswith('VmRSS'):
+            if line.startswith(field + ':'):
                 return int(line.split()[1]) << 10
+    raise KeyError(field)
+
+
+def memfd(vm):
+    """The file that is the guest's memory."""
+    fds = f'/proc/{vm.proc.pid}/fd'
+    return next(os.path.join(fds, n) for n in os.listdir(fds)
+                if 'memory-backend-memfd' in os.readlink(os.path.join(fds, n)))
 
 
 def backends(folder):
@@ -56,11 +67,7 @@ def test_memfd_written_by_others(out):
     with VM('-m', '64M', '-object',
             'memory-backend-memfd,id=ram,size=64M', '-S',
             machine='pc,memory-backend=ram') as vm:
-        fds = f'/proc/{vm.proc.pid}/fd'
-        ram = next(os.path.join(fds, n) for n in os.listdir(fds)
-                   if 'memory-backend-memfd' in
-                   os.readlink(os.path.join(fds, n)))
-        with open(ram, 'r+b') as f:
+        with open(memfd(vm), 'r+b') as f:
             for at in range(0x200000, 0x3000000, 0x123000):
                 f.seek(at)
                 f.write(b'%08x' % at)
@@ -69,3 +76,49 @@ def test_memfd_written_by_others(out):
             dump = open_dump(out)
             for at in range(0x200000, 0x3000000, 0x123000):
                 assert dump.read(at, 8) == b'%08x' % at
+
+
+@pytest.fixture
+def huge_pages():
+    """Enough huge pages for two mappings of 64 MiB, if the host has any."""
+    try:
+        with open(NR_HUGE) as f:
+            before = f.read()
+        with open(NR_HUGE, 'w') as f:
+            f.write(str(int(before) + 80))
+        with open(NR_HUGE) as f:
+            got = int(f.read()) - int(before)
+    except OSError as e:
+        pytest.skip(f'no huge pages: {e}')
+    try:
+        if got < 66 or not os.path.exists(
+                f'/sys/kernel/mm/hugepages/hugepages-{HUGE >> 10}kB'):
+            pytest.skip('no huge pages of 2 MiB to be had')
+        yield
+    finally:
+        with open(NR_HUGE, 'w') as f:
+            f.write(before)
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-raw-zlib'])
+@pytest.mark.parametrize('share', ['on', 'off'])
+def test_huge_pages(out, huge_pages, share, name):
+    """They are not allocated either, unless others have some of them."""
+    with VM('-m', '64M', '-object', 'memory-backend-memfd,id=ram,size=64M,'
+            f'hugetlb=on,hugetlbsize=2M,share={share}', '-S',
+            machine='pc,memory-backend=ram') as vm:
+        ram = memfd(vm)
+        before = rss(vm, 'HugetlbPages'), os.stat(ram).st_blocks
+        assert before[0] < 32 << 20     # the firmware's, if any
+        vm.dump(out, format=name)
+        dump = open_dump(out)
+        assert not any(dump.read(0x1000000, 1 << 20))
+        assert (rss(vm, 'HugetlbPages'), os.stat(ram).st_blocks) == before
+        fd = os.open(ram, os.O_RDWR)
+        try:
+            with mmap.mmap(fd, 64 << 20) as m:
+                m[0x2345678:0x2345680] = b'of other'
+                vm.dump(out, format=name)
+        finally:
+            os.close(fd)
+        assert open_dump(out).read(0x2345678, 8) == b'of other'

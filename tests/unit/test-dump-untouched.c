@@ -214,6 +214,59 @@ static void test_trust(void)
     close(fd);
 }
 
+/* Memory in huge pages: nothing, one page of ours, one of the file's. */
+static void test_huge(gconstpointer opaque)
+{
+    bool shared = GPOINTER_TO_INT(opaque);
+    g_autoptr(DumpUntouched) u = dump_untouched_new();
+    int fd = memfd_create("huge", MFD_HUGETLB);
+    uint8_t *host = MAP_FAILED, *other;
+    size_t page = 0;
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0) {
+        page = st.st_blksize;
+        g_assert_cmpint(ftruncate(fd, 4 * page), ==, 0);
+        host = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE,
+                    shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+    }
+    if (host == MAP_FAILED) {
+        g_test_skip("no huge pages here (/proc/sys/vm/nr_hugepages)");
+        close(fd);
+        return;
+    }
+    g_assert_false(dump_untouched_maps_all(NULL, fd, host, 4 * page, shared));
+    g_assert_true(dump_untouched_maps_all(u, fd, host, 4 * page, shared));
+    host[page] = 1;
+    g_assert_true(dump_untouched_maps_all(u, fd, host, 4 * page, shared));
+
+    /* Another user of the file. */
+    other = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                 2 * page);
+    g_assert_true(other != MAP_FAILED);
+    other[0] = 1;
+    g_assert_false(dump_untouched_maps_all(u, fd, host, 4 * page, shared));
+    if (shared) {
+        g_assert_cmpint(host[2 * page], ==, 1);
+        g_assert_true(dump_untouched_maps_all(u, fd, host, 4 * page, true));
+    }
+    munmap(other, page);
+    munmap(host, 4 * page);
+    close(fd);
+}
+
+static void test_not_huge(void)
+{
+    g_autoptr(DumpUntouched) u = dump_untouched_new();
+    Mapping m;
+
+    map(&m, GUEST_RAM_SHARED_FILE);
+    seal(&m, 0, 0);
+    g_assert_false(dump_untouched_maps_all(u, m.fd, m.host, SIZE, true));
+    g_assert_false(dump_untouched_maps_all(u, -1, m.host, SIZE, true));
+    unmap(&m);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const names[] = {
@@ -239,5 +292,10 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/untouched/all-data", test_all_data);
     g_test_add_func("/dump/untouched/nothing-known", test_nothing_known);
     g_test_add_func("/dump/untouched/trust", test_trust);
+    g_test_add_data_func("/dump/untouched/huge/shared", GINT_TO_POINTER(true),
+                         test_huge);
+    g_test_add_data_func("/dump/untouched/huge/private",
+                         GINT_TO_POINTER(false), test_huge);
+    g_test_add_func("/dump/untouched/not-huge", test_not_huge);
     return g_test_run();
 }

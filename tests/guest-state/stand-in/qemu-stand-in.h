@@ -37,6 +37,7 @@ typedef int (*WriteCoreDumpFunction)(const void *buf, size_t size,
 typedef struct RAMBlock {
     uint8_t *host;
     uint64_t fd_offset;
+    uint64_t used_length;
     uint32_t flags;
 } RAMBlock;
 
