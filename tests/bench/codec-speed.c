@@ -1,14 +1,16 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What one core makes of a codec, on the pages of a file:
+ * What a codec does without a dump around it, on the pages of a file:
  *
  *   codec-speed FILE [SECONDS]
  *
  * Prints a line per codec of this build: name, MiB of guest memory per
- * second of processor time (zero pages included, as a dump handles them),
- * and bytes that the pages take. A file is gone over again until SECONDS (1)
- * are used up.
+ * second of processor time (zero pages included, as a dump handles them) on
+ * one core while the others are idle, the same on all cores at once, and
+ * bytes that the pages take. (Cores may share what they compute with, so the
+ * second need not be a multiple of the first.) A file is gone over again
+ * until SECONDS (1) are used up.
  */
 
 #include "qemu/osdep.h"
@@ -42,40 +44,81 @@ static uint64_t compress_all(const DumpCodec *codec, void *state,
     return total;
 }
 
-static void measure(const DumpCodec *codec, const uint8_t *data, size_t len,
-                    double seconds)
+typedef struct Work {
+    const DumpCodec *codec;
+    const uint8_t *data;
+    size_t len;
+    double seconds;
+    /* Result */
+    uint64_t bytes, rounds;
+    double processor;           /* seconds of this thread */
+} Work;
+
+static double thread_seconds(void)
 {
-    void *state = codec->create(&error_abort);
-    g_autofree uint8_t *dst = g_malloc(MAX(codec->bound(PAGE), PAGE));
-    clock_t start = clock();
-    uint64_t bytes = 0, rounds = 0;
-    double elapsed;
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static gpointer work(gpointer opaque)
+{
+    Work *w = opaque;
+    void *state = w->codec->create(&error_abort);
+    g_autofree uint8_t *dst = g_malloc(MAX(w->codec->bound(PAGE), PAGE));
+    double start = thread_seconds();
 
     do {
-        bytes = compress_all(codec, state, data, len, dst);
-        rounds++;
-        elapsed = (double)(clock() - start) / CLOCKS_PER_SEC;
-    } while (elapsed < seconds);
-    printf("%s %.1f %" PRIu64 "\n", codec->name,
-           (double)len * rounds / MiB / elapsed, bytes);
-    codec->destroy(state);
+        w->bytes = compress_all(w->codec, state, w->data, w->len, dst);
+        w->rounds++;
+        w->processor = thread_seconds() - start;
+    } while (w->processor < w->seconds);
+    w->codec->destroy(state);
+    return NULL;
+}
+
+static double rate(const Work *w)
+{
+    return (double)w->len * w->rounds / MiB / w->processor;
+}
+
+static void measure(const Work *what)
+{
+    unsigned n = g_get_num_processors();
+    g_autofree Work *all = g_new(Work, n);
+    g_autofree GThread **threads = g_new(GThread *, n);
+    Work alone = *what;
+    double sum = 0;
+
+    work(&alone);
+    for (unsigned i = 0; i < n; i++) {
+        all[i] = *what;
+        threads[i] = g_thread_new("codec", work, &all[i]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        g_thread_join(threads[i]);
+        sum += rate(&all[i]);
+    }
+    printf("%s %.1f %.1f %" PRIu64 "\n", what->codec->name, rate(&alone), sum,
+           alone.bytes);
 }
 
 int main(int argc, char **argv)
 {
     g_autofree char *data = NULL;
-    gsize len;
+    Work what = { 0 };
 
-    if (argc < 2 || !g_file_get_contents(argv[1], &data, &len, NULL)) {
+    if (argc < 2 || !g_file_get_contents(argv[1], &data, &what.len, NULL)) {
         fprintf(stderr, "usage: codec-speed FILE [SECONDS]\n");
         return 1;
     }
+    what.data = (uint8_t *)data;
+    what.seconds = argc > 2 ? g_ascii_strtod(argv[2], NULL) : 1;
     for (int i = 0; i < DUMP_CODEC__MAX; i++) {
-        const DumpCodec *codec = dump_codec_find(i);
-
-        if (codec) {
-            measure(codec, (uint8_t *)data, len,
-                    argc > 2 ? g_ascii_strtod(argv[2], NULL) : 1);
+        what.codec = dump_codec_find(i);
+        if (what.codec) {
+            measure(&what);
         }
     }
     return 0;
