@@ -36,7 +36,7 @@
 #include "writer.h"
 
 /* What is gathered before it goes to the sink, at the end of a chunk. */
-#define KDUMP_DATA_BATCH        MiB
+#define KDUMP_DATA_BATCH        (2 * MiB)
 #define KDUMP_DESC_BATCH        (64 * KiB)
 
 #define KDUMP_BITMAP_PIECE      MiB
