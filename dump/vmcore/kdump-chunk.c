@@ -53,17 +53,22 @@ void kdump_chunk_slot_free(void *opaque, void *p)
     g_free(slot);
 }
 
+uint8_t *kdump_chunk_data_new(const KdumpChunks *chunks)
+{
+    size_t page = chunks->guest->page_size;
+
+    /* The last page may need the codec's full room, then be stored raw. */
+    return g_try_malloc(page * (chunks->chunk_pages - 1) +
+                        MAX(chunks->codec->bound(page), page));
+}
+
 void *kdump_chunk_slot_new(void *opaque, Error **errp)
 {
     const KdumpChunks *c = opaque;
-    size_t page = c->guest->page_size;
     KdumpSlot *slot = g_new0(KdumpSlot, 1);
-    /* The last page may need the codec's full room, then be stored raw. */
-    size_t size = page * (c->chunk_pages - 1) +
-                  MAX(c->codec->bound(page), page);
 
     slot->pages = g_try_new(KdumpPage, c->chunk_pages);
-    slot->data = g_try_malloc(size);
+    slot->data = kdump_chunk_data_new(c);
     if (!slot->pages || !slot->data) {
         error_setg(errp, "dump: no memory to compress pages");
         kdump_chunk_slot_free(opaque, slot);

@@ -32,7 +32,7 @@ typedef struct KdumpPage {
 typedef struct KdumpSlot {
     KdumpPage *pages;           /* chunk_pages of them */
     unsigned nr_pages;
-    uint8_t *data;              /* all pages, one behind the other */
+    uint8_t *data;              /* all pages, one behind the other; owned */
     size_t used;                /* bytes of data, at most kdump_chunk_bytes */
 } KdumpSlot;
 
@@ -46,6 +46,9 @@ uint64_t kdump_chunks_count(const KdumpChunks *chunks);
 
 /* Bytes of guest memory in a chunk; its results are never larger. */
 size_t kdump_chunk_bytes(const KdumpChunks *chunks);
+
+/* Room for a chunk's data; NULL if there is no memory. g_free() it. */
+uint8_t *kdump_chunk_data_new(const KdumpChunks *chunks);
 
 /* A KdumpSlot. */
 void *kdump_chunk_slot_new(void *chunks, Error **errp);

@@ -37,6 +37,7 @@
 
 /* What is gathered before it goes to the sink, at the end of a chunk. */
 #define KDUMP_DATA_BATCH        (2 * MiB)
+#define KDUMP_DATA_CHUNKS       8
 #define KDUMP_DESC_BATCH        (64 * KiB)
 
 #define KDUMP_BITMAP_PIECE      MiB
@@ -47,14 +48,23 @@
 /* More than what a sink wraps around one write. */
 #define KDUMP_WRITE_OVERHEAD    64
 
-/* Gathers consecutive bytes of one extent into large writes. */
-typedef struct KdumpBatch {
-    unsigned extent;
+/* Page descriptors for one write. */
+typedef struct KdumpDescBatch {
     uint64_t pos;               /* in the extent, of the first byte held */
     size_t used;
-    size_t size;
-    uint8_t *buf;               /* size bytes */
-} KdumpBatch;
+    uint8_t *buf;
+} KdumpDescBatch;
+
+/* Data of chunks for one write, where the workers left it. */
+typedef struct KdumpDataBatch {
+    uint64_t pos;               /* in the extent, of the first byte held */
+    size_t used;
+    struct iovec iov[KDUMP_DATA_CHUNKS + 1];    /* and the zero page */
+    int niov;
+    /* From the slots, and for them in return: together as many as fit. */
+    uint8_t *held[KDUMP_DATA_CHUNKS], *spare[KDUMP_DATA_CHUNKS];
+    unsigned n_held, n_spare;
+} KdumpDataBatch;
 
 /* A state of the dump in which all its pages can be read. */
 typedef struct KdumpMark {
@@ -73,10 +83,12 @@ typedef struct KdumpWriter {
 
     /* While it is being written. */
     DumpSink *sink;
-    KdumpBatch data_batch, desc_batch;
+    KdumpDataBatch data_batch;
+    KdumpDescBatch desc_batch;
     uint64_t nr_done;           /* pages in the batches or the output */
     uint64_t data_pos;          /* bytes of page data handed out */
     uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
+    uint8_t *zero_buf;          /* its bytes */
     GArray *marks;              /* KdumpMark, the latest last */
     bool closing;               /* bitmap 2 and header are begun */
 } KdumpWriter;
@@ -89,8 +101,14 @@ static void kdump_free(DumpWriter *opaque)
 
     dump_layout_free(w->layout);
     g_array_unref(w->marks);
-    g_free(w->data_batch.buf);
+    for (unsigned i = 0; i < w->data_batch.n_held; i++) {
+        g_free(w->data_batch.held[i]);
+    }
+    for (unsigned i = 0; i < w->data_batch.n_spare; i++) {
+        g_free(w->data_batch.spare[i]);
+    }
     g_free(w->desc_batch.buf);
+    g_free(w->zero_buf);
     kdump_chunks_deinit(&w->chunks);
     g_free(w);
 }
@@ -179,20 +197,11 @@ static uint64_t kdump_file_size(const DumpWriter *opaque)
 
 /* -- writing ------------------------------------------------------------ */
 
-static bool kdump_batch_init(KdumpBatch *b, unsigned extent, size_t size,
-                             Error **errp)
+static bool kdump_flush_descs(KdumpWriter *w, Error **errp)
 {
-    *b = (KdumpBatch) { .extent = extent, .size = size };
-    b->buf = g_try_malloc(size);
-    if (!b->buf) {
-        error_setg(errp, "dump: no memory to gather what is written");
-    }
-    return b->buf;
-}
+    KdumpDescBatch *b = &w->desc_batch;
 
-static bool kdump_batch_flush(KdumpWriter *w, KdumpBatch *b, Error **errp)
-{
-    if (b->used && !dump_layout_write(w->layout, b->extent, b->pos, b->buf,
+    if (b->used && !dump_layout_write(w->layout, w->descs, b->pos, b->buf,
                                       b->used, w->sink, errp)) {
         return false;
     }
@@ -201,22 +210,62 @@ static bool kdump_batch_flush(KdumpWriter *w, KdumpBatch *b, Error **errp)
     return true;
 }
 
-static void kdump_batch_add(KdumpBatch *b, const void *buf, size_t len)
+static bool kdump_flush_data(KdumpWriter *w, Error **errp)
 {
-    assert(len <= b->size - b->used);
-    memcpy(b->buf + b->used, buf, len);
+    KdumpDataBatch *b = &w->data_batch;
+
+    if (b->used && !dump_layout_writev(w->layout, w->data, b->pos, b->iov,
+                                       b->niov, w->sink, errp)) {
+        return false;
+    }
+    b->pos += b->used;
+    b->used = 0;
+    b->niov = 0;
+    while (b->n_held) {
+        b->spare[b->n_spare++] = b->held[--b->n_held];
+    }
+    return true;
+}
+
+/* @data stays where it is until the batch is flushed. */
+static void kdump_add_data(KdumpDataBatch *b, uint8_t *data, size_t len)
+{
+    assert(b->niov < ARRAY_SIZE(b->iov));
+    b->iov[b->niov++] = (struct iovec) { data, len };
     b->used += len;
 }
 
-/* Both have room for a chunk more than what makes them due. */
+/* Keep the slot's data, and give it other room. */
+static void kdump_take_data(KdumpWriter *w, KdumpSlot *slot)
+{
+    KdumpDataBatch *b = &w->data_batch;
+
+    if (slot->used) {
+        kdump_add_data(b, slot->data, slot->used);
+        b->held[b->n_held++] = slot->data;
+        slot->data = b->spare[--b->n_spare];
+    }
+}
+
 static bool kdump_init_batches(KdumpWriter *w, Error **errp)
 {
-    return kdump_batch_init(&w->data_batch, w->data, KDUMP_DATA_BATCH +
-                            kdump_chunk_bytes(&w->chunks) +
-                            w->guest->page_size, errp) &&
-           kdump_batch_init(&w->desc_batch, w->descs, KDUMP_DESC_BATCH +
-                            w->chunks.chunk_pages * KDUMP_PAGE_DESC_SIZE,
-                            errp);
+    KdumpDataBatch *b = &w->data_batch;
+    bool ok = true;
+
+    /* With room for a chunk more than what makes it due. */
+    w->desc_batch.buf = g_try_malloc(KDUMP_DESC_BATCH +
+                                     w->chunks.chunk_pages *
+                                     KDUMP_PAGE_DESC_SIZE);
+    w->zero_buf = g_try_malloc0(w->guest->page_size);
+    while (ok && b->n_spare < KDUMP_DATA_CHUNKS) {
+        b->spare[b->n_spare] = kdump_chunk_data_new(&w->chunks);
+        ok = b->spare[b->n_spare++];
+    }
+    if (!ok || !w->desc_batch.buf || !w->zero_buf) {
+        error_setg(errp, "dump: no memory to gather what is written");
+        return false;
+    }
+    return true;
 }
 
 /* What closing the dump still takes: bitmap 2, the header, trailers. */
@@ -253,8 +302,7 @@ static void kdump_add_mark(KdumpWriter *w)
 /* All that was added is to be in the output. */
 static bool kdump_sync(KdumpWriter *w, Error **errp)
 {
-    if (!kdump_batch_flush(w, &w->data_batch, errp) ||
-        !kdump_batch_flush(w, &w->desc_batch, errp)) {
+    if (!kdump_flush_data(w, errp) || !kdump_flush_descs(w, errp)) {
         return false;
     }
     kdump_add_mark(w);
@@ -264,16 +312,14 @@ static bool kdump_sync(KdumpWriter *w, Error **errp)
 /* All zero pages share one, which is stored as it is: no work to read. */
 static void kdump_add_zero_page(KdumpWriter *w)
 {
-    g_autofree uint8_t *zero = g_malloc0(w->guest->page_size);
-
     w->zero_page = dump_layout_offset(w->layout, w->data) + w->data_pos;
     w->data_pos += w->guest->page_size;
-    kdump_batch_add(&w->data_batch, zero, w->guest->page_size);
+    kdump_add_data(&w->data_batch, w->zero_buf, w->guest->page_size);
 }
 
 static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
 {
-    uint8_t buf[KDUMP_PAGE_DESC_SIZE];
+    KdumpDescBatch *batch = &w->desc_batch;
     KdumpPageDesc desc = {
         .offset = w->zero_page,
         .size = w->guest->page_size,
@@ -285,8 +331,8 @@ static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
         desc.flags = page->flags;
         w->data_pos += page->size;
     }
-    kdump_put_page_desc(&w->guest->abi, &desc, buf);
-    kdump_batch_add(&w->desc_batch, buf, sizeof(buf));
+    kdump_put_page_desc(&w->guest->abi, &desc, batch->buf + batch->used);
+    batch->used += KDUMP_PAGE_DESC_SIZE;
 }
 
 /* Does the chunk need the shared zero page, which is not there yet? */
@@ -303,21 +349,22 @@ static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
 static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
 {
     KdumpWriter *w = container_of(opaque, KdumpWriter, chunks);
-    const KdumpSlot *slot = p;
+    KdumpSlot *slot = p;
     bool ok = true;
 
     if (kdump_wants_zero_page(w, slot)) {
         kdump_add_zero_page(w);
     }
+    kdump_take_data(w, slot);
     for (unsigned i = 0; i < slot->nr_pages; i++) {
         kdump_add_page(w, &slot->pages[i]);
     }
-    kdump_batch_add(&w->data_batch, slot->data, slot->used);
     w->nr_done += slot->nr_pages;
     if (w->desc_batch.used >= KDUMP_DESC_BATCH) {
         ok = kdump_sync(w, errp);
-    } else if (w->data_batch.used >= KDUMP_DATA_BATCH) {
-        ok = kdump_batch_flush(w, &w->data_batch, errp);
+    } else if (w->data_batch.used >= KDUMP_DATA_BATCH ||
+               w->data_batch.n_held == KDUMP_DATA_CHUNKS) {
+        ok = kdump_flush_data(w, errp);
     }
     if (ok) {
         dump_progress_advance(w->progress, (uint64_t)slot->nr_pages *
