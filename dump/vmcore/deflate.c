@@ -59,7 +59,7 @@ struct DumpDeflate {
     bool has_bmi;               /* the processor has BMI and BMI2 */
 };
 
-/* -- bits --------------------------------------------------------------- */
+/* -- bits ------------------------------------------------------------- */
 
 static inline Code code_make(uint64_t bits, unsigned n)
 {
@@ -100,7 +100,7 @@ static inline void make_room(Bits *b, unsigned n)
     }
 }
 
-/* -- Huffman codes -------------------------------------------------------- */
+/* -- Huffman codes ---------------------------------------------------- */
 
 /*
  * The symbols with a count, rarest first; returns their number. Most counts
@@ -252,7 +252,7 @@ static void make_codes(const DumpDeflate *s, const Lengths *lengths,
     }
 }
 
-/* -- parse ------------------------------------------------------------------ */
+/* -- parse ------------------------------------------------------------ */
 
 static inline unsigned hash(uint32_t v)
 {
@@ -395,7 +395,7 @@ static unsigned parse(DumpDeflate *s, size_t len)
     return step - s->steps;
 }
 
-/* -- blocks ----------------------------------------------------------------- */
+/* -- blocks ----------------------------------------------------------- */
 
 /* Code lengths as they are sent: see 3.2.7 for the symbols 16 to 18. */
 typedef struct Precodes {
@@ -650,7 +650,7 @@ static uint32_t adler32_add(uint32_t adler, const uint8_t *p, size_t len)
     return b % 65521 << 16 | a % 65521;
 }
 
-/* -- streams ---------------------------------------------------------------- */
+/* -- streams ---------------------------------------------------------- */
 
 DumpDeflate *dump_deflate_new(void)
 {
@@ -669,7 +669,7 @@ DumpDeflate *dump_deflate_new(void)
     for (unsigned i = 0; i < ARRAY_SIZE(s->reversed); i++) {
         s->reversed[i] = revbit16(i) >> (16 - CODE_LIMIT);
     }
-#ifdef __x86_64__
+#ifdef HOST_X86_64
     s->has_bmi = __builtin_cpu_supports("bmi") &&
                  __builtin_cpu_supports("bmi2");
 #endif
@@ -715,7 +715,7 @@ static size_t make_stream(DumpDeflate *s, const uint8_t *src, size_t len,
     return n < len ? n : 0;
 }
 
-#ifdef __x86_64__
+#ifdef HOST_X86_64
 /* The same, with instructions that shift by any register. */
 __attribute__((flatten, target("bmi,bmi2")))
 static size_t make_stream_bmi(DumpDeflate *s, const uint8_t *src,
@@ -728,7 +728,7 @@ static size_t make_stream_bmi(DumpDeflate *s, const uint8_t *src,
 size_t dump_deflate_zlib(DumpDeflate *s, const uint8_t *src, size_t len,
                          uint8_t *dst)
 {
-#ifdef __x86_64__
+#ifdef HOST_X86_64
     if (s->has_bmi) {
         return make_stream_bmi(s, src, len, dst);
     }

@@ -17,6 +17,10 @@
 #define CONFIG_FALLOCATE 1
 #endif
 
+#ifdef __x86_64__
+#define HOST_X86_64 1
+#endif
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
