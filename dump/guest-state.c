@@ -135,47 +135,57 @@ static bool check_range(const GuestPhysBlockList *blocks,
     return false;
 }
 
-/* How the memory of the block is mapped, for what is never touched. */
-static void describe_backing(const GuestPhysBlock *block,
-                             const DumpUntouched *untouched, GuestRamRun *run)
+/* How the memory is mapped, for what is never touched. */
+static GuestRamBacking find_backing(RAMBlock *rb,
+                                    const DumpUntouched *untouched)
 {
-    RAMBlock *rb = block->mr->ram_block;
+    bool shared;
     int fd;
 
     /* Memory that a device brought along may be mapped in any way. */
     if (!rb || (rb->flags & RAM_PREALLOC)) {
-        return;
+        return GUEST_RAM_OTHER;
     }
     fd = qemu_ram_get_fd(rb);
+    shared = qemu_ram_is_shared(rb);
     if (fd < 0) {
-        run->backing = qemu_ram_is_shared(rb) ? GUEST_RAM_OTHER :
-                                                GUEST_RAM_ANON;
-    } else if (dump_untouched_trusts_fd(fd)) {
-        run->backing = qemu_ram_is_shared(rb) ? GUEST_RAM_SHARED_FILE :
-                                                GUEST_RAM_PRIVATE_FILE;
-        run->fd = fd;
-        run->fd_offset = rb->fd_offset + (run->host - rb->host);
-    } else if (dump_untouched_maps_all(untouched, fd, rb->host,
-                                       rb->used_length,
-                                       qemu_ram_is_shared(rb))) {
-        run->backing = GUEST_RAM_ANON;
+        return shared ? GUEST_RAM_OTHER : GUEST_RAM_ANON;
     }
+    if (dump_untouched_trusts_fd(fd)) {
+        return shared ? GUEST_RAM_SHARED_FILE : GUEST_RAM_PRIVATE_FILE;
+    }
+    return dump_untouched_maps_all(untouched, fd, rb->host, rb->used_length,
+                                   shared) ?
+           GUEST_RAM_ANON : GUEST_RAM_OTHER;
 }
 
 /* @untouched: NULL if the memory is only looked at here and there */
 static void add_blocks(const GuestPhysBlockList *blocks,
                        const DumpUntouched *untouched, GuestRam *ram)
 {
+    GuestRamBacking backing = GUEST_RAM_OTHER;
     GuestPhysBlock *block;
+    RAMBlock *last = NULL;
 
     QTAILQ_FOREACH(block, &blocks->head, next) {
+        RAMBlock *rb = block->mr->ram_block;
         GuestRamRun run = {
             .paddr = block->target_start,
             .size = block->target_end - block->target_start,
             .host = block->host_addr,
         };
 
-        describe_backing(block, untouched, &run);
+        /* Most blocks are pieces of one memory, and asking may take long. */
+        if (rb != last) {
+            backing = find_backing(rb, untouched);
+            last = rb;
+        }
+        run.backing = backing;
+        if (backing == GUEST_RAM_SHARED_FILE ||
+            backing == GUEST_RAM_PRIVATE_FILE) {
+            run.fd = qemu_ram_get_fd(rb);
+            run.fd_offset = rb->fd_offset + (run.host - rb->host);
+        }
         guest_ram_add_run(ram, &run);
     }
 }
