@@ -52,7 +52,8 @@
 typedef struct KdumpDescBatch {
     uint64_t pos;               /* in the extent, of the first byte held */
     size_t used;
-    uint8_t *buf;
+    size_t size;
+    uint8_t *buf;               /* size bytes */
 } KdumpDescBatch;
 
 /* Data of chunks for one write, where the workers left it. */
@@ -241,6 +242,7 @@ static void kdump_take_data(KdumpWriter *w, KdumpSlot *slot)
     KdumpDataBatch *b = &w->data_batch;
 
     if (slot->used) {
+        assert(b->n_spare);
         kdump_add_data(b, slot->data, slot->used);
         b->held[b->n_held++] = slot->data;
         slot->data = b->spare[--b->n_spare];
@@ -253,9 +255,9 @@ static bool kdump_init_batches(KdumpWriter *w, Error **errp)
     bool ok = true;
 
     /* With room for a chunk more than what makes it due. */
-    w->desc_batch.buf = g_try_malloc(KDUMP_DESC_BATCH +
-                                     w->chunks.chunk_pages *
-                                     KDUMP_PAGE_DESC_SIZE);
+    w->desc_batch.size = KDUMP_DESC_BATCH + w->chunks.chunk_pages *
+                         KDUMP_PAGE_DESC_SIZE;
+    w->desc_batch.buf = g_try_malloc(w->desc_batch.size);
     w->zero_buf = g_try_malloc0(w->guest->page_size);
     while (ok && b->n_spare < KDUMP_DATA_CHUNKS) {
         b->spare[b->n_spare] = kdump_chunk_data_new(&w->chunks);
@@ -331,6 +333,7 @@ static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
         desc.flags = page->flags;
         w->data_pos += page->size;
     }
+    assert(KDUMP_PAGE_DESC_SIZE <= batch->size - batch->used);
     kdump_put_page_desc(&w->guest->abi, &desc, batch->buf + batch->used);
     batch->used += KDUMP_PAGE_DESC_SIZE;
 }
