@@ -11,8 +11,9 @@
 #include "kdump-format.h"
 
 /*
- * Pages smaller than those of our zlib and of zlib's own level 1, and still
- * faster to make than ours.
+ * The lowest level whose pages are smaller than those of zlib level 1, and of
+ * our own. Lower ones make larger pages, and none that is as small is as fast
+ * as our zlib.
  */
 #define ZSTD_PAGE_LEVEL 2
 
