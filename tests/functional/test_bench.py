@@ -104,12 +104,13 @@ def test_measures_every_round(report):
     assert list(report['measurements']) == ['elf', 'kdump-raw-lzo']
     for by_name in report['measurements'].values():
         assert list(by_name) == ['stock', 'ours']
-        for measurements in by_name.values():
+        for name, measurements in by_name.items():
             assert len(measurements) == 2
             for m in measurements:
-                assert set(MEASURES) <= set(m)
+                assert set(m) == {*MEASURES, 'copy_seconds'} - (
+                    {'copy_seconds'} if name == 'stock' else set())
                 assert m['seconds'] > 0
-        assert all(m['copy_seconds'] > 0 for m in by_name['ours'])
+                assert m.get('copy_seconds', 1) > 0
 
 
 def test_codecs_alone(report):
@@ -163,7 +164,7 @@ def test_bad_arguments(args, text):
 def test_a_format_that_is_not_there(tmp_path):
     binary = qemu_binary()
     r = bench('--stock', binary, '--ours', binary, '--size', '16M',
-              '--formats', 'kdump-bzip', '--out-dir', str(tmp_path))
+              '--formats', 'win-dmp', '--out-dir', str(tmp_path))
     assert r.returncode == 1
-    assert 'kdump-bzip' in r.stderr and 'elf' in r.stderr
+    assert 'win-dmp' in r.stderr and 'elf' in r.stderr
     assert not os.listdir(tmp_path)
