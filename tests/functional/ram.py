@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guest memory with known content, in a file that QEMU maps."""
 
+import os
 import random
 
 PAGE = 4096
@@ -31,3 +32,10 @@ def backend(path, size, machine='pc', share=True):
             f'{size >> 20}M', '-object',
             f'memory-backend-file,id=ram,mem-path={path},size={size},'
             f'share={"on" if share else "off"}', '-S']
+
+
+def memfd_of(vm):
+    """Path of the memfd that is the VM's RAM, for who wants to write there."""
+    fds = f'/proc/{vm.proc.pid}/fd'
+    return next(os.path.join(fds, n) for n in os.listdir(fds)
+                if 'memory-backend-memfd' in os.readlink(os.path.join(fds, n)))

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from ram import memfd_of
 from vm import VM
 from vmcore import open_dump
 
@@ -20,13 +21,6 @@ def rss(vm, field='VmRSS'):
             if line.startswith(field + ':'):
                 return int(line.split()[1]) << 10
     raise KeyError(field)
-
-
-def memfd(vm):
-    """The file that is the guest's memory."""
-    fds = f'/proc/{vm.proc.pid}/fd'
-    return next(os.path.join(fds, n) for n in os.listdir(fds)
-                if 'memory-backend-memfd' in os.readlink(os.path.join(fds, n)))
 
 
 def backends(folder):
@@ -67,7 +61,7 @@ def test_memfd_written_by_others(out):
     with VM('-m', '64M', '-object',
             'memory-backend-memfd,id=ram,size=64M', '-S',
             machine='pc,memory-backend=ram') as vm:
-        with open(memfd(vm), 'r+b') as f:
+        with open(memfd_of(vm), 'r+b') as f:
             for at in range(0x200000, 0x3000000, 0x123000):
                 f.seek(at)
                 f.write(b'%08x' % at)
@@ -107,7 +101,7 @@ def test_huge_pages(out, huge_pages, share, name):
     with VM('-m', '64M', '-object', 'memory-backend-memfd,id=ram,size=64M,'
             f'hugetlb=on,hugetlbsize=2M,share={share}', '-S',
             machine='pc,memory-backend=ram') as vm:
-        ram = memfd(vm)
+        ram = memfd_of(vm)
         before = rss(vm, 'HugetlbPages'), os.stat(ram).st_blocks
         assert before[0] < 32 << 20     # the firmware's, if any
         vm.dump(out, format=name)

@@ -17,11 +17,6 @@ static inline int clz32(uint32_t v)
     return v ? __builtin_clz(v) : 32;
 }
 
-static inline int clz64(uint64_t v)
-{
-    return v ? __builtin_clzll(v) : 64;
-}
-
 static inline int ctz64(uint64_t v)
 {
     return v ? __builtin_ctzll(v) : 64;
