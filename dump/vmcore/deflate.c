@@ -655,11 +655,12 @@ static uint32_t adler32_add(uint32_t adler, const uint8_t *p, size_t len)
 DumpDeflate *dump_deflate_new(void)
 {
     DumpDeflate *s = g_new0(DumpDeflate, 1);
-    unsigned code = 0, length = 0, extra = 0;
+    unsigned code = 0, length = 0;
 
     /* 3.2.5: eight codes without extra bits, then four with 1, 2, ... each. */
     for (; length < MAX_MATCH - 3; code++) {
-        extra = code < 8 ? 0 : code / 4 - 1;
+        unsigned extra = code < 8 ? 0 : code / 4 - 1;
+
         for (unsigned i = 0; i < 1u << extra && length < MAX_MATCH - 3; i++) {
             s->length_code[length] = code;
             s->length_extra[length++] = code_make(i, extra);
