@@ -232,14 +232,14 @@ def test_progress_of_detached_dump(running):
     dump = Stalled(running)
     last = -1
     total = running.qmp.cmd('query-dump')['total']
-    thread = threading.Thread(target=lambda: dump.drain())
+    thread = threading.Thread(target=dump.drain)
     while True:
         q = running.second().cmd('query-dump')
         assert last <= q['completed'] <= q['total'] == total
         last = q['completed']
         if q['status'] != 'active':
             break
-        if not thread.is_alive():
+        if thread.ident is None:
             thread.start()
     thread.join()
     assert q['status'] == 'completed' and last == total
