@@ -23,7 +23,7 @@
 #include "trace.h"
 #include "vmcore/elf-notes.h"
 #include "vmcore/linux-guest.h"
-#include "windows-cpu.h"
+#include "x86-cpu.h"
 
 /* Linux publishes less than 4 KiB; more than this is not a note. */
 #define GUEST_NOTE_MAX  MiB
@@ -222,6 +222,21 @@ static void collect_ram(GuestState *state, const GuestStateQuery *query)
 }
 
 /* -- paging ------------------------------------------------------------- */
+
+/* X86Paging of the CPUs that translate addresses, for the caller to free. */
+static GArray *get_x86_paging(void)
+{
+    GArray *paging = g_array_new(false, false, sizeof(X86Paging));
+    X86Paging p;
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (dump_x86_paging(cpu, &p)) {
+            g_array_append_val(paging, p);
+        }
+    }
+    return paging;
+}
 
 static bool collect_mappings(GuestState *state, const GuestStateQuery *query,
                              Error **errp)
@@ -461,6 +476,7 @@ static bool collect_windows(GuestState *state, Error **errp)
 {
     DumpGuest *guest = &state->guest;
     g_autofree WinDmpCpu *regs = g_new0(WinDmpCpu, guest->nr_cpus);
+    g_autoptr(GArray) paging = NULL;
     WinDmpHeader hdr;
     Error *warning = NULL;
     unsigned n = 0;
@@ -470,10 +486,12 @@ static bool collect_windows(GuestState *state, Error **errp)
                              errp)) {
         return false;
     }
+    paging = get_x86_paging();
     CPU_FOREACH(cpu) {
-        windows_cpu_get(cpu, &regs[n++]);
+        dump_x86_windows_cpu(cpu, &regs[n++]);
     }
-    guest->windows = dump_windows_new(&hdr, &guest->ram, regs, n, &warning);
+    guest->windows = dump_windows_new(&hdr, &guest->ram, regs, n, paging,
+                                      &warning);
     if (warning) {
         warn_report_err(warning);
     }

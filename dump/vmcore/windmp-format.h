@@ -88,12 +88,6 @@ typedef struct WinDmpCpu {
     uint64_t gs_base;
     uint64_t kernel_gs_base;
     bool crashed;               /* it reported a crash of the system */
-
-    /* How it translates addresses. */
-    bool paging;
-    bool pae;
-    bool long_mode;
-    bool la57;                  /* five levels */
 } WinDmpCpu;
 
 #define WINDMP_CONTEXT_SIZE64   0x4d0

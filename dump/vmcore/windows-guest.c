@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "windows-guest.h"
-#include "x86-paging.h"
 
 /* KDDEBUGGER_DATA64: the same for both word sizes, pointers of 8 bytes. */
 #define KDBG_OWNER_TAG                  0x10
@@ -93,16 +92,14 @@ static bool win_read_words(const WinGuest *g, uint64_t vaddr, uint64_t *words,
  * The kernel's page tables are the header's; how many levels they have is
  * for a CPU to say. Any that runs the kernel will do.
  */
-static bool win_find_paging(WinGuest *g, Error **warning)
+static bool win_find_paging(WinGuest *g, const GArray *paging,
+                            Error **warning)
 {
-    for (unsigned i = 0; i < g->nr_cpus; i++) {
-        const WinDmpCpu *cpu = &g->cpus[i];
+    for (size_t i = 0; i < paging->len; i++) {
+        X86PagingMode mode = g_array_index(paging, X86Paging, i).mode;
 
-        if (cpu->paging && cpu->long_mode == win_is64(g)) {
-            g->paging.mode = win_is64(g) ? (cpu->la57 ? X86_PAGING_5LEVEL :
-                                                        X86_PAGING_4LEVEL) :
-                                           (cpu->pae ? X86_PAGING_PAE :
-                                                       X86_PAGING_32BIT);
+        if (x86_paging_is64(mode) == win_is64(g)) {
+            g->paging.mode = mode;
             g->paging.root = windmp_get(&g->dump->header,
                                         WINDMP_DIRECTORY_TABLE_BASE);
             return true;
@@ -373,7 +370,7 @@ static void win_lay_pages_over(const DumpWindows *dump, GuestRam *ram)
 
 DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
                               const WinDmpCpu *cpus, unsigned nr_cpus,
-                              Error **warning)
+                              const GArray *paging, Error **warning)
 {
     DumpWindows *dump = g_new0(DumpWindows, 1);
     WinGuest g = { .dump = dump, .ram = ram, .cpus = cpus,
@@ -385,7 +382,7 @@ DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
     dump->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         g_free);
     win_count_processors(&g, &count);
-    follow = win_find_paging(&g, &rest) && win_find_kdbg(&g, &rest);
+    follow = win_find_paging(&g, paging, &rest) && win_find_kdbg(&g, &rest);
     win_set_bugcheck(&g, follow);
     win_put_current(&g);
     if (follow) {

@@ -24,6 +24,7 @@
 
 #include "guest-ram.h"
 #include "windmp-format.h"
+#include "x86-paging.h"
 
 typedef struct DumpWindows {
     WinDmpHeader header;        /* all but what depends on the file */
@@ -37,11 +38,12 @@ typedef struct DumpWindows {
  * what stands for those pages; the result must outlive it.
  *
  * @nr_cpus: CPUs of the machine, at least 1
+ * @paging: X86Paging, of those CPUs that have it on
  * @warning: set if something was left out; the rest goes on without it
  */
 DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
                               const WinDmpCpu *cpus, unsigned nr_cpus,
-                              Error **warning);
+                              const GArray *paging, Error **warning);
 
 /* NULL is allowed. */
 void dump_windows_free(DumpWindows *windows);

@@ -21,7 +21,8 @@ typedef struct X86PagingInfo {
 } X86PagingInfo;
 
 static const X86PagingInfo x86_paging_info[] = {
-    [X86_PAGING_32BIT] = { 4, { 10, 10 }, 1 << 22, 0xfffff000, 32 },
+    [X86_PAGING_32BIT] = { 4, { 10, 10 }, 0, 0xfffff000, 32 },
+    [X86_PAGING_PSE] = { 4, { 10, 10 }, 1 << 22, 0xfffff000, 32 },
     [X86_PAGING_PAE] = { 8, { 2, 9, 9 }, 1 << 21, 0xffffffe0, 32 },
     [X86_PAGING_4LEVEL] = { 8, { 9, 9, 9, 9 }, 1 << 21 | 1 << 30,
                             X86_PTE_ADDRESS, 48 },
@@ -48,7 +49,7 @@ static uint64_t x86_page_address(X86PagingMode mode, uint64_t entry,
     uint64_t paddr = entry & X86_PTE_ADDRESS & -(1ULL << shift);
 
     /* PSE-36: a page of 4 MiB has eight address bits more, lower down. */
-    if (mode == X86_PAGING_32BIT && shift == 22) {
+    if (mode == X86_PAGING_PSE && shift == 22) {
         paddr |= (entry >> 13 & 0xff) << 32;
     }
     return paddr;

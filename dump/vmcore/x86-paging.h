@@ -18,7 +18,8 @@
 #include "guest-ram.h"
 
 typedef enum X86PagingMode {
-    X86_PAGING_32BIT,           /* with pages of 4 MiB (CR4.PSE) */
+    X86_PAGING_32BIT,
+    X86_PAGING_PSE,             /* the same, with pages of 4 MiB too */
     X86_PAGING_PAE,
     X86_PAGING_4LEVEL,
     X86_PAGING_5LEVEL,
@@ -28,6 +29,12 @@ typedef struct X86Paging {
     X86PagingMode mode;
     uint64_t root;              /* CR3; its low bits are not looked at */
 } X86Paging;
+
+/* Are addresses of 64 bits translated? */
+static inline bool x86_paging_is64(X86PagingMode mode)
+{
+    return mode >= X86_PAGING_4LEVEL;
+}
 
 /*
  * Translate @vaddr. On success *@paddr is its guest-physical address, and

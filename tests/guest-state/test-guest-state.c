@@ -11,7 +11,7 @@
 #include "elf.h"
 #include "qemu-stand-in.h"
 #include "guest-state.h"
-#include "windows-cpu.h"
+#include "x86-cpu.h"
 
 #define RAM_SIZE    0x5000
 
@@ -128,9 +128,14 @@ int cpu_write_elf32_qemunote(WriteCoreDumpFunction f, CPUState *cpu,
     g_assert_not_reached();
 }
 
-void windows_cpu_get(CPUState *cpu, WinDmpCpu *regs)
+void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs)
 {
     g_assert_not_reached();
+}
+
+bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
+{
+    return false;
 }
 
 void guest_phys_blocks_init(GuestPhysBlockList *list)

@@ -245,7 +245,7 @@ def test_each_patch_compiles(series, tmp_path):
         for path in sources:
             as_built = like(path, compiler.flags)
             if as_built is None:            # nor is it in the built tree
-                assert re.match('dump/(vmcore/codec|windows-cpu)-', path)
+                assert path.startswith('dump/vmcore/codec-')
                 continue
             objects[path] = compiler.compile(path, as_built)
         engine.update({p: o for p, o in objects.items()

@@ -33,6 +33,7 @@ typedef struct TestWindows {
     uint64_t base;              /* guest-virtual of guest-physical 0 */
     uint8_t header[WINDMP_HEADER_SIZE64];
     WinDmpCpu cpus[WIN_CPUS];
+    GArray *paging;             /* X86Paging */
 } TestWindows;
 
 static inline void win_put(TestWindows *w, uint64_t paddr, uint64_t v,
@@ -122,14 +123,22 @@ static inline void win_make_cpus(TestWindows *w)
         uint64_t pcr = w->base + WIN_PRCB + i * WIN_PRCB_STEP - WIN_PCR_PRCB;
 
         memset(cpu, 0x11 * (i + 1), sizeof(*cpu));
-        cpu->paging = true;
-        cpu->pae = w->is64;
-        cpu->long_mode = w->is64;
-        cpu->la57 = false;
         cpu->crashed = false;
         cpu->gs_base = pcr;
         cpu->fs_base = pcr;
     }
+}
+
+/* Two CPUs translate addresses, one of them not as the kernel does. */
+static inline void win_make_paging(TestWindows *w)
+{
+    const X86Paging paging[2] = {
+        { .mode = w->is64 ? X86_PAGING_PAE : X86_PAGING_4LEVEL },
+        { .mode = w->is64 ? X86_PAGING_4LEVEL : X86_PAGING_PSE },
+    };
+
+    w->paging = g_array_new(false, false, sizeof(X86Paging));
+    g_array_append_vals(w->paging, paging, 2);
 }
 
 static inline void win_init(TestWindows *w, bool is64)
@@ -147,11 +156,13 @@ static inline void win_init(TestWindows *w, bool is64)
     win_make_kernel(w);
     win_make_header(w);
     win_make_cpus(w);
+    win_make_paging(w);
 }
 
 static inline void win_deinit(TestWindows *w)
 {
     test_guest_deinit(&w->t);
+    g_array_unref(w->paging);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestWindows, win_deinit)
@@ -174,7 +185,7 @@ static inline char *win_describe(TestWindows *w, unsigned nr_cpus)
                        WINDMP_HEADER_SIZE32, &error_abort);
     guest_ram_seal(&w->t.g.ram);
     w->t.g.windows = dump_windows_new(&hdr, &w->t.g.ram, cpus, nr_cpus,
-                                      &warning);
+                                      w->paging, &warning);
     g_assert_true(!memcmp(before, w->ram.host, WIN_RAM_SIZE));
     if (warning) {
         text = g_strdup(error_get_pretty(warning));

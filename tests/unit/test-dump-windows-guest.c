@@ -324,16 +324,12 @@ static void lie_tables_loop(TestWindows *w)
 
 static void lie_no_paging(TestWindows *w)
 {
-    for (unsigned i = 0; i < WIN_CPUS; i++) {
-        w->cpus[i].paging = false;
-    }
+    g_array_set_size(w->paging, 0);
 }
 
 static void lie_word_size(TestWindows *w)
 {
-    for (unsigned i = 0; i < WIN_CPUS; i++) {
-        w->cpus[i].long_mode = !w->is64;
-    }
+    g_array_set_size(w->paging, 1);
 }
 
 static void test_lies(void)

@@ -59,7 +59,7 @@ static void test_32bit(void)
 {
     Machine m;
 
-    machine_init(&m, X86_PAGING_32BIT);
+    machine_init(&m, X86_PAGING_PSE);
     m.paging.root |= 0xabc00000fffULL;          /* not looked at */
     put(&m, 0x10000 + 4 * 0x201, 0x11067, 4);   /* 0x80400000.. */
     put(&m, 0x11000 + 4 * 0x3ff, 0x12345007, 4);
@@ -74,6 +74,10 @@ static void test_32bit(void)
     check(&m, 0xff800000, 0xf7fc00000ULL, 0x400000);
     check_none(&m, 0xffffffff807ff123ULL);
     check_none(&m, 0x1807ff123ULL);
+    /* Without large pages they are tables, where there is no memory. */
+    m.paging.mode = X86_PAGING_32BIT;
+    check(&m, 0x807ff123, 0x12345123, 0xedd);
+    check_none(&m, 0xfffffffe);
     machine_deinit(&m);
 }
 
@@ -142,7 +146,7 @@ static void test_read(void)
     uint8_t buf[0x3000];
     Machine m;
 
-    machine_init(&m, X86_PAGING_32BIT);
+    machine_init(&m, X86_PAGING_PSE);
     put(&m, 0x10000, 0x11003, 4);
     put(&m, 0x11000 + 4, 0x2f003, 4);           /* the last page of RAM */
     put(&m, 0x11000 + 8, 0x20003, 4);
@@ -189,8 +193,8 @@ static void test_noise(void)
 
             vaddr = (int64_t)vaddr >> (g_rand_int(rand) % 40);
             mapped += x86_paging_read(&m.paging, &m.ram,
-                                      mode <= X86_PAGING_PAE ?
-                                      (uint32_t)vaddr : vaddr, buf,
+                                      x86_paging_is64(mode) ? vaddr :
+                                      (uint32_t)vaddr, buf,
                                       sizeof(buf));
         }
         machine_deinit(&m);

@@ -1,14 +1,14 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Registers of a CPU for a Windows crash dump.
+ * Registers and paging of an x86 CPU.
  */
 
 #include "qemu/osdep.h"
 #include "cpu.h"
 #include "qemu/bswap.h"
 #include "system/tcg.h"
-#include "windows-cpu.h"
+#include "x86-cpu.h"
 
 #ifdef TARGET_I386              /* and x86_64 */
 
@@ -45,15 +45,7 @@ static void get_fxsave(const CPUX86State *env, uint8_t *buf)
     }
 }
 
-static void get_mode(const CPUX86State *env, WinDmpCpu *regs)
-{
-    regs->paging = env->cr[0] & CR0_PG_MASK;
-    regs->pae = env->cr[4] & CR4_PAE_MASK;
-    regs->long_mode = env->efer & MSR_EFER_LMA;
-    regs->la57 = env->cr[4] & CR4_LA57_MASK;
-}
-
-void windows_cpu_get(CPUState *cpu, WinDmpCpu *regs)
+void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs)
 {
     const CPUX86State *env = &X86_CPU(cpu)->env;
 
@@ -80,14 +72,37 @@ void windows_cpu_get(CPUState *cpu, WinDmpCpu *regs)
         regs->dr[i] = env->dr[i];
     }
     get_fxsave(env, regs->fxsave);
-    get_mode(env, regs);
+}
+
+static X86PagingMode get_mode(const CPUX86State *env)
+{
+    if (!(env->cr[4] & CR4_PAE_MASK)) {
+        return env->cr[4] & CR4_PSE_MASK ? X86_PAGING_PSE : X86_PAGING_32BIT;
+    }
+    if (!(env->efer & MSR_EFER_LMA)) {
+        return X86_PAGING_PAE;
+    }
+    return env->cr[4] & CR4_LA57_MASK ? X86_PAGING_5LEVEL : X86_PAGING_4LEVEL;
+}
+
+bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
+{
+    const CPUX86State *env = &X86_CPU(cpu)->env;
+
+    *paging = (X86Paging) { .mode = get_mode(env), .root = env->cr[3] };
+    return env->cr[0] & CR0_PG_MASK;
 }
 
 #else
 
-void windows_cpu_get(CPUState *cpu, WinDmpCpu *regs)
+void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs)
 {
     g_assert_not_reached();
+}
+
+bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
+{
+    return false;
 }
 
 #endif
