@@ -190,6 +190,14 @@ static void add_blocks(const GuestPhysBlockList *blocks,
     }
 }
 
+/* All memory, whatever the range of the dump, to look at here and there. */
+static void look_at_all(GuestRam *ram, const GuestPhysBlockList *blocks)
+{
+    guest_ram_init(ram);
+    add_blocks(blocks, NULL, ram);
+    guest_ram_seal(ram);
+}
+
 static void leave_far_memory(GuestRam *ram)
 {
     uint64_t bytes = guest_ram_drop_far(ram);
@@ -238,37 +246,60 @@ static GArray *get_x86_paging(void)
     return paging;
 }
 
-static bool collect_mappings(GuestState *state, const GuestStateQuery *query,
-                             Error **errp)
+static GArray *walk_x86_paging(const GArray *paging, const GuestRam *ram)
 {
+    GArray *mappings;
+    bool whole;
+
+    mappings = x86_paging_mappings(paging, ram, &whole);
+    if (!whole) {
+        warn_report("dump: the guest's page tables map too much: %u pieces "
+                    "of address space are taken, others left out",
+                    mappings->len);
+    }
+    trace_dump_mappings(mappings->len, whole);
+    return mappings;
+}
+
+/* What QEMU has for a CPU of another kind, or without paging. */
+static GArray *get_target_mappings(const GuestPhysBlockList *blocks,
+                                   Error **errp)
+{
+    GArray *mappings = NULL;
     MemoryMappingList list;
     MemoryMapping *m;
-    bool ok;
 
-    if (!query->paging) {
-        return true;
-    }
     memory_mapping_list_init(&list);
-    ok = qemu_get_guest_memory_mapping(&list, &state->arch.guest_phys_blocks,
-                                       errp);
-    if (ok) {
-        if (query->has_range) {
-            memory_mapping_filter(&list, query->begin, query->length);
-        }
-        state->guest.mappings = g_array_sized_new(false, false,
-                                                  sizeof(DumpMapping),
-                                                  list.num);
+    if (qemu_get_guest_memory_mapping(&list, blocks, errp)) {
+        mappings = g_array_sized_new(false, false, sizeof(DumpMapping),
+                                     list.num);
         QTAILQ_FOREACH(m, &list.head, next) {
             DumpMapping mapping = {
                 .paddr = m->phys_addr,
                 .vaddr = m->virt_addr,
                 .size = m->length,
             };
-            g_array_append_val(state->guest.mappings, mapping);
+            g_array_append_val(mappings, mapping);
         }
     }
     memory_mapping_list_free(&list);
-    return ok;
+    return mappings;
+}
+
+/*
+ * All mappings, whatever the range of the dump. @ram: all of it. QEMU can
+ * walk the tables of x86 too, but without a bound, and in a time that grows
+ * with the square of what they map.
+ */
+static bool collect_mappings(GuestState *state, const GuestRam *ram,
+                             Error **errp)
+{
+    g_autoptr(GArray) paging = get_x86_paging();
+
+    state->guest.mappings = paging->len ?
+        walk_x86_paging(paging, ram) :
+        get_target_mappings(&state->arch.guest_phys_blocks, errp);
+    return state->guest.mappings;
 }
 
 /* -- notes -------------------------------------------------------------- */
@@ -387,28 +418,21 @@ static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
     return info;
 }
 
-/*
- * Notes of the CPUs, then of the guest; and what the latter tell. The
- * range of the dump does not matter here, so RAM is taken whole.
- */
-static bool collect_notes(GuestState *state, Error **errp)
+/* Notes of the CPUs, then of the guest; and what the latter tell. */
+static bool collect_notes(GuestState *state, const GuestRam *ram,
+                          Error **errp)
 {
     g_autoptr(VmcoreInfo) info = NULL;
     DumpGuest *guest = &state->guest;
-    GuestRam all;
 
     if (!collect_cpu_notes(state, errp)) {
         return false;
     }
-    guest_ram_init(&all);
-    add_blocks(&state->arch.guest_phys_blocks, NULL, &all);
-    guest_ram_seal(&all);
-    info = collect_guest_notes(guest, &all);
-    if (!linux_guest_describe(guest, &all, info)) {
+    info = collect_guest_notes(guest, ram);
+    if (!linux_guest_describe(guest, ram, info)) {
         warn_report("guest note: a page size or physical base that makes no "
                     "sense is passed over");
     }
-    guest_ram_deinit(&all);
     trace_dump_linux_guest(guest->page_size, guest->phys_base,
                            guest->uts.release, guest->uts.machine);
     return true;
@@ -460,9 +484,7 @@ static bool check_windows(const GuestPhysBlockList *blocks,
     GuestRam ram;
     bool ok;
 
-    guest_ram_init(&ram);
-    add_blocks(blocks, NULL, &ram);
-    guest_ram_seal(&ram);
+    look_at_all(&ram, blocks);
     ok = find_windows_header(info, &ram, &hdr, errp);
     guest_ram_deinit(&ram);
     if (!ok) {
@@ -591,6 +613,21 @@ static void set_arch(GuestState *state)
     guest->time_usec = now % G_USEC_PER_SEC;
 }
 
+/* What the CPUs and the guest's memory tell. */
+static bool collect_contents(GuestState *state, const GuestStateQuery *query,
+                             Error **errp)
+{
+    GuestRam all;
+    bool ok;
+
+    look_at_all(&all, &state->arch.guest_phys_blocks);
+    ok = collect_notes(state, &all, errp) &&
+         (!query->paging || collect_mappings(state, &all, errp)) &&
+         (!query->windows || collect_windows(state, errp));
+    guest_ram_deinit(&all);
+    return ok;
+}
+
 static bool guest_state_collect(GuestState *state,
                                 const GuestStateQuery *query, Error **errp)
 {
@@ -602,9 +639,7 @@ static bool guest_state_collect(GuestState *state,
     collect_ram(state, query);
     cpu_synchronize_all_states();
     collect_sections(state);
-    return collect_notes(state, errp) &&
-           collect_mappings(state, query, errp) &&
-           (!query->windows || collect_windows(state, errp));
+    return collect_contents(state, query, errp);
 }
 
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)

@@ -16,6 +16,7 @@
 #include "codec.h"
 #include "guest-ram.h"
 #include "kdump-format.h"
+#include "mappings.h"
 #include "sink.h"
 #include "untouched.h"
 #include "windows-guest.h"
@@ -33,13 +34,6 @@ typedef struct DumpFormat {
     DumpCodecId codec;          /* DUMP_KIND_KDUMP */
     bool flat;                  /* wrapped in the flattened form */
 } DumpFormat;
-
-/* A piece of guest-virtual address space, for dumps with paging. */
-typedef struct DumpMapping {
-    uint64_t paddr;             /* guest-physical, bytes */
-    uint64_t vaddr;             /* guest-virtual */
-    uint64_t size;              /* bytes */
-} DumpMapping;
 
 /*
  * Sections that a target adds to ELF dumps (s390x protected guests). All

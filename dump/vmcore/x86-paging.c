@@ -30,16 +30,20 @@ static const X86PagingInfo x86_paging_info[] = {
                             X86_PTE_ADDRESS, 57 },
 };
 
+/* The entry of @size bytes at @p; false if it is not present. */
+static bool x86_get_entry(const uint8_t *p, unsigned size, uint64_t *entry)
+{
+    *entry = size == 8 ? ldq_le_p(p) : (uint32_t)ldl_le_p(p);
+    return *entry & X86_PTE_PRESENT;
+}
+
 static bool x86_read_entry(const GuestRam *ram, uint64_t paddr, unsigned size,
                            uint64_t *entry)
 {
     uint8_t buf[8];
 
-    if (guest_ram_read(ram, paddr, buf, size) != size) {
-        return false;
-    }
-    *entry = size == 8 ? ldq_le_p(buf) : (uint32_t)ldl_le_p(buf);
-    return *entry & X86_PTE_PRESENT;
+    return guest_ram_read(ram, paddr, buf, size) == size &&
+           x86_get_entry(buf, size, entry);
 }
 
 /* Where a page of 2^@shift bytes lies that @entry maps. */
@@ -118,4 +122,128 @@ bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
         len -= n;
     }
     return true;
+}
+
+/* -- all that is mapped --------------------------------------------------- */
+
+#define X86_TABLE_SIZE          4096    /* at most */
+
+typedef struct X86Walk {
+    X86PagingMode mode;
+    const GuestRam *ram;
+    GArray *mappings;           /* DumpMapping */
+    GHashTable *seen;           /* x86_walk_key of what has been followed */
+    uint64_t tables;            /* that may yet be read */
+    /* A table of each level, as it was when it was read. */
+    uint8_t table[ARRAY_SIZE(x86_paging_info[0].bits)][X86_TABLE_SIZE];
+} X86Walk;
+
+/*
+ * Is this entry of a top level met for the first time? CPUs share what lies
+ * below those of the kernel.
+ */
+static bool x86_walk_is_new(X86Walk *w, uint64_t entry, unsigned index)
+{
+    /* Ten bits of index, and the rest where no address is either. */
+    uint64_t key = (entry & X86_PTE_ADDRESS) | index |
+                   (entry & X86_PTE_LARGE ? 1 << 10 : 0) |
+                   (uint64_t)w->mode << 56;
+
+    return g_hash_table_add(w->seen, g_memdup2(&key, sizeof(key)));
+}
+
+static uint64_t x86_sign_extend(const X86PagingInfo *info, uint64_t vaddr)
+{
+    unsigned spare = 64 - info->vaddr_bits;
+
+    return info->vaddr_bits == 32 ? vaddr :
+                                    (int64_t)(vaddr << spare) >> spare;
+}
+
+static bool x86_walk_add(X86Walk *w, uint64_t vaddr, uint64_t entry,
+                         unsigned shift)
+{
+    const DumpMapping m = {
+        .paddr = x86_page_address(w->mode, entry, shift),
+        .vaddr = vaddr,
+        .size = 1ULL << shift,
+    };
+
+    if (w->mappings->len == X86_PAGING_MAX_MAPPINGS) {
+        return false;
+    }
+    dump_mappings_add(w->mappings, &m);
+    return true;
+}
+
+static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
+                           uint64_t vaddr, unsigned shift);
+
+/* What the entry of a table is for: 2^@shift bytes at @vaddr. */
+static bool x86_walk_entry(X86Walk *w, unsigned level, uint64_t entry,
+                           uint64_t vaddr, unsigned shift)
+{
+    const X86PagingInfo *info = &x86_paging_info[w->mode];
+
+    if (x86_maps_page(info, entry, shift)) {
+        return x86_walk_add(w, vaddr, entry, shift);
+    }
+    return x86_walk_table(w, level + 1, entry & X86_PTE_ADDRESS, vaddr, shift);
+}
+
+/* The table at @paddr, which is for the 2^@shift bytes at @vaddr. */
+static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
+                           uint64_t vaddr, unsigned shift)
+{
+    const X86PagingInfo *info = &x86_paging_info[w->mode];
+    unsigned count = 1u << info->bits[level];
+    uint8_t *table = w->table[level];
+
+    if (!w->tables) {
+        return false;
+    }
+    w->tables--;
+    /* What is no memory has no entries: it reads as zero. */
+    if (!guest_ram_read(w->ram, paddr, table, count * info->entry)) {
+        return true;
+    }
+    shift -= info->bits[level];
+    for (unsigned i = 0; i < count; i++) {
+        /* From the top level's upper half on. */
+        unsigned index = level ? i : i ^ count / 2;
+        uint64_t entry;
+
+        if (x86_get_entry(table + index * info->entry, info->entry, &entry) &&
+            (level || x86_walk_is_new(w, entry, index)) &&
+            !x86_walk_entry(w, level, entry,
+                            x86_sign_extend(info, vaddr |
+                                            (uint64_t)index << shift),
+                            shift)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+GArray *x86_paging_mappings(const GArray *paging, const GuestRam *ram,
+                            bool *whole)
+{
+    g_autofree X86Walk *w = g_new0(X86Walk, 1);
+
+    w->ram = ram;
+    w->mappings = g_array_new(false, false, sizeof(DumpMapping));
+    w->seen = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+    w->tables = X86_PAGING_MAX_TABLES(ram);
+    *whole = true;
+    for (size_t i = 0; i < paging->len && *whole; i++) {
+        const X86Paging *p = &g_array_index(paging, X86Paging, i);
+        const X86PagingInfo *info = &x86_paging_info[p->mode];
+
+        w->mode = p->mode;
+        *whole = x86_walk_table(w, 0, p->root & info->root, 0,
+                                info->vaddr_bits);
+    }
+    g_hash_table_unref(w->seen);
+    dump_mappings_sort(w->mappings);
+    return w->mappings;
 }

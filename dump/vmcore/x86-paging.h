@@ -4,8 +4,9 @@
  * Guest-virtual addresses of x86, looked up in the guest's own page tables
  * in guest memory.
  *
- * The tables are the guest's: each walk takes at most five steps, and reads
- * nothing but guest memory. Access rights do not matter here.
+ * The tables are the guest's: nothing is read but guest memory, and how far
+ * tables that point at one another are followed is bounded. Access rights
+ * do not matter here.
  *
  * Layout source: Intel SDM volume 3, "Paging".
  *
@@ -16,6 +17,7 @@
 #define DUMP_VMCORE_X86_PAGING_H
 
 #include "guest-ram.h"
+#include "mappings.h"
 
 typedef enum X86PagingMode {
     X86_PAGING_32BIT,
@@ -51,5 +53,24 @@ bool x86_paging_translate(const X86Paging *paging, const GuestRam *ram,
  */
 bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
                      uint64_t vaddr, void *buf, size_t len);
+
+/*
+ * The most pieces of address space that are found, and the most tables that
+ * are read. For the latter, memory of which every page were mapped eight
+ * times over by pages of 4 KiB has one for each 64 pages.
+ */
+#define X86_PAGING_MAX_MAPPINGS         (1u << 19)
+#define X86_PAGING_MAX_TABLES(ram)      ((1u << 20) + (ram)->bytes / 4096 / 64)
+
+/*
+ * All that the page tables of several CPUs map, be there memory or not: a
+ * GArray of DumpMapping as dump_mappings_sort leaves it, for the caller to
+ * free. The upper halves, where kernels are, come first.
+ *
+ * @paging: X86Paging of the CPUs
+ * @whole: false if there was more than the bounds allow, which is missing
+ */
+GArray *x86_paging_mappings(const GArray *paging, const GuestRam *ram,
+                            bool *whole);
 
 #endif

@@ -10,7 +10,7 @@ from vmcore import open_dump
 
 MiB = 1 << 20
 SIZE = 16 * MiB
-# Where kernels live; only the upper half is told apart, see below.
+# Where kernels live.
 HIGH = {'32-bit': 0xc0000000, 'pae': 0xc0000000,
         'long': 0xffffffff80000000, 'la57': 0xffff888000000000}
 
@@ -48,12 +48,10 @@ def firmware(request, tmp_path_factory):
 
 
 def canonical(vm, vaddr):
-    """QEMU's walk takes every address of long mode for one of the upper
-    half: that is the target's code, and the kernel is where it looks."""
-    if not vm.mode.long:
-        return vaddr
+    """The bits above those that are translated repeat the highest one."""
     bits = sum(vm.mode.levels) + 12
-    return vaddr | (1 << 64) - (1 << bits)
+    high = vm.mode.long and vaddr >> (bits - 1) & 1
+    return vaddr | ((1 << 64) - (1 << bits) if high else 0)
 
 
 def in_ram(paddr):

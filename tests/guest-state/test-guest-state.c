@@ -167,11 +167,6 @@ void memory_mapping_list_free(MemoryMappingList *list)
 {
 }
 
-void memory_mapping_filter(MemoryMappingList *list, int64_t begin,
-                           int64_t length)
-{
-}
-
 bool qemu_get_guest_memory_mapping(MemoryMappingList *list,
                                    const GuestPhysBlockList *blocks,
                                    Error **errp)

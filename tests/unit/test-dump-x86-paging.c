@@ -170,6 +170,190 @@ static void test_read(void)
     machine_deinit(&m);
 }
 
+/* Everything that one or two CPUs see. */
+static GArray *all_mappings(const Machine *m, const X86Paging *other,
+                            bool *whole)
+{
+    g_autoptr(GArray) paging = g_array_new(false, false, sizeof(X86Paging));
+
+    g_array_append_val(paging, m->paging);
+    if (other) {
+        g_array_append_vals(paging, other, 1);
+    }
+    return x86_paging_mappings(paging, &m->ram, whole);
+}
+
+static void check_all(const Machine *m, const X86Paging *other,
+                      const DumpMapping *want, size_t n)
+{
+    bool whole;
+    g_autoptr(GArray) found = all_mappings(m, other, &whole);
+
+    g_assert_true(whole);
+    g_assert_cmpuint(found->len, ==, n);
+    for (size_t i = 0; i < n; i++) {
+        const DumpMapping *f = &g_array_index(found, DumpMapping, i);
+
+        g_assert_cmphex(f->paddr, ==, want[i].paddr);
+        g_assert_cmphex(f->vaddr, ==, want[i].vaddr);
+        g_assert_cmphex(f->size, ==, want[i].size);
+    }
+}
+
+static void test_mappings_32bit(void)
+{
+    const DumpMapping want[] = {
+        { 0x12345000, 0x807fe000, 0x1000 },
+        { 0x12346000, 0x807fd000, 0x1000 },
+        { 0x12347000, 0x00000000, 0x1000 },
+        { 0xff7fc00000ULL, 0xff800000, 0x800000 },
+        { 0xff83ff000ULL, 0x807ff000, 0x1000 },
+    };
+    Machine m;
+
+    machine_init(&m, X86_PAGING_PSE);
+    put(&m, 0x10000 + 4 * 0x201, 0x11067, 4);
+    put(&m, 0x11000 + 4 * 0x3fe, 0x12345007, 4);
+    put(&m, 0x11000 + 4 * 0x3fd, 0x12346001, 4);
+    put(&m, 0x11000 + 4 * 0x3fc, 0x12347000, 4);        /* not present */
+    put(&m, 0x10000 + 4 * 0x3fe, 0x7fdfe0e7, 4);        /* 4 MiB each */
+    put(&m, 0x10000 + 4 * 0x3ff, 0x801fe0e7, 4);
+    put(&m, 0x10000, 0x12003, 4);
+    put(&m, 0x12000, 0x12347003, 4);    /* does not follow the last page */
+    put(&m, 0x10000 + 4, 0x40000003, 4);        /* a table that is no RAM */
+    check_all(&m, NULL, want, 4);
+    machine_deinit(&m);
+}
+
+static void test_mappings_pae(void)
+{
+    const DumpMapping want[] = {
+        { 0x2000, 0xbfe00000, 0x1000 },
+        { 0x200000, 0x80000000, 0x400000 },
+    };
+    Machine m;
+
+    machine_init(&m, X86_PAGING_PAE);
+    m.paging.root = 0x10fe0 | 0x1f;
+    put(&m, 0x10fe0 + 8 * 2, 0x11001, 8);
+    put(&m, 0x11000, 0x200083, 8);
+    put(&m, 0x11000 + 8, 0x400083, 8);
+    put(&m, 0x11000 + 8 * 0x1ff, 0x12067, 8);
+    put(&m, 0x12000, 0x8000000000002001ULL, 8);
+    check_all(&m, NULL, want, 2);
+    machine_deinit(&m);
+}
+
+/* Two CPUs with the same kernel, and a page more for the second. */
+static void check_mappings_long(X86PagingMode mode)
+{
+    bool five = mode == X86_PAGING_5LEVEL;
+    const DumpMapping want[] = {
+        { 0x5000, 0x7f0000001000, 0x1000 },
+        { 0x5000, 0xfffff80000005000ULL, 0x1000 },
+        { 0x5000, 0xfffffffffffff000ULL, 0x1000 },
+        { 0x6000, 0x0000000000000000, 0x1000 },
+        { 0x200000, 0xfffff80000200000ULL, 0x200000 },
+        { 0x40000000, 0xfffff80040000000ULL, 0x80000000ULL },
+    };
+    X86Paging other = { .mode = mode, .root = 0x1f000 };
+    Machine m;
+
+    machine_init(&m, mode);
+    if (five) {
+        put(&m, 0x10000 + 8 * 0x1ff, 0x11003, 8);
+        put(&m, 0x10000, 0x1c003, 8);
+        put(&m, 0x1f000 + 8 * 0x1ff, 0x11063, 8);       /* flags differ */
+        put(&m, 0x1f000, 0x1e003, 8);
+    }
+    put(&m, (five ? 0x11000 : 0x10000) + 8 * 0x1f0, 0x12003, 8);
+    put(&m, (five ? 0x11000 : 0x10000) + 8 * 0x1ff, 0x13003, 8);
+    put(&m, five ? 0x1c000 : 0x10000, 0x16003, 8);
+    if (!five) {
+        put(&m, 0x1f000 + 8 * 0x1f0, 0x12063, 8);
+        put(&m, 0x1f000 + 8 * 0x1ff, 0x13063, 8);
+    }
+    put(&m, 0x12000, 0x14003, 8);
+    put(&m, 0x12000 + 8, 0x40000083, 8);                /* 1 GiB each */
+    put(&m, 0x12000 + 16, 0x80000083, 8);
+    put(&m, 0x14000, 0x15003, 8);
+    put(&m, 0x14000 + 8, 0x200083, 8);                  /* 2 MiB */
+    put(&m, 0x15000 + 8 * 5, 0x5003 | 1ULL << 63, 8);
+    /* The last page of all; and the first, which follows but in memory. */
+    put(&m, 0x13000 + 8 * 0x1ff, 0x19003, 8);
+    put(&m, 0x19000 + 8 * 0x1ff, 0x1a003, 8);
+    put(&m, 0x1a000 + 8 * 0x1ff, 0x5003, 8);
+    put(&m, 0x16000, 0x17003, 8);
+    put(&m, 0x17000, 0x18003, 8);
+    put(&m, 0x18000, 0x6003, 8);
+    /* The other's alone. */
+    put(&m, (five ? 0x1e000 : 0x1f000) + 8 * 0xfe, 0x1b003, 8);
+    put(&m, 0x1b000, 0x1d003, 8);
+    put(&m, 0x1d000, 0x20003, 8);
+    put(&m, 0x20000 + 8, 0x5003, 8);
+
+    check_all(&m, NULL, want + 1, 5);
+    check_all(&m, &other, want, 6);
+    machine_deinit(&m);
+}
+
+static void test_mappings_long(void)
+{
+    check_mappings_long(X86_PAGING_4LEVEL);
+    check_mappings_long(X86_PAGING_5LEVEL);
+}
+
+/* Tables that are their own entries, all of them. */
+static void test_mappings_too_many(void)
+{
+    const X86PagingMode mode = X86_PAGING_5LEVEL;
+    Machine m;
+    bool whole;
+    g_autoptr(GArray) pages = NULL;
+    g_autoptr(GArray) empty = NULL;
+
+    /* The kernel's half is there; so is all that there was room for. */
+    machine_init(&m, mode);
+    for (unsigned i = 0; i < 512; i++) {
+        put(&m, RAM_BASE + 8 * i, RAM_BASE | 1, 8);
+    }
+    pages = all_mappings(&m, NULL, &whole);
+    g_assert_false(whole);
+    g_assert_cmpuint(pages->len, ==, X86_PAGING_MAX_MAPPINGS);
+    g_assert_cmphex(g_array_index(pages, DumpMapping, 0).vaddr, ==,
+                    0xff00000000000000ULL);
+
+    /* Five levels of tables, and none of the last has a page. */
+    for (unsigned level = 0; level < 4; level++) {
+        for (unsigned i = 0; i < 512; i++) {
+            put(&m, RAM_BASE + 4096 * level + 8 * i,
+                (RAM_BASE + 4096 * (level + 1)) | 1, 8);
+        }
+    }
+    empty = all_mappings(&m, NULL, &whole);
+    g_assert_false(whole);
+    g_assert_cmpuint(empty->len, ==, 0);
+    machine_deinit(&m);
+}
+
+/* Tables of noise: the two ways to read them agree. */
+static void check_noise_mappings(const Machine *m, GRand *rand)
+{
+    bool whole;
+    g_autoptr(GArray) found = all_mappings(m, NULL, &whole);
+
+    for (unsigned n = 0; n < 2000 && found->len; n++) {
+        const DumpMapping *f = &g_array_index(found, DumpMapping,
+            g_rand_int_range(rand, 0, found->len));
+        uint64_t vaddr = f->vaddr + (g_rand_int(rand) & (f->size - 1));
+        uint64_t paddr, left;
+
+        g_assert_true(x86_paging_translate(&m->paging, &m->ram, vaddr,
+                                           &paddr, &left));
+        g_assert_cmphex(paddr - f->paddr, ==, vaddr - f->vaddr);
+    }
+}
+
 /* Tables that point anywhere, at themselves too: every walk ends. */
 static void test_noise(void)
 {
@@ -197,6 +381,7 @@ static void test_noise(void)
                                       (uint32_t)vaddr, buf,
                                       sizeof(buf));
         }
+        check_noise_mappings(&m, rand);
         machine_deinit(&m);
     }
     g_assert_cmpuint(mapped, >, 1000);
@@ -210,6 +395,11 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/x86-paging/pae", test_pae);
     g_test_add_func("/dump/x86-paging/long", test_long);
     g_test_add_func("/dump/x86-paging/read", test_read);
+    g_test_add_func("/dump/x86-paging/mappings/32bit", test_mappings_32bit);
+    g_test_add_func("/dump/x86-paging/mappings/pae", test_mappings_pae);
+    g_test_add_func("/dump/x86-paging/mappings/long", test_mappings_long);
+    g_test_add_func("/dump/x86-paging/mappings/too-many",
+                    test_mappings_too_many);
     g_test_add_func("/dump/x86-paging/noise", test_noise);
     return g_test_run();
 }

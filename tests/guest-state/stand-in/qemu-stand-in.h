@@ -108,8 +108,6 @@ void guest_phys_blocks_append(GuestPhysBlockList *list);
 void guest_phys_blocks_free(GuestPhysBlockList *list);
 void memory_mapping_list_init(MemoryMappingList *list);
 void memory_mapping_list_free(MemoryMappingList *list);
-void memory_mapping_filter(MemoryMappingList *list, int64_t begin,
-                           int64_t length);
 bool qemu_get_guest_memory_mapping(MemoryMappingList *list,
                                    const GuestPhysBlockList *blocks,
                                    Error **errp);
@@ -144,6 +142,7 @@ void error_prepend(Error *const *errp, const char *fmt, ...)
 #define trace_dump_guest_note(...)
 #define trace_dump_linux_guest(...)
 #define trace_dump_collected(...)
+#define trace_dump_mappings(...)
 #define trace_dump_windows(...)
 
 #endif
