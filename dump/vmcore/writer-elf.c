@@ -31,6 +31,9 @@
 /* Of memory in the file. */
 #define ELF_PAGE                4096
 
+/* Program headers made and written at a time. */
+#define ELF_PHDR_BATCH          16384
+
 /* RAM without a gap in guest-physical space: one extent of the file. */
 typedef struct ElfRange {
     uint64_t paddr;
@@ -367,20 +370,24 @@ static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
 static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
 {
     const DumpAbi *abi = &w->guest->abi;
-    size_t phsize = elf_core_phdr_size(abi);
-    g_autofree uint8_t *phdrs = g_try_malloc_n(w->segments->len, phsize);
+    size_t size = elf_core_phdr_size(abi);
+    size_t batch = MIN(w->segments->len, ELF_PHDR_BATCH);
+    g_autofree uint8_t *phdrs = g_malloc_n(batch, size);
 
-    if (!phdrs) {
-        error_setg(errp, "dump: no memory for %u program headers",
-                   w->segments->len);
-        return false;
+    for (size_t first = 0; first < w->segments->len; first += batch) {
+        size_t n = MIN(w->segments->len - first, batch);
+
+        for (size_t i = 0; i < n; i++) {
+            elf_core_put_phdr(abi, &g_array_index(w->segments, ElfCoreSegment,
+                                                  first + i),
+                              phdrs + i * size);
+        }
+        if (!dump_layout_write(w->layout, w->phdrs, first * size, phdrs,
+                               n * size, sink, errp)) {
+            return false;
+        }
     }
-    for (size_t i = 0; i < w->segments->len; i++) {
-        elf_core_put_phdr(abi, &g_array_index(w->segments, ElfCoreSegment, i),
-                          phdrs + i * phsize);
-    }
-    return dump_layout_write(w->layout, w->phdrs, 0, phdrs,
-                             phsize * w->segments->len, sink, errp);
+    return true;
 }
 
 static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dumps with paging, of every paging mode of x86."""
 
+import re
 import struct
 
 import pytest
@@ -139,3 +140,39 @@ def test_kdump_of_paging_guest(firmware, out):
     assert dump.sysname == ''
     for at in range(MiB, SIZE, MiB):
         assert dump.read(at, 65536) == firmware.memory[at:at + 65536]
+
+
+def memory_of(vm, what):
+    """MiB, by /proc."""
+    with open(f'/proc/{vm.proc.pid}/status') as f:
+        return int(re.search(rf'{what}:\s+(\d+)', f.read())[1]) >> 10
+
+
+@pytest.mark.parametrize('name', ['32-bit', 'pae', 'long', 'la57'])
+def test_tables_that_never_end(tmp_path, out, name):
+    """The top level is its own entry wherever it has none: what can be
+    found has no end, in memory or in time."""
+    with Firmware(str(tmp_path), name, size=SIZE) as vm:
+        mode = vm.mode
+        present = 1 if name == 'pae' else 3
+        for at in range(vm.root, vm.root + (mode.entry << mode.levels[0]),
+                        mode.entry):
+            entry = vm.memory[at:at + mode.entry]
+            if not any(entry):
+                vm.memory[at:at + mode.entry] = (vm.root | present).to_bytes(
+                    mode.entry, 'little')
+        vm.dump(out)            # and QEMU has all memory mapped
+        before = memory_of(vm, 'VmHWM')
+        vm.dump(out, paging=True)
+        assert memory_of(vm, 'VmHWM') - before < 64
+        assert vm.status() == 'running'
+        dump = open_dump(out)
+        if name == 'pae':               # which has few tables to go through
+            assert len(dump.segments) < 100
+            assert vm.stderr() == ''
+        else:
+            assert len(dump.segments) - 1 == 1 << 19
+            assert 'map too much: 524288 pieces' in vm.stderr()
+        # All memory is in the file, whatever maps it.
+        with open(out, 'rb') as f:
+            assert vm.memory[9 * MiB:10 * MiB] in f.read()
