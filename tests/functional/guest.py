@@ -29,23 +29,51 @@ def image(kind='amd64'):
                           text=True).stdout.split()
 
 
+def machine_arguments(kind, memory):
+    _, _, console, arguments = KINDS[kind]
+    kernel, initrd = image(kind)
+    return ('-m', memory, '-smp', '2', *arguments, '-kernel', kernel,
+            '-initrd', initrd, '-append', f'console={console} quiet panic=-1',
+            '-serial', 'file:console')
+
+
+def restored(path, memory, **kwargs):
+    """A VM, stopped, that goes on from what Guest.save made."""
+    vm = VM(*machine_arguments('amd64', memory), '-S', '-incoming',
+            f'exec:cat {path}', **kwargs)
+    try:
+        vm.qmp.sock.settimeout(None)
+        while vm.status() == 'inmigrate':
+            time.sleep(0.05)
+    except BaseException:
+        vm.close()
+        raise
+    return vm
+
+
 class Guest(VM):
     """A VM that has booted to 'guest: ready'."""
 
     def __init__(self, *args, kind='amd64', memory='256M', **kwargs):
-        target, machine, console, arguments = KINDS[kind]
+        target, machine, _, _ = KINDS[kind]
         if kind != 'amd64':
             kwargs['binary'] = qemu_program(target)
-        kernel, initrd = image(kind)
-        super().__init__(
-            '-m', memory, '-smp', '2', *arguments, '-kernel', kernel,
-            '-initrd', initrd, '-append', f'console={console} quiet panic=-1',
-            '-serial', 'file:console', *args, machine=machine, **kwargs)
+        super().__init__(*machine_arguments(kind, memory), *args,
+                         machine=machine, **kwargs)
         try:
             self.wait_for('guest: ready')
         except BaseException:
             self.close()
             raise
+
+    def save(self, path):
+        """Stop, and write all state to a file."""
+        self.qmp.cmd('stop')
+        self.qmp.cmd('migrate', uri=f'exec:cat > {path}')
+        while (status := self.qmp.cmd('query-migrate')['status']) != \
+                'completed':
+            assert status != 'failed'
+            time.sleep(0.05)
 
     def console(self):
         try:
