@@ -176,21 +176,6 @@ static bool x86_walk_add(X86Walk *w, uint64_t vaddr, uint64_t entry,
     return true;
 }
 
-static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
-                           uint64_t vaddr, unsigned shift);
-
-/* What the entry of a table is for: 2^@shift bytes at @vaddr. */
-static bool x86_walk_entry(X86Walk *w, unsigned level, uint64_t entry,
-                           uint64_t vaddr, unsigned shift)
-{
-    const X86PagingInfo *info = &x86_paging_info[w->mode];
-
-    if (x86_maps_page(info, entry, shift)) {
-        return x86_walk_add(w, vaddr, entry, shift);
-    }
-    return x86_walk_table(w, level + 1, entry & X86_PTE_ADDRESS, vaddr, shift);
-}
-
 /* The table at @paddr, which is for the 2^@shift bytes at @vaddr. */
 static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
                            uint64_t vaddr, unsigned shift)
@@ -198,6 +183,7 @@ static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
     const X86PagingInfo *info = &x86_paging_info[w->mode];
     unsigned count = 1u << info->bits[level];
     uint8_t *table = w->table[level];
+    bool ok = true;
 
     if (!w->tables) {
         return false;
@@ -208,21 +194,23 @@ static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
         return true;
     }
     shift -= info->bits[level];
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && ok; i++) {
         /* From the top level's upper half on. */
         unsigned index = level ? i : i ^ count / 2;
+        uint64_t at = x86_sign_extend(info,
+                                      vaddr | (uint64_t)index << shift);
         uint64_t entry;
 
-        if (x86_get_entry(table + index * info->entry, info->entry, &entry) &&
-            (level || x86_walk_is_new(w, entry, index)) &&
-            !x86_walk_entry(w, level, entry,
-                            x86_sign_extend(info, vaddr |
-                                            (uint64_t)index << shift),
-                            shift)) {
-            return false;
+        if (!x86_get_entry(table + index * info->entry, info->entry,
+                           &entry) ||
+            (!level && !x86_walk_is_new(w, entry, index))) {
+            continue;
         }
+        ok = x86_maps_page(info, entry, shift) ?
+             x86_walk_add(w, at, entry, shift) :
+             x86_walk_table(w, level + 1, entry & X86_PTE_ADDRESS, at, shift);
     }
-    return true;
+    return ok;
 }
 
 GArray *x86_paging_mappings(const GArray *paging, const GuestRam *ram,
