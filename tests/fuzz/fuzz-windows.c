@@ -1,0 +1,162 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A Windows guest that says anything of itself: a kernel as the unit tests
+ * make it, with words of it, of its page tables and of its crash dump header
+ * replaced.
+ *
+ * Whatever it says, its memory is not changed, and what is laid over it is
+ * no more than the registers of its processors.
+ */
+
+#include "fuzz.h"
+#include "../unit/dump-test-windows.h"
+
+/* Where words are replaced: what the path to the registers goes through. */
+static const struct {
+    uint32_t at, size;
+} places[] = {
+    { WIN_ROOT, 0x5000 }, { WIN_KDBG, 0x348 }, { WIN_BUGCHECK, 48 },
+    { WIN_BLOCK, WIN_CPUS * 8 + 8 },
+    { WIN_PRCB + WIN_PRCB_CONTEXT - 8, 2 * WIN_PRCB_STEP + 24 },
+    { WIN_RAM, WIN_RAM_SIZE },
+};
+
+/* Bytes of @old that are others in @new. */
+static size_t changed(const uint8_t *old, const uint8_t *new, size_t len)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        n += old[i] != new[i];
+    }
+    return n;
+}
+
+static void check(const TestWindows *w, const uint8_t *before,
+                  unsigned nr_cpus)
+{
+    const DumpWindows *d = w->t.g.windows;
+    g_autofree uint8_t *seen = g_malloc(WIN_RAM_SIZE);
+    uint32_t processors = windmp_get(&d->header, WINDMP_NR_CPUS);
+    size_t laid_over = 0;
+
+    FUZZ_CHECK(!memcmp(before, w->ram.host, WIN_RAM_SIZE));
+    FUZZ_CHECK(!memcmp(d->header.bytes, w->is64 ? "PAGEDU64" : "PAGEDUMP", 8));
+    FUZZ_CHECK(processors >= 1 && processors <= nr_cpus);
+    FUZZ_CHECK(d->contexts <= processors);
+    FUZZ_CHECK(g_hash_table_size(d->pages) <= 2 * processors);
+    for (uint64_t at = 0; at < WIN_RAM_SIZE; at += 4096) {
+        uint64_t paddr = WIN_RAM + at;
+        const uint8_t *page = g_hash_table_lookup(d->pages, &paddr);
+
+        laid_over += page != NULL;
+        if (guest_ram_read(&w->t.g.ram, paddr, seen + at, 4096) < 4096) {
+            memcpy(seen + at, before + at, 4096);
+        }
+        FUZZ_CHECK(!memcmp(seen + at, page ?: before + at, 4096));
+    }
+    FUZZ_CHECK(laid_over == g_hash_table_size(d->pages));
+    FUZZ_CHECK(changed(before, seen, WIN_RAM_SIZE) <=
+               d->contexts * windmp_context_size(w->is64));
+}
+
+/* An address of the kernel, a table entry, a small number, or anything. */
+static uint64_t make_word(const TestWindows *w, FuzzInput *in)
+{
+    unsigned kind = fuzz_u8(in);
+
+    return kind < 128 ? w->base + WIN_RAM + fuzz_u32(in) % WIN_RAM_SIZE :
+           kind < 160 ? WIN_RAM + kind % 8 * 4096 + (fuzz_u8(in) | 1) :
+           kind < 192 ? kind % 8 : fuzz_edge(in);
+}
+
+static void replace_word(TestWindows *w, FuzzInput *in)
+{
+    static const uint8_t sizes[] = { 8, 4, 2, 1 };
+    unsigned place = fuzz_u8(in);
+    unsigned n = sizes[place >> 6];
+    uint32_t offset = fuzz_u16(in) * (place & 32 ? 8 : 1);
+    uint64_t v = make_word(w, in);
+
+    place %= ARRAY_SIZE(places) + 1;
+    if (place == ARRAY_SIZE(places)) {
+        offset %= sizeof(w->header) - n;
+        win_header_put(w, offset, offset, v, n);
+    } else {
+        offset %= places[place].size;
+        offset = MIN(places[place].at - WIN_RAM + offset, WIN_RAM_SIZE - n);
+        win_put(w, WIN_RAM + offset, v, n);
+    }
+}
+
+static void make_case(TestWindows *w, FuzzInput *in, uint8_t flags)
+{
+    if (flags & 2) {            /* half a page of memory is not there */
+        g_array_set_size(w->t.g.ram.runs, 0);
+        guest_ram_add(&w->t.g.ram, WIN_RAM, 0x51800, w->ram.host);
+        guest_ram_add(&w->t.g.ram, WIN_RAM + 0x52000, WIN_RAM_SIZE - 0x52000,
+                      w->ram.host + 0x52000);
+    }
+    if (flags & 4) {
+        g_array_set_size(w->paging, fuzz_u8(in) % 3);
+    }
+    for (unsigned i = 0; i < WIN_CPUS; i++) {
+        w->cpus[i].crashed = flags >> (3 + i) & 1;
+    }
+    while (in->len) {
+        replace_word(w, in);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    FuzzInput in = { data, size };
+    uint8_t flags = fuzz_u8(&in);
+    unsigned nr_cpus = fuzz_u8(&in) % WIN_CPUS + 1;
+    g_auto(TestWindows) w = { 0 };
+    g_autofree uint8_t *before = NULL;
+    WinDmpHeader hdr;
+
+    win_init(&w, flags & 1);
+    make_case(&w, &in, flags);
+    before = g_memdup2(w.ram.host, WIN_RAM_SIZE);
+    guest_ram_seal(&w.t.g.ram);
+    if (windmp_header_read(&hdr, w.header, w.is64 ? WINDMP_HEADER_SIZE64 :
+                           WINDMP_HEADER_SIZE32, NULL)) {
+        /* Of exactly that size, for the sanitizer. */
+        g_autofree WinDmpCpu *cpus = g_memdup2(w.cpus,
+                                               nr_cpus * sizeof(*cpus));
+        Error *warning = NULL;
+
+        w.t.g.windows = dump_windows_new(&hdr, &w.t.g.ram, cpus, nr_cpus,
+                                         w.paging, &warning);
+        check(&w, before, nr_cpus);
+        FUZZ_CHECK(warning || w.t.g.windows->contexts ==
+                   windmp_get(&w.t.g.windows->header, WINDMP_NR_CPUS));
+        error_free(warning);
+    }
+    return 0;
+}
+
+void fuzz_seeds(FuzzEmit *seed, FuzzEmit *word)
+{
+    GRand *rand = g_rand_new_with_seed(3);
+
+    for (unsigned i = 0; i < 64; i++) {
+        uint8_t in[128];
+        size_t n = i < 4 ? 2 : i * 2;
+
+        for (size_t j = 0; j < n; j++) {
+            in[j] = g_rand_int(rand);
+        }
+        in[0] = i % 2 | (i >= 32 ? i * 2 : 0);
+        in[1] = 2;
+        seed(in, n);
+    }
+    word("\x01\x88\0", 3);      /* KDBG: bug check, processor block, ... */
+    word("\x01\x18\x02", 3);
+    word("\x81\xe6\x02", 3);
+    word("\x81\x38\x03", 3);
+    g_rand_free(rand);
+}
