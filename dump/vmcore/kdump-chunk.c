@@ -11,7 +11,7 @@
 #include "kdump-chunk.h"
 
 /* Guest memory that a worker compresses at a time. */
-#define KDUMP_CHUNK             MiB
+#define KDUMP_CHUNK             (512 * KiB)
 
 typedef struct KdumpWorker {
     void *codec;                /* the codec's state */

@@ -263,10 +263,11 @@ bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,
 
     p.nr_workers = MAX(MIN(p.nr_workers, nr_items), 1);
     /*
-     * One slot being worked on, one waiting, for each; two in the hands
-     * of the consumer.
+     * One slot being worked on, three waiting, for each, and some more: the
+     * consumer may have to wait for a CPU that a worker has, and the workers
+     * are not to wait for the consumer meanwhile.
      */
-    p.nr_slots = p.nr_workers == 1 ? 1 : 2 * p.nr_workers + 2;
+    p.nr_slots = p.nr_workers == 1 ? 1 : 4 * p.nr_workers + 8;
     p.slots = g_new0(PipelineSlot, p.nr_slots);
     p.workers = g_new0(void *, p.nr_workers);
     qemu_mutex_init(&p.lock);

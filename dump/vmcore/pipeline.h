@@ -7,9 +7,9 @@
  *   worker 0..n-1   claim the next item, fill a slot
  *   caller          takes the slots in the order of their items
  *
- * There are a fixed number of slots, allocated once, so that memory does
- * not grow with the number of items. No lock is held while an item is
- * worked on or consumed.
+ * There are a fixed number of slots, allocated once: four for each worker,
+ * and eight. So memory does not grow with the number of items. No lock is
+ * held while an item is worked on or consumed.
  */
 
 #ifndef DUMP_VMCORE_PIPELINE_H

@@ -37,7 +37,7 @@
 
 /* What is gathered before it goes to the sink, at the end of a chunk. */
 #define KDUMP_DATA_BATCH        (2 * MiB)
-#define KDUMP_DATA_CHUNKS       8
+#define KDUMP_DATA_CHUNKS       16
 #define KDUMP_DESC_BATCH        (64 * KiB)
 
 #define KDUMP_BITMAP_PIECE      MiB
