@@ -132,7 +132,7 @@ typedef struct X86Walk {
     X86PagingMode mode;
     const GuestRam *ram;
     GArray *mappings;           /* DumpMapping */
-    GHashTable *seen;           /* x86_walk_key of what has been followed */
+    GHashTable *seen;           /* top entries, see x86_walk_is_new */
     uint64_t tables;            /* that may yet be read */
     /* A table of each level, as it was when it was read. */
     uint8_t table[ARRAY_SIZE(x86_paging_info[0].bits)][X86_TABLE_SIZE];
