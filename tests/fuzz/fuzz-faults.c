@@ -10,7 +10,7 @@ FuzzFaults fuzz_faults = { .fd = -1 };
 
 #define SHORT_CALLS     500
 
-#define MAX_IOV         16
+#define MAX_IOV         32      /* more than the engine has for a write */
 
 /* Of calls that write where the descriptor stands. */
 #define NO_OFFSET       (-1)
