@@ -202,8 +202,7 @@ The guest {"went on running" if alive else "DIED"} after the dumps.
 The dumps are in {folder}, until the next run.
 crash: --osrelease; makedumpfile: --dump-dmesg, after -R where flattened, "-"
 where it was built without the codec; gdb: a kernel string at its virtual
-address, for which elf-paging is made: its time is mostly QEMU's walk of the
-guest's page tables.""")
+address, for which elf-paging is made.""")
     if failures:
         sys.exit('\n'.join(['error: not every reader was content'] +
                            failures))
