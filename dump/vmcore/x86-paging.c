@@ -160,19 +160,28 @@ static uint64_t x86_sign_extend(const X86PagingInfo *info, uint64_t vaddr)
                                     (int64_t)(vaddr << spare) >> spare;
 }
 
+/* The page of 2^@shift bytes that @entry maps, as far as it is memory. */
 static bool x86_walk_add(X86Walk *w, uint64_t vaddr, uint64_t entry,
                          unsigned shift)
 {
-    const DumpMapping m = {
-        .paddr = x86_page_address(w->mode, entry, shift),
-        .vaddr = vaddr,
-        .size = 1ULL << shift,
-    };
+    uint64_t paddr = x86_page_address(w->mode, entry, shift);
+    uint64_t left = 1ULL << shift;
 
-    if (w->mappings->len == X86_PAGING_MAX_MAPPINGS) {
-        return false;
+    while (left) {
+        DumpMapping m = { .paddr = paddr, .vaddr = vaddr };
+
+        if (!guest_ram_host(w->ram, paddr, &m.size)) {
+            m.size = MIN(left, guest_ram_gap(w->ram, paddr));
+        } else if (w->mappings->len == X86_PAGING_MAX_MAPPINGS) {
+            return false;
+        } else {
+            m.size = MIN(left, m.size);
+            dump_mappings_add(w->mappings, &m);
+        }
+        paddr += m.size;
+        vaddr += m.size;
+        left -= m.size;
     }
-    dump_mappings_add(w->mappings, &m);
     return true;
 }
 

@@ -63,9 +63,10 @@ bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
 #define X86_PAGING_MAX_TABLES(ram)      ((1u << 20) + (ram)->bytes / 4096 / 64)
 
 /*
- * All that the page tables of several CPUs map, be there memory or not: a
- * GArray of DumpMapping as dump_mappings_sort leaves it, for the caller to
- * free. The upper halves, where kernels are, come first.
+ * All memory that the page tables of several CPUs map: a GArray of
+ * DumpMapping as dump_mappings_sort leaves it, for the caller to free. No
+ * piece has a gap of memory in it. The upper halves, where kernels are, come
+ * first.
  *
  * @paging: X86Paging of the CPUs
  * @whole: false if there was more than the bounds allow, which is missing

@@ -5,18 +5,22 @@
  * mapped.
  *
  * An address is also translated by this file's own reading of the manual;
- * the two ways of the engine must agree with it.
+ * the two ways of the engine must agree with it. What is mapped counts as
+ * far as it is memory.
  */
 
+#include <sys/mman.h>
 #include "fuzz.h"
 #include "x86-paging.h"
 
 #define PAGES           8
 #define MAX_CPUS        3
+#define ZERO_SIZE       (1ULL << 31)
 
 typedef struct Case {
     uint64_t base;              /* of RAM, guest-physical */
     uint8_t *host;              /* PAGES pages */
+    uint64_t zero_base, zero_size;      /* zeroes, if any */
     GuestRam ram;
     GArray *paging;             /* X86Paging */
 } Case;
@@ -114,9 +118,15 @@ static void check_translate(const Case *c, const X86Paging *p, uint64_t va)
     }
 }
 
+static bool is_memory(const Case *c, uint64_t pa)
+{
+    return pa - c->base < PAGES * 4096 || pa - c->zero_base < c->zero_size;
+}
+
 /* Does any CPU see this? */
 static void check_seen(const Case *c, uint64_t va, uint64_t pa)
 {
+    FUZZ_CHECK(is_memory(c, pa));
     for (size_t i = 0; i < c->paging->len; i++) {
         uint64_t got;
 
@@ -164,7 +174,8 @@ static void check_mappings(const Case *c, const uint64_t *at, size_t n)
         for (size_t cpu = 0; cpu < c->paging->len; cpu++) {
             uint64_t pa;
 
-            if (look_up(c, paging_of(c, cpu), at[i], &pa)) {
+            if (look_up(c, paging_of(c, cpu), at[i], &pa) &&
+                is_memory(c, pa)) {
                 check_found(found, at[i], pa);
             }
         }
@@ -198,6 +209,19 @@ static void make_entry(Case *c, FuzzInput *in)
     memcpy(c->host + where % PAGES * 4096 + index * size, &entry, size);
 }
 
+/* Memory that nobody has written to. */
+static const uint8_t *zeroes(void)
+{
+    static const uint8_t *map;
+
+    if (!map) {
+        map = mmap(NULL, ZERO_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
+                   MAP_NORESERVE, -1, 0);
+        assert(map != MAP_FAILED);
+    }
+    return map;
+}
+
 static void make_case(Case *c, FuzzInput *in)
 {
     unsigned cpus = fuzz_u8(in) % MAX_CPUS + 1;
@@ -206,6 +230,7 @@ static void make_case(Case *c, FuzzInput *in)
     c->base = fuzz_seldom(in, 4) ? (fuzz_edge(in) & 0x000ffffffffff000) >> 1 :
                                    0x10000;
     c->base &= ~0xfffULL;
+    c->zero_base = fuzz_seldom(in, 2) ? 1ULL << 32 : 0x100000;
     c->host = g_malloc0(PAGES * 4096);
     c->paging = g_array_new(false, false, sizeof(X86Paging));
     for (unsigned i = 0; i < cpus; i++) {
@@ -220,6 +245,11 @@ static void make_case(Case *c, FuzzInput *in)
     }
     guest_ram_init(&c->ram);
     guest_ram_add(&c->ram, c->base, PAGES * 4096, c->host);
+    if (c->base + PAGES * 4096 <= c->zero_base ||
+        c->base >= c->zero_base + ZERO_SIZE) {
+        c->zero_size = ZERO_SIZE;
+        guest_ram_add(&c->ram, c->zero_base, c->zero_size, zeroes());
+    }
     guest_ram_seal(&c->ram);
 }
 
@@ -227,7 +257,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = { data, size };
     uint64_t at[16];
-    Case c;
+    Case c = { 0 };
 
     make_case(&c, &in);
     for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
@@ -246,7 +276,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* A top level with @n entries that are itself: n to the power of 4 pages. */
 static void seed_cycle(FuzzEmit *seed, uint8_t n)
 {
-    static const uint8_t head[] = { 0, 0, X86_PAGING_4LEVEL, 0, 0 };
+    static const uint8_t head[] = { 0, 0, 0, X86_PAGING_4LEVEL, 0, 0 };
     g_autoptr(GByteArray) in = g_byte_array_new();
 
     g_byte_array_append(in, head, sizeof(head));

@@ -5,14 +5,17 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "x86-paging.h"
 
 #define RAM_BASE        0x10000
 #define RAM_SIZE        0x20000
+#define FAR_SIZE        0x80000000ULL
 
 typedef struct Machine {
     uint8_t *host;              /* RAM_SIZE bytes at RAM_BASE */
     GuestRam ram;
+    void *far;                  /* all the rest of memory, NULL for none */
     X86Paging paging;
 } Machine;
 
@@ -22,11 +25,28 @@ static void machine_init(Machine *m, X86PagingMode mode)
     guest_ram_init(&m->ram);
     guest_ram_add(&m->ram, RAM_BASE, RAM_SIZE, m->host);
     guest_ram_seal(&m->ram);
+    m->far = NULL;
     m->paging = (X86Paging) { .mode = mode, .root = RAM_BASE };
+}
+
+/* Memory that is mapped by tables, and never looked at. */
+static void machine_add_far(Machine *m, uint64_t paddr, uint64_t size)
+{
+    if (!m->far) {
+        m->far = mmap(NULL, FAR_SIZE, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        g_assert_true(m->far != MAP_FAILED);
+    }
+    g_assert_cmpuint(size, <=, FAR_SIZE);
+    guest_ram_add(&m->ram, paddr, size, m->far);
+    guest_ram_seal(&m->ram);
 }
 
 static void machine_deinit(Machine *m)
 {
+    if (m->far) {
+        munmap(m->far, FAR_SIZE);
+    }
     guest_ram_deinit(&m->ram);
     g_free(m->host);
 }
@@ -207,7 +227,6 @@ static void test_mappings_32bit(void)
         { 0x12346000, 0x807fd000, 0x1000 },
         { 0x12347000, 0x00000000, 0x1000 },
         { 0xff7fc00000ULL, 0xff800000, 0x800000 },
-        { 0xff83ff000ULL, 0x807ff000, 0x1000 },
     };
     Machine m;
 
@@ -221,6 +240,8 @@ static void test_mappings_32bit(void)
     put(&m, 0x10000, 0x12003, 4);
     put(&m, 0x12000, 0x12347003, 4);    /* does not follow the last page */
     put(&m, 0x10000 + 4, 0x40000003, 4);        /* a table that is no RAM */
+    machine_add_far(&m, 0x12000000, 0x1000000);
+    machine_add_far(&m, 0xff40000000ULL, 0x80000000);
     check_all(&m, NULL, want, 4);
     machine_deinit(&m);
 }
@@ -240,6 +261,8 @@ static void test_mappings_pae(void)
     put(&m, 0x11000 + 8, 0x400083, 8);
     put(&m, 0x11000 + 8 * 0x1ff, 0x12067, 8);
     put(&m, 0x12000, 0x8000000000002001ULL, 8);
+    machine_add_far(&m, 0, RAM_BASE);
+    machine_add_far(&m, 0x100000, 0x10000000);
     check_all(&m, NULL, want, 2);
     machine_deinit(&m);
 }
@@ -291,6 +314,9 @@ static void check_mappings_long(X86PagingMode mode)
     put(&m, 0x1b000, 0x1d003, 8);
     put(&m, 0x1d000, 0x20003, 8);
     put(&m, 0x20000 + 8, 0x5003, 8);
+    machine_add_far(&m, 0, RAM_BASE);
+    machine_add_far(&m, 0x100000, 0x10000000);
+    machine_add_far(&m, 0x40000000, 0x80000000);
 
     check_all(&m, NULL, want + 1, 5);
     check_all(&m, &other, want, 6);
@@ -301,6 +327,28 @@ static void test_mappings_long(void)
 {
     check_mappings_long(X86_PAGING_4LEVEL);
     check_mappings_long(X86_PAGING_5LEVEL);
+}
+
+/* A page that is memory in three places, and one that is not anywhere. */
+static void test_mappings_cut(void)
+{
+    const DumpMapping want[] = {
+        { 0x200000, 0x80000000, 0x1000 },
+        { 0x280000, 0x80080000, 0x80000 },
+        { 0x3ff000, 0x801ff000, 0x2000 },       /* and of the next page */
+    };
+    Machine m;
+
+    machine_init(&m, X86_PAGING_PAE);
+    put(&m, 0x10000 + 8 * 2, 0x11001, 8);
+    put(&m, 0x11000, 0x200083, 8);
+    put(&m, 0x11000 + 8, 0x400083, 8);
+    put(&m, 0x11000 + 16, 0x40000083, 8);
+    machine_add_far(&m, 0x1ff000, 0x2000);
+    machine_add_far(&m, 0x280000, 0x80000);
+    machine_add_far(&m, 0x3ff000, 0x2000);
+    check_all(&m, NULL, want, 3);
+    machine_deinit(&m);
 }
 
 /* Tables that are their own entries, all of them. */
@@ -398,6 +446,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/x86-paging/mappings/32bit", test_mappings_32bit);
     g_test_add_func("/dump/x86-paging/mappings/pae", test_mappings_pae);
     g_test_add_func("/dump/x86-paging/mappings/long", test_mappings_long);
+    g_test_add_func("/dump/x86-paging/mappings/cut", test_mappings_cut);
     g_test_add_func("/dump/x86-paging/mappings/too-many",
                     test_mappings_too_many);
     g_test_add_func("/dump/x86-paging/noise", test_noise);
