@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "mappings.h"
+#include "dump-test-mappings.h"
 
 static GArray *add_all(const DumpMapping *m, size_t n)
 {
@@ -15,18 +15,6 @@ static GArray *add_all(const DumpMapping *m, size_t n)
         dump_mappings_add(mappings, &m[i]);
     }
     return mappings;
-}
-
-static void check(const GArray *found, const DumpMapping *want, size_t n)
-{
-    g_assert_cmpuint(found->len, ==, n);
-    for (size_t i = 0; i < n; i++) {
-        const DumpMapping *f = &g_array_index(found, DumpMapping, i);
-
-        g_assert_cmphex(f->paddr, ==, want[i].paddr);
-        g_assert_cmphex(f->vaddr, ==, want[i].vaddr);
-        g_assert_cmphex(f->size, ==, want[i].size);
-    }
 }
 
 static void test_add(void)
@@ -43,7 +31,7 @@ static void test_add(void)
     };
     g_autoptr(GArray) found = add_all(pages, ARRAY_SIZE(pages));
 
-    check(found, want, ARRAY_SIZE(want));
+    test_check_mappings(found, want, ARRAY_SIZE(want));
 }
 
 static void test_sort(void)
@@ -63,7 +51,7 @@ static void test_sort(void)
     g_autoptr(GArray) found = add_all(pieces, ARRAY_SIZE(pieces));
 
     dump_mappings_sort(found);
-    check(found, want, ARRAY_SIZE(want));
+    test_check_mappings(found, want, ARRAY_SIZE(want));
 }
 
 /* The last address is not followed by the first. */
@@ -78,9 +66,9 @@ static void test_ends(void)
     const DumpMapping sorted[] = { pages[3], pages[0], pages[1], pages[2] };
     g_autoptr(GArray) found = add_all(pages, ARRAY_SIZE(pages));
 
-    check(found, pages, ARRAY_SIZE(pages));
+    test_check_mappings(found, pages, ARRAY_SIZE(pages));
     dump_mappings_sort(found);
-    check(found, sorted, ARRAY_SIZE(sorted));
+    test_check_mappings(found, sorted, ARRAY_SIZE(sorted));
 }
 
 static void test_none(void)
@@ -88,7 +76,7 @@ static void test_none(void)
     g_autoptr(GArray) found = add_all(NULL, 0);
 
     dump_mappings_sort(found);
-    check(found, NULL, 0);
+    test_check_mappings(found, NULL, 0);
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
+#include "dump-test-mappings.h"
 #include "x86-paging.h"
 
 #define RAM_BASE        0x10000
@@ -210,14 +211,7 @@ static void check_all(const Machine *m, const X86Paging *other,
     g_autoptr(GArray) found = all_mappings(m, other, &whole);
 
     g_assert_true(whole);
-    g_assert_cmpuint(found->len, ==, n);
-    for (size_t i = 0; i < n; i++) {
-        const DumpMapping *f = &g_array_index(found, DumpMapping, i);
-
-        g_assert_cmphex(f->paddr, ==, want[i].paddr);
-        g_assert_cmphex(f->vaddr, ==, want[i].vaddr);
-        g_assert_cmphex(f->size, ==, want[i].size);
-    }
+    test_check_mappings(found, want, n);
 }
 
 static void test_mappings_32bit(void)
