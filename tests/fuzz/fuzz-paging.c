@@ -182,7 +182,7 @@ static void check_mappings(const Case *c, const uint64_t *at, size_t n)
     }
 }
 
-/* -- making tables ---------------------------------------------------------- */
+/* -- making tables --------------------------------------------------------- */
 
 static uint64_t make_address(const Case *c, FuzzInput *in)
 {
