@@ -24,7 +24,11 @@ class QMP:
         self.sock.settimeout(timeout)
         self.buf = b''
         self.events = []
-        self._read()                        # greeting
+        # A monitor that is just being opened may send an event before its
+        # greeting. Nobody has asked for events yet: it is dropped.
+        while 'event' in (greeting := self._read()):
+            pass
+        assert 'QMP' in greeting
         self.cmd('qmp_capabilities', **({'enable': ['oob']} if oob else {}))
 
     def close(self):
