@@ -224,6 +224,9 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     if (q->has_remaining) {
         hmp_print_seconds(mon, "Remaining", q->remaining);
     }
+    for (strList *w = q->warnings; w; w = w->next) {
+        monitor_printf(mon, "Warning: %s\n", w->value);
+    }
     if (q->status == DUMP_STATUS_FAILED) {
         monitor_printf(mon, "Error: %s\n", dump_job_last_error());
     }

@@ -40,8 +40,11 @@ typedef struct DumpOptions {
  */
 bool dump_job_start(const DumpOptions *opts, Error **errp);
 
-/* What the running dump does, or else how the last one ended. */
-void dump_job_query(DumpQueryResult *result);
+/*
+ * State of the running dump, or else of the last one, for the caller to
+ * free.
+ */
+DumpQueryResult *dump_job_query(void);
 
 /* Why the last dump failed, NULL if it did not; valid until the next ends. */
 const char *dump_job_last_error(void);

@@ -163,10 +163,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
 
 DumpQueryResult *qmp_query_dump(Error **errp)
 {
-    DumpQueryResult *result = g_new0(DumpQueryResult, 1);
-
-    dump_job_query(result);
-    return result;
+    return dump_job_query();
 }
 
 void qmp_dump_cancel(Error **errp)

@@ -17,9 +17,12 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/clone-visitor.h"
 #include "qapi/qapi-events-dump.h"
+#include "qapi/qapi-visit-dump.h"
 #include "block/aio.h"
 #include "migration/blocker.h"
+#include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "system/runstate.h"
 #include "dump-job.h"
@@ -46,6 +49,7 @@ typedef struct DumpJob {
     DumpWriter *writer;
     DumpSink *sink;
     DumpProgress progress;
+    DumpReport report;
     uint64_t start_us;          /* monotonic clock, when the guest stopped */
 
     /* Dump thread -> main thread, handed over by the bottom half. */
@@ -60,7 +64,8 @@ typedef struct DumpJob {
 static DumpJob *dump_job;
 static GMutex dump_lock;
 
-static DumpQueryResult dump_last = { .status = DUMP_STATUS_NONE };
+/* How the last dump ended; NULL if there was none. BQL. */
+static DumpQueryResult *dump_last;
 static char *dump_last_error;
 
 bool qemu_system_dump_in_progress(void)
@@ -104,12 +109,23 @@ static DumpPhase dump_job_phase(const DumpJob *job)
     return phases[dump_progress_phase(&job->progress)];
 }
 
-static void dump_job_describe(const DumpJob *job, DumpStatus status,
-                              DumpQueryResult *result)
+static strList *dump_job_warnings(DumpJob *job)
+{
+    g_auto(GStrv) texts = dump_report_warnings(&job->report);
+    strList *list = NULL, **tail = &list;
+
+    for (char **text = texts; *text; text++) {
+        QAPI_LIST_APPEND(tail, g_strdup(*text));
+    }
+    return list;
+}
+
+static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
 {
     const DumpProgress *progress = &job->progress;
     uint64_t elapsed_us = job->start_us ?
                           g_get_monotonic_time() - job->start_us : 0;
+    DumpQueryResult *result = g_new0(DumpQueryResult, 1);
 
     *result = (DumpQueryResult) {
         .status = status,
@@ -119,7 +135,10 @@ static void dump_job_describe(const DumpJob *job, DumpStatus status,
         .written = dump_progress_written(progress),
         .has_elapsed = true,
         .elapsed = elapsed_us / 1000,
+        .lost = dump_report_lost(&job->report),
     };
+    result->has_lost = result->lost != 0;
+    result->warnings = dump_job_warnings(job);
     if (status == DUMP_STATUS_ACTIVE) {
         result->has_phase = true;
         result->phase = dump_job_phase(job);
@@ -133,15 +152,18 @@ static void dump_job_describe(const DumpJob *job, DumpStatus status,
         result->remaining = (result->total - result->completed) * 1e3 /
                             result->rate;
     }
+    return result;
 }
 
-void dump_job_query(DumpQueryResult *result)
+DumpQueryResult *dump_job_query(void)
 {
     if (dump_job) {
-        dump_job_describe(dump_job, DUMP_STATUS_ACTIVE, result);
-    } else {
-        *result = dump_last;
+        return dump_job_describe(dump_job, DUMP_STATUS_ACTIVE);
     }
+    if (dump_last) {
+        return QAPI_CLONE(DumpQueryResult, dump_last);
+    }
+    return g_new0(DumpQueryResult, 1);      /* DUMP_STATUS_NONE */
 }
 
 const char *dump_job_last_error(void)
@@ -151,13 +173,18 @@ const char *dump_job_last_error(void)
 
 static void dump_publish(DumpJob *job)
 {
-    dump_job_describe(job, job->error ? DUMP_STATUS_FAILED :
-                                        DUMP_STATUS_COMPLETED, &dump_last);
+    qapi_free_DumpQueryResult(dump_last);
+    dump_last = dump_job_describe(job, job->error ? DUMP_STATUS_FAILED :
+                                                    DUMP_STATUS_COMPLETED);
     g_free(dump_last_error);
     dump_last_error = job->error ? g_strdup(error_get_pretty(job->error)) :
                                    NULL;
-    trace_dump_finish(DumpStatus_str(dump_last.status), dump_last.completed,
-                      dump_last.total, dump_last_error ?: "");
+    trace_dump_finish(DumpStatus_str(dump_last->status),
+                      dump_last->completed, dump_last->total,
+                      dump_last_error ?: "");
+    for (strList *w = dump_last->warnings; w; w = w->next) {
+        warn_report("dump: %s", w->value);
+    }
 }
 
 /* -- end ----------------------------------------------------------------- */
@@ -191,12 +218,13 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
     }
     dump_job_set(NULL);
     if (event) {
-        qapi_event_send_dump_completed(&dump_last, dump_last_error);
+        qapi_event_send_dump_completed(dump_last, dump_last_error);
     }
     if (job->view) {
         dump_job_view_end(job->view, job->error);
     }
     error_propagate(errp, job->error);
+    dump_report_deinit(&job->report);
     g_free(job);
 }
 
@@ -341,6 +369,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
     };
     dump_output_init(&job->out);
     dump_progress_init(&job->progress);
+    dump_report_init(&job->report);
     return job;
 }
 

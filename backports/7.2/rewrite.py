@@ -34,6 +34,12 @@ def rewrite(path, text):
         # Files of guest memory are mapped from their start there. (Only the
         # x-remote machine does otherwise, which has no CPU to dump.)
         return text.replace('rb->fd_offset', '0')
+    if path == 'dump/dump.c':
+        # Nor can an optional list do without.
+        return text.replace(
+            '    result->warnings = dump_job_warnings(job);\n',
+            '    result->warnings = dump_job_warnings(job);\n'
+            '    result->has_warnings = result->warnings;\n')
     if path == 'dump/dump-qmp.c':
         # An optional string has a has_ of its own there.
         return text.replace('const char *job_id, Error',

@@ -17,6 +17,7 @@
 #include "guest-ram.h"
 #include "kdump-format.h"
 #include "mappings.h"
+#include "report.h"
 #include "sink.h"
 #include "untouched.h"
 #include "windows-guest.h"
@@ -72,6 +73,7 @@ typedef struct DumpGuest {
     uint64_t time_usec;
     const DumpExtraSections *extra; /* NULL for none */
     DumpWindows *windows;       /* owned; DUMP_KIND_WINDMP only, else NULL */
+    DumpReport *report;         /* told what is missing; may be NULL */
 } DumpGuest;
 
 void dump_guest_init(DumpGuest *guest);

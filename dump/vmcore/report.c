@@ -1,0 +1,110 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a dump has less in it than was asked for.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "report.h"
+
+void dump_report_init(DumpReport *report)
+{
+    *report = (DumpReport) {
+        .warnings = g_ptr_array_new_with_free_func(g_free),
+    };
+    qemu_mutex_init(&report->lock);
+}
+
+void dump_report_deinit(DumpReport *report)
+{
+    g_ptr_array_unref(report->warnings);
+    qemu_mutex_destroy(&report->lock);
+}
+
+/* Takes @text. Called with the lock held. */
+static void report_add(DumpReport *report, char *text)
+{
+    for (guint i = 0; i < report->warnings->len; i++) {
+        if (!strcmp(g_ptr_array_index(report->warnings, i), text)) {
+            g_free(text);
+            return;
+        }
+    }
+    if (report->warnings->len == DUMP_REPORT_MAX_WARNINGS) {
+        report->dropped++;
+        g_free(text);
+        return;
+    }
+    g_ptr_array_add(report->warnings, text);
+}
+
+void dump_report_warn(DumpReport *report, const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+
+    if (!report) {
+        return;
+    }
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    qemu_mutex_lock(&report->lock);
+    report_add(report, text);
+    qemu_mutex_unlock(&report->lock);
+}
+
+void dump_report_warn_err(DumpReport *report, Error *err)
+{
+    if (err) {
+        dump_report_warn(report, "%s", error_get_pretty(err));
+        error_free(err);
+    }
+}
+
+void dump_report_add_lost(DumpReport *report, uint64_t bytes)
+{
+    if (report && bytes) {
+        qemu_mutex_lock(&report->lock);
+        report->lost += bytes;
+        qemu_mutex_unlock(&report->lock);
+    }
+}
+
+uint64_t dump_report_lost(DumpReport *report)
+{
+    uint64_t lost = 0;
+
+    if (report) {
+        qemu_mutex_lock(&report->lock);
+        lost = report->lost;
+        qemu_mutex_unlock(&report->lock);
+    }
+    return lost;
+}
+
+char **dump_report_warnings(DumpReport *report)
+{
+    GPtrArray *all = g_ptr_array_new();
+
+    if (report) {
+        qemu_mutex_lock(&report->lock);
+        for (guint i = 0; i < report->warnings->len; i++) {
+            g_ptr_array_add(all, g_strdup(g_ptr_array_index(report->warnings,
+                                                            i)));
+        }
+        if (report->dropped) {
+            g_ptr_array_add(all, g_strdup_printf("%u more warnings",
+                                                 report->dropped));
+        }
+        if (report->lost) {
+            g_ptr_array_add(all, g_strdup_printf(
+                "%" PRIu64 " bytes of guest memory could not be read and are "
+                "missing from the dump", report->lost));
+        }
+        qemu_mutex_unlock(&report->lock);
+    }
+    g_ptr_array_add(all, NULL);
+    return (char **)g_ptr_array_free(all, FALSE);
+}
