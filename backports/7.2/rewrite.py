@@ -30,7 +30,7 @@ def rewrite(path, text):
     if path == 'dump/meson.build':
         return text.replace('system_ss', 'softmmu_ss').replace(
             'CONFIG_SYSTEM_ONLY', 'CONFIG_SOFTMMU')
-    if path == 'dump/guest-state.c':
+    if path == 'dump/guest-memory.c':
         # Files of guest memory are mapped from their start there. (Only the
         # x-remote machine does otherwise, which has no CPU to dump.)
         return text.replace('rb->fd_offset', '0')

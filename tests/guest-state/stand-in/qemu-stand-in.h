@@ -1,9 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * As much of QEMU as dump/guest-state.c sees, for test-guest-state.c, which
- * defines the functions. The headers beside this one, under the names that
- * they have in QEMU, hold nothing but this.
+ * As much of QEMU as dump/guest-state.c and its parts see, for
+ * test-guest-state.c, which defines the functions. The compiler reads it
+ * first, as typedefs that come with osdep.h are here too; the headers beside
+ * this one, under the names that they have in QEMU, hold nothing but this.
  */
 
 #ifndef QEMU_STAND_IN_H

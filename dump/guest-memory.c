@@ -1,0 +1,130 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The guest's RAM; see the header.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "exec/cpu-common.h"
+#include "migration/misc.h"
+#include "qemu/error-report.h"
+#include "system/memory.h"
+#include "system/ramblock.h"
+#include "dump-target.h"
+#include "guest-memory.h"
+
+bool guest_memory_check_range(const GuestPhysBlockList *blocks,
+                              const GuestStateQuery *query, Error **errp)
+{
+    GuestPhysBlock *block;
+    uint64_t start, end;
+
+    if (!query->has_range) {
+        return true;
+    }
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        if (dump_target_overlap(block, query->begin, query->length,
+                                &start, &end)) {
+            return true;
+        }
+    }
+    error_setg(errp, "Invalid parameter 'begin': no guest memory from 0x%"
+               PRIx64 " to 0x%" PRIx64, query->begin,
+               query->begin + query->length - 1);
+    return false;
+}
+
+/* How the memory is mapped, for what is never touched. */
+static GuestRamBacking find_backing(RAMBlock *rb,
+                                    const DumpUntouched *untouched)
+{
+    bool shared;
+    int fd;
+
+    /* Memory that a device brought along may be mapped in any way. */
+    if (!rb || (rb->flags & RAM_PREALLOC)) {
+        return GUEST_RAM_OTHER;
+    }
+    fd = qemu_ram_get_fd(rb);
+    shared = qemu_ram_is_shared(rb);
+    if (fd < 0) {
+        return shared ? GUEST_RAM_OTHER : GUEST_RAM_ANON;
+    }
+    if (dump_untouched_trusts_fd(fd)) {
+        return shared ? GUEST_RAM_SHARED_FILE : GUEST_RAM_PRIVATE_FILE;
+    }
+    return dump_untouched_maps_all(untouched, fd, rb->host, rb->used_length,
+                                   shared) ?
+           GUEST_RAM_ANON : GUEST_RAM_OTHER;
+}
+
+/* @untouched: NULL if the memory is only looked at here and there */
+static void add_blocks(const GuestPhysBlockList *blocks,
+                       const DumpUntouched *untouched, GuestRam *ram)
+{
+    GuestRamBacking backing = GUEST_RAM_OTHER;
+    GuestPhysBlock *block;
+    RAMBlock *last = NULL;
+
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        RAMBlock *rb = block->mr->ram_block;
+        GuestRamRun run = {
+            .paddr = block->target_start,
+            .size = block->target_end - block->target_start,
+            .host = block->host_addr,
+        };
+
+        /* Most blocks are pieces of one memory, and asking may take long. */
+        if (rb != last) {
+            backing = find_backing(rb, untouched);
+            last = rb;
+        }
+        run.backing = backing;
+        if (backing == GUEST_RAM_SHARED_FILE ||
+            backing == GUEST_RAM_PRIVATE_FILE) {
+            run.fd = qemu_ram_get_fd(rb);
+            run.fd_offset = rb->fd_offset + (run.host - rb->host);
+        }
+        guest_ram_add_run(ram, &run);
+    }
+}
+
+/* All memory, whatever the range of the dump, to look at here and there. */
+void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
+{
+    guest_ram_init(ram);
+    add_blocks(blocks, NULL, ram);
+    guest_ram_seal(ram);
+}
+
+static void leave_far_memory(GuestRam *ram)
+{
+    uint64_t bytes = guest_ram_drop_far(ram);
+
+    if (bytes) {
+        warn_report("dump: %" PRIu64 " bytes of device memory are left out: "
+                    "their address is too high for this format", bytes);
+    }
+}
+
+void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
+{
+    GuestRam *ram = &state->guest.ram;
+
+    /* Pages that postcopy has yet to bring are not zero, only missing. */
+    if (!migration_in_incoming_postcopy()) {
+        state->guest.untouched = dump_untouched_new();
+    }
+    add_blocks(&state->arch.guest_phys_blocks, state->guest.untouched, ram);
+    if (query->has_range) {
+        guest_ram_clip(ram, query->begin, query->length);
+        state->arch.filter_area_begin = query->begin;
+        state->arch.filter_area_length = query->length;
+    }
+    guest_ram_seal(ram);
+    if (query->leave_far) {
+        leave_far_memory(ram);
+    }
+    state->arch.total_size = ram->bytes;
+}

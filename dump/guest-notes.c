@@ -1,0 +1,154 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Notes of the CPUs and of the guest; see the header.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "hw/core/cpu.h"
+#include "hw/misc/vmcoreinfo.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/units.h"
+#include "guest-notes.h"
+#include "trace.h"
+#include "vmcore/linux-guest.h"
+
+/* Linux publishes less than 4 KiB; more than this is not a note. */
+#define GUEST_NOTE_MAX  MiB
+
+/* -- notes -------------------------------------------------------------- */
+
+static int append_note(const void *buf, size_t size, void *opaque)
+{
+    GuestState *state = container_of(opaque, GuestState, arch);
+
+    g_byte_array_append(state->guest.notes, buf, size);
+    return 0;
+}
+
+static int write_cpu_note(DumpState *s, CPUState *cpu)
+{
+    /* Linux has no process 0 to show: CPU n is process n + 1. */
+    int id = cpu->cpu_index + 1;
+
+    return s->dump_info.d_class == ELFCLASS64 ?
+           cpu_write_elf64_note(append_note, cpu, id, s) :
+           cpu_write_elf32_note(append_note, cpu, id, s);
+}
+
+static int write_qemu_note(DumpState *s, CPUState *cpu)
+{
+    return s->dump_info.d_class == ELFCLASS64 ?
+           cpu_write_elf64_qemunote(append_note, cpu, s) :
+           cpu_write_elf32_qemunote(append_note, cpu, s);
+}
+
+static bool collect_cpu_notes(GuestState *state, Error **errp)
+{
+    CPUState *cpu;
+
+    CPU_FOREACH(cpu) {
+        if (write_cpu_note(&state->arch, cpu) < 0) {
+            error_setg(errp, "dump: failed to collect the notes of CPU %d",
+                       cpu->cpu_index);
+            return false;
+        }
+    }
+    CPU_FOREACH(cpu) {
+        if (write_qemu_note(&state->arch, cpu) < 0) {
+            error_setg(errp, "dump: failed to collect QEMU's note of CPU %d",
+                       cpu->cpu_index);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -- the guest's own note ------------------------------------------------ */
+
+bool guest_note_present(void)
+{
+    VMCoreInfoState *dev = vmcoreinfo_find();
+
+    return dev && dev->has_vmcoreinfo;
+}
+
+/* The bytes that the guest's vmcoreinfo driver points at. */
+uint8_t *guest_note_read(const GuestRam *ram, uint32_t *size, Error **errp)
+{
+    VMCoreInfoState *dev = vmcoreinfo_find();
+    g_autofree uint8_t *buf = NULL;
+    uint64_t paddr;
+
+    if (le16_to_cpu(dev->vmcoreinfo.guest_format) !=
+        FW_CFG_VMCOREINFO_FORMAT_ELF) {
+        error_setg(errp, "guest note format is unsupported: %" PRIu16,
+                   le16_to_cpu(dev->vmcoreinfo.guest_format));
+        return NULL;
+    }
+    *size = le32_to_cpu(dev->vmcoreinfo.size);
+    paddr = le64_to_cpu(dev->vmcoreinfo.paddr);
+    trace_dump_guest_note(paddr, *size);
+    if (*size > GUEST_NOTE_MAX) {
+        error_setg(errp, "guest note of %" PRIu32 " bytes is left out: too "
+                   "large", *size);
+        return NULL;
+    }
+    buf = g_malloc(MAX(*size, 1));
+    if (guest_ram_read(ram, paddr, buf, *size) != *size) {
+        error_setg(errp, "guest note at 0x%" PRIx64 " is left out: not in "
+                   "guest memory", paddr);
+        return NULL;
+    }
+    return g_steal_pointer(&buf);
+}
+
+/*
+ * Append the guest's notes, as far as they are whole, to ours. Returns
+ * what VMCOREINFO says, NULL if there is none.
+ */
+static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
+{
+    g_autofree uint8_t *buf = NULL;
+    VmcoreInfo *info;
+    uint32_t size = 0;
+    size_t used;
+    Error *err = NULL;
+
+    if (!guest_note_present()) {
+        return NULL;
+    }
+    buf = guest_note_read(ram, &size, &err);
+    if (!buf) {
+        warn_report_err(err);
+        return NULL;
+    }
+    info = linux_guest_add_notes(guest, buf, size, &used);
+    if (used < size) {
+        warn_report("guest note is damaged: left out from byte %zu of %"
+                    PRIu32 " on", used, size);
+    }
+    return info;
+}
+
+/* Notes of the CPUs, then of the guest; and what the latter tell. */
+bool guest_notes_collect(GuestState *state, const GuestRam *ram,
+                         Error **errp)
+{
+    g_autoptr(VmcoreInfo) info = NULL;
+    DumpGuest *guest = &state->guest;
+
+    if (!collect_cpu_notes(state, errp)) {
+        return false;
+    }
+    info = collect_guest_notes(guest, ram);
+    if (!linux_guest_describe(guest, ram, info)) {
+        warn_report("guest note: a page size or physical base that makes no "
+                    "sense is passed over");
+    }
+    trace_dump_linux_guest(guest->page_size, guest->phys_base,
+                           guest->uts.release, guest->uts.machine);
+    return true;
+}

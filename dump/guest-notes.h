@@ -1,0 +1,30 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * ELF notes for a dump: those of the CPUs, and what the guest left for us
+ * by the vmcoreinfo device.
+ *
+ * Big lock held.
+ */
+
+#ifndef DUMP_GUEST_NOTES_H
+#define DUMP_GUEST_NOTES_H
+
+#include "guest-state.h"
+
+/* Notes of the CPUs, then of the guest; and what the latter tell. */
+bool guest_notes_collect(GuestState *state, const GuestRam *ram,
+                         Error **errp);
+
+/* Has the guest's driver told the vmcoreinfo device of a note? */
+bool guest_note_present(void);
+
+/*
+ * The bytes that the guest's driver points at, to be freed by the caller;
+ * NULL with @errp set if they cannot be had. Only if there is a note.
+ *
+ * @ram: all memory of the guest, sealed
+ */
+uint8_t *guest_note_read(const GuestRam *ram, uint32_t *size, Error **errp);
+
+#endif

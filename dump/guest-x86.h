@@ -1,0 +1,33 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What dumps of x86 guests have besides: guest-virtual addresses, by the
+ * paging of the CPUs (other targets': as far as QEMU knows), and what a
+ * Windows crash dump takes.
+ *
+ * Big lock held.
+ */
+
+#ifndef DUMP_GUEST_X86_H
+#define DUMP_GUEST_X86_H
+
+#include "guest-state.h"
+
+/*
+ * All mappings, whatever the range of the dump. @ram: all memory of the
+ * guest, sealed.
+ */
+bool guest_x86_collect_mappings(GuestState *state, const GuestRam *ram,
+                                Error **errp);
+
+/*
+ * Has the guest published a crash dump header? It may change while the guest
+ * runs, so this is read again when it stands still.
+ */
+bool guest_x86_check_windows(const GuestPhysBlockList *blocks,
+                             const ArchDumpInfo *info, Error **errp);
+
+/* The last thing to look at memory: some of it is laid over. */
+bool guest_x86_collect_windows(GuestState *state, Error **errp);
+
+#endif
