@@ -68,13 +68,13 @@ static bool extra_headers(void *opaque, uint64_t data_offset, GArray *names,
                           uint8_t *buf, size_t len)
 {
     GuestState *state = opaque;
+    DumpState *s = &state->target;
     uint64_t filled;
 
-    state->arch.section_offset = data_offset;
-    state->arch.string_table_buf = names;
-    filled = state->arch.dump_info.arch_sections_write_hdr_fn(&state->arch,
-                                                              buf);
-    state->arch.string_table_buf = NULL;
+    s->section_offset = data_offset;
+    s->string_table_buf = names;
+    filled = s->dump_info.arch_sections_write_hdr_fn(s, buf);
+    s->string_table_buf = NULL;
     assert(filled <= len);
     return filled == len;
 }
@@ -82,7 +82,8 @@ static bool extra_headers(void *opaque, uint64_t data_offset, GArray *names,
 static bool extra_data(void *opaque, uint8_t *buf, size_t len, Error **errp)
 {
     GuestState *state = opaque;
-    int ret = state->arch.dump_info.arch_sections_write_fn(&state->arch, buf);
+    DumpState *s = &state->target;
+    int ret = s->dump_info.arch_sections_write_fn(s, buf);
 
     if (ret) {
         error_setg_errno(errp, ret < 0 ? -ret : EIO,
@@ -95,19 +96,19 @@ static bool extra_data(void *opaque, uint8_t *buf, size_t len, Error **errp)
 /* Before the CPU notes: they may depend on what the hook starts. */
 void dump_target_add_sections(GuestState *state)
 {
-    ArchDumpInfo *info = &state->arch.dump_info;
+    ArchDumpInfo *info = &state->target.dump_info;
 
     if (!info->arch_sections_add_fn) {
         return;
     }
     state->sections_added = true;
-    info->arch_sections_add_fn(&state->arch);
-    if (!state->arch.shdr_num) {
+    info->arch_sections_add_fn(&state->target);
+    if (!state->target.shdr_num) {
         return;
     }
     state->extra = (DumpExtraSections) {
-        .count = state->arch.shdr_num,
-        .data_size = state->arch.elf_section_data_size,
+        .count = state->target.shdr_num,
+        .data_size = state->target.elf_section_data_size,
         .opaque = state,
         .headers = extra_headers,
         .data = extra_data,

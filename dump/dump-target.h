@@ -4,7 +4,7 @@
  * What target/<arch>/arch_dump.c calls (declared in system/dump.h), and what
  * is called there: the hooks by which a target adds sections to ELF dumps.
  *
- * Big lock held, unless said otherwise.
+ * BQL held, unless said otherwise.
  */
 
 #ifndef DUMP_DUMP_TARGET_H

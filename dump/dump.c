@@ -364,7 +364,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .has_range = opts->has_range,
         .begin = opts->begin,
         .length = opts->length,
-        .leave_far = opts->format.kind != DUMP_KIND_ELF,
+        .low_memory_only = opts->format.kind != DUMP_KIND_ELF,
         .windows = opts->format.kind == DUMP_KIND_WINDMP,
     };
     dump_output_init(&job->out);

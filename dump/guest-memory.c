@@ -91,14 +91,14 @@ static void add_blocks(const GuestPhysBlockList *blocks,
 }
 
 /* All memory, whatever the range of the dump, to look at here and there. */
-void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
+void guest_memory_describe_all(GuestRam *ram, const GuestPhysBlockList *blocks)
 {
     guest_ram_init(ram);
     add_blocks(blocks, NULL, ram);
     guest_ram_seal(ram);
 }
 
-static void leave_far_memory(GuestRam *ram)
+static void drop_far_memory(GuestRam *ram)
 {
     uint64_t bytes = guest_ram_drop_far(ram);
 
@@ -116,15 +116,15 @@ void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
     if (!migration_in_incoming_postcopy()) {
         state->guest.untouched = dump_untouched_new();
     }
-    add_blocks(&state->arch.guest_phys_blocks, state->guest.untouched, ram);
+    add_blocks(&state->target.guest_phys_blocks, state->guest.untouched, ram);
     if (query->has_range) {
         guest_ram_clip(ram, query->begin, query->length);
-        state->arch.filter_area_begin = query->begin;
-        state->arch.filter_area_length = query->length;
+        state->target.filter_area_begin = query->begin;
+        state->target.filter_area_length = query->length;
     }
     guest_ram_seal(ram);
-    if (query->leave_far) {
-        leave_far_memory(ram);
+    if (query->low_memory_only) {
+        drop_far_memory(ram);
     }
-    state->arch.total_size = ram->bytes;
+    state->target.total_size = ram->bytes;
 }

@@ -3,7 +3,7 @@
  *
  * QEMU's blocks of guest RAM -> GuestRam.
  *
- * Big lock held.
+ * BQL held.
  */
 
 #ifndef DUMP_GUEST_MEMORY_H
@@ -16,7 +16,7 @@ bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);
 
 /* All memory, whatever the range of the dump, to look at here and there. */
-void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks);
+void guest_memory_describe_all(GuestRam *ram, const GuestPhysBlockList *blocks);
 
 /* The memory that is dumped, and how to tell what of it is untouched. */
 void guest_memory_collect(GuestState *state, const GuestStateQuery *query);

@@ -22,7 +22,7 @@
 
 static int append_note(const void *buf, size_t size, void *opaque)
 {
-    GuestState *state = container_of(opaque, GuestState, arch);
+    GuestState *state = container_of(opaque, GuestState, target);
 
     g_byte_array_append(state->guest.notes, buf, size);
     return 0;
@@ -50,14 +50,14 @@ static bool collect_cpu_notes(GuestState *state, Error **errp)
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
-        if (write_cpu_note(&state->arch, cpu) < 0) {
+        if (write_cpu_note(&state->target, cpu) < 0) {
             error_setg(errp, "dump: failed to collect the notes of CPU %d",
                        cpu->cpu_index);
             return false;
         }
     }
     CPU_FOREACH(cpu) {
-        if (write_qemu_note(&state->arch, cpu) < 0) {
+        if (write_qemu_note(&state->target, cpu) < 0) {
             error_setg(errp, "dump: failed to collect QEMU's note of CPU %d",
                        cpu->cpu_index);
             return false;

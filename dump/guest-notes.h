@@ -4,7 +4,7 @@
  * ELF notes for a dump: those of the CPUs, and what the guest left for us
  * by the vmcoreinfo device.
  *
- * Big lock held.
+ * BQL held.
  */
 
 #ifndef DUMP_GUEST_NOTES_H

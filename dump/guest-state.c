@@ -67,7 +67,7 @@ bool guest_state_check(const GuestStateQuery *query, Error **errp)
 
 static void set_arch(GuestState *state)
 {
-    const ArchDumpInfo *info = &state->arch.dump_info;
+    const ArchDumpInfo *info = &state->target.dump_info;
     DumpGuest *guest = &state->guest;
     int64_t now = g_get_real_time();
 
@@ -90,7 +90,7 @@ static bool collect_contents(GuestState *state, const GuestStateQuery *query,
     GuestRam all;
     bool ok;
 
-    guest_memory_describe(&all, &state->arch.guest_phys_blocks);
+    guest_memory_describe_all(&all, &state->target.guest_phys_blocks);
     ok = guest_notes_collect(state, &all, errp) &&
          (!query->paging || guest_x86_collect_mappings(state, &all, errp)) &&
          (!query->windows || guest_x86_collect_windows(state, errp));
@@ -101,8 +101,8 @@ static bool collect_contents(GuestState *state, const GuestStateQuery *query,
 static bool guest_state_collect(GuestState *state,
                                 const GuestStateQuery *query, Error **errp)
 {
-    if (!get_arch_info(&state->arch.guest_phys_blocks,
-                       &state->arch.dump_info, errp)) {
+    if (!get_arch_info(&state->target.guest_phys_blocks,
+                       &state->target.dump_info, errp)) {
         return false;
     }
     set_arch(state);
@@ -117,8 +117,8 @@ GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
     g_autoptr(GuestState) state = g_new0(GuestState, 1);
 
     dump_guest_init(&state->guest);
-    guest_phys_blocks_init(&state->arch.guest_phys_blocks);
-    guest_phys_blocks_append(&state->arch.guest_phys_blocks);
+    guest_phys_blocks_init(&state->target.guest_phys_blocks);
+    guest_phys_blocks_append(&state->target.guest_phys_blocks);
     if (!guest_state_collect(state, query, errp)) {
         return NULL;
     }
@@ -133,10 +133,10 @@ void guest_state_free(GuestState *state)
     if (!state) {
         return;
     }
-    if (state->sections_added && state->arch.dump_info.arch_cleanup_fn) {
-        state->arch.dump_info.arch_cleanup_fn(&state->arch);
+    if (state->sections_added && state->target.dump_info.arch_cleanup_fn) {
+        state->target.dump_info.arch_cleanup_fn(&state->target);
     }
     dump_guest_deinit(&state->guest);
-    guest_phys_blocks_free(&state->arch.guest_phys_blocks);
+    guest_phys_blocks_free(&state->target.guest_phys_blocks);
     g_free(state);
 }

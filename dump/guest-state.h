@@ -4,7 +4,7 @@
  * What a dump needs of the guest, asked from QEMU and turned into the
  * engine's values.
  *
- * Everything here is called with the big lock held.
+ * Everything here is called with the BQL held.
  */
 
 #ifndef DUMP_GUEST_STATE_H
@@ -14,7 +14,7 @@
 #include "vmcore/writer.h"
 
 typedef struct GuestState {
-    DumpState arch;             /* what the target's writers see */
+    DumpState target;           /* what the target's writers see */
     bool sections_added;        /* arch_cleanup_fn is due */
     DumpGuest guest;            /* what the engine writes */
     DumpExtraSections extra;
@@ -25,7 +25,7 @@ typedef struct GuestStateQuery {
     bool has_range;
     uint64_t begin;             /* see DumpOptions */
     uint64_t length;
-    bool leave_far;             /* leave out what guest_ram_drop_far drops */
+    bool low_memory_only;       /* leave out what guest_ram_drop_far drops */
     bool windows;               /* for a Windows crash dump */
 } GuestStateQuery;
 

@@ -25,7 +25,7 @@ static GArray *get_x86_paging(void)
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
-        if (dump_x86_paging(cpu, &p)) {
+        if (x86_cpu_get_paging(cpu, &p)) {
             g_array_append_val(paging, p);
         }
     }
@@ -84,7 +84,7 @@ bool guest_x86_collect_mappings(GuestState *state, const GuestRam *ram,
 
     state->guest.mappings = paging->len ?
         walk_x86_paging(paging, ram) :
-        get_target_mappings(&state->arch.guest_phys_blocks, errp);
+        get_target_mappings(&state->target.guest_phys_blocks, errp);
     return state->guest.mappings;
 }
 
@@ -134,7 +134,7 @@ bool guest_x86_check_windows(const GuestPhysBlockList *blocks,
     GuestRam ram;
     bool ok;
 
-    guest_memory_describe(&ram, blocks);
+    guest_memory_describe_all(&ram, blocks);
     ok = find_windows_header(info, &ram, &hdr, errp);
     guest_ram_deinit(&ram);
     if (!ok) {
@@ -154,13 +154,13 @@ bool guest_x86_collect_windows(GuestState *state, Error **errp)
     unsigned n = 0;
     CPUState *cpu;
 
-    if (!find_windows_header(&state->arch.dump_info, &guest->ram, &hdr,
+    if (!find_windows_header(&state->target.dump_info, &guest->ram, &hdr,
                              errp)) {
         return false;
     }
     paging = get_x86_paging();
     CPU_FOREACH(cpu) {
-        dump_x86_windows_cpu(cpu, &regs[n++]);
+        x86_cpu_get_winregs(cpu, &regs[n++]);
     }
     guest->windows = dump_windows_new(&hdr, &guest->ram, regs, n, paging,
                                       &warning);

@@ -5,7 +5,7 @@
  * paging of the CPUs (other targets': as far as QEMU knows), and what a
  * Windows crash dump takes.
  *
- * Big lock held.
+ * BQL held.
  */
 
 #ifndef DUMP_GUEST_X86_H

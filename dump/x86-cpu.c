@@ -45,7 +45,7 @@ static void get_fxsave(const CPUX86State *env, uint8_t *buf)
     }
 }
 
-void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs)
+void x86_cpu_get_winregs(CPUState *cpu, WinDmpCpu *regs)
 {
     const CPUX86State *env = &X86_CPU(cpu)->env;
 
@@ -85,7 +85,7 @@ static X86PagingMode get_mode(const CPUX86State *env)
     return env->cr[4] & CR4_LA57_MASK ? X86_PAGING_5LEVEL : X86_PAGING_4LEVEL;
 }
 
-bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
+bool x86_cpu_get_paging(CPUState *cpu, X86Paging *paging)
 {
     const CPUX86State *env = &X86_CPU(cpu)->env;
 
@@ -95,12 +95,12 @@ bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
 
 #else
 
-void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs)
+void x86_cpu_get_winregs(CPUState *cpu, WinDmpCpu *regs)
 {
     g_assert_not_reached();
 }
 
-bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
+bool x86_cpu_get_paging(CPUState *cpu, X86Paging *paging)
 {
     return false;
 }

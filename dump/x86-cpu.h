@@ -3,9 +3,9 @@
  *
  * What a dump needs of an x86 CPU: the one part that is compiled for each
  * target. On others than i386 and x86_64 no CPU has paging as here, and
- * dump_x86_windows_cpu is not to be called.
+ * x86_cpu_get_winregs is not to be called.
  *
- * Big lock held; the CPU's state is synchronized.
+ * BQL held; the CPU's state is synchronized.
  */
 
 #ifndef DUMP_X86_CPU_H
@@ -16,9 +16,9 @@
 #include "vmcore/x86-paging.h"
 
 /* False, with *@paging undefined, if the CPU translates no addresses. */
-bool dump_x86_paging(CPUState *cpu, X86Paging *paging);
+bool x86_cpu_get_paging(CPUState *cpu, X86Paging *paging);
 
 /* Registers for a Windows crash dump. */
-void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs);
+void x86_cpu_get_winregs(CPUState *cpu, WinDmpCpu *regs);
 
 #endif

@@ -128,12 +128,12 @@ int cpu_write_elf32_qemunote(WriteCoreDumpFunction f, CPUState *cpu,
     g_assert_not_reached();
 }
 
-void dump_x86_windows_cpu(CPUState *cpu, WinDmpCpu *regs)
+void x86_cpu_get_winregs(CPUState *cpu, WinDmpCpu *regs)
 {
     g_assert_not_reached();
 }
 
-bool dump_x86_paging(CPUState *cpu, X86Paging *paging)
+bool x86_cpu_get_paging(CPUState *cpu, X86Paging *paging)
 {
     return false;
 }
