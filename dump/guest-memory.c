@@ -59,14 +59,14 @@ static GuestRamBacking find_backing(RAMBlock *rb,
            GUEST_RAM_ANON : GUEST_RAM_OTHER;
 }
 
-/* @untouched: NULL if the memory is only looked at here and there */
-static void add_blocks(const GuestPhysBlockList *blocks,
-                       const DumpUntouched *untouched, GuestRam *ram)
+void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks,
+                           const DumpUntouched *untouched)
 {
     GuestRamBacking backing = GUEST_RAM_OTHER;
     GuestPhysBlock *block;
     RAMBlock *last = NULL;
 
+    guest_ram_init(ram);
     QTAILQ_FOREACH(block, &blocks->head, next) {
         RAMBlock *rb = block->mr->ram_block;
         GuestRamRun run = {
@@ -88,13 +88,6 @@ static void add_blocks(const GuestPhysBlockList *blocks,
         }
         guest_ram_add_run(ram, &run);
     }
-}
-
-/* All memory, whatever the range of the dump, to look at here and there. */
-void guest_memory_describe_all(GuestRam *ram, const GuestPhysBlockList *blocks)
-{
-    guest_ram_init(ram);
-    add_blocks(blocks, NULL, ram);
     guest_ram_seal(ram);
 }
 
@@ -110,21 +103,23 @@ static void drop_far_memory(GuestRam *ram)
 
 void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
 {
-    GuestRam *ram = &state->guest.ram;
+    DumpState *target = &state->target;
+    DumpGuest *guest = &state->guest;
 
     /* Pages that postcopy has yet to bring are not zero, only missing. */
     if (!migration_in_incoming_postcopy()) {
-        state->guest.untouched = dump_untouched_new();
+        guest->untouched = dump_untouched_new();
     }
-    add_blocks(&state->target.guest_phys_blocks, state->guest.untouched, ram);
+    guest_memory_describe(&state->all, &target->guest_phys_blocks,
+                          guest->untouched);
     if (query->has_range) {
-        guest_ram_clip(ram, query->begin, query->length);
-        state->target.filter_area_begin = query->begin;
-        state->target.filter_area_length = query->length;
+        target->filter_area_begin = query->begin;
+        target->filter_area_length = query->length;
     }
-    guest_ram_seal(ram);
+    guest_ram_clip_of(&guest->ram, &state->all, target->filter_area_begin,
+                      target->filter_area_length);
     if (query->low_memory_only) {
-        drop_far_memory(ram);
+        drop_far_memory(&guest->ram);
     }
-    state->target.total_size = ram->bytes;
+    target->total_size = guest->ram.bytes;
 }

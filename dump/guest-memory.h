@@ -15,10 +15,18 @@
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);
 
-/* All memory, whatever the range of the dump, to look at here and there. */
-void guest_memory_describe_all(GuestRam *ram, const GuestPhysBlockList *blocks);
+/*
+ * All memory, whatever the range of the dump; @ram is initialized and sealed.
+ *
+ * @untouched: NULL if memory is only looked at here and there
+ */
+void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks,
+                           const DumpUntouched *untouched);
 
-/* The memory that is dumped, and how to tell what of it is untouched. */
+/*
+ * All memory, the memory that is dumped, and how to tell what of it is
+ * untouched. To be called once.
+ */
 void guest_memory_collect(GuestState *state, const GuestStateQuery *query);
 
 #endif

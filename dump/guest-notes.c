@@ -134,8 +134,7 @@ static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
 }
 
 /* Notes of the CPUs, then of the guest; and what the latter tell. */
-bool guest_notes_collect(GuestState *state, const GuestRam *ram,
-                         Error **errp)
+bool guest_notes_collect(GuestState *state, Error **errp)
 {
     g_autoptr(VmcoreInfo) info = NULL;
     DumpGuest *guest = &state->guest;
@@ -143,8 +142,8 @@ bool guest_notes_collect(GuestState *state, const GuestRam *ram,
     if (!collect_cpu_notes(state, errp)) {
         return false;
     }
-    info = collect_guest_notes(guest, ram);
-    if (!linux_guest_describe(guest, ram, info)) {
+    info = collect_guest_notes(guest, &state->all);
+    if (!linux_guest_describe(guest, &state->all, info)) {
         warn_report("guest note: a page size or physical base that makes no "
                     "sense is passed over");
     }

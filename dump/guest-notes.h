@@ -13,8 +13,7 @@
 #include "guest-state.h"
 
 /* Notes of the CPUs, then of the guest; and what the latter tell. */
-bool guest_notes_collect(GuestState *state, const GuestRam *ram,
-                         Error **errp);
+bool guest_notes_collect(GuestState *state, Error **errp);
 
 /* Has the guest's driver told the vmcoreinfo device of a note? */
 bool guest_note_present(void);

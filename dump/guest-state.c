@@ -83,21 +83,6 @@ static void set_arch(GuestState *state)
     guest->time_usec = now % G_USEC_PER_SEC;
 }
 
-/* What the CPUs and the guest's memory tell. */
-static bool collect_contents(GuestState *state, const GuestStateQuery *query,
-                             Error **errp)
-{
-    GuestRam all;
-    bool ok;
-
-    guest_memory_describe_all(&all, &state->target.guest_phys_blocks);
-    ok = guest_notes_collect(state, &all, errp) &&
-         (!query->paging || guest_x86_collect_mappings(state, &all, errp)) &&
-         (!query->windows || guest_x86_collect_windows(state, errp));
-    guest_ram_deinit(&all);
-    return ok;
-}
-
 static bool guest_state_collect(GuestState *state,
                                 const GuestStateQuery *query, Error **errp)
 {
@@ -109,7 +94,9 @@ static bool guest_state_collect(GuestState *state,
     guest_memory_collect(state, query);
     cpu_synchronize_all_states();
     dump_target_add_sections(state);
-    return collect_contents(state, query, errp);
+    return guest_notes_collect(state, errp) &&
+           (!query->paging || guest_x86_collect_mappings(state, errp)) &&
+           (!query->windows || guest_x86_collect_windows(state, errp));
 }
 
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
@@ -137,6 +124,7 @@ void guest_state_free(GuestState *state)
         state->target.dump_info.arch_cleanup_fn(&state->target);
     }
     dump_guest_deinit(&state->guest);
+    guest_ram_deinit(&state->all);
     guest_phys_blocks_free(&state->target.guest_phys_blocks);
     g_free(state);
 }

@@ -16,6 +16,7 @@
 typedef struct GuestState {
     DumpState target;           /* what the target's writers see */
     bool sections_added;        /* arch_cleanup_fn is due */
+    GuestRam all;               /* memory, whatever is dumped of it; sealed */
     DumpGuest guest;            /* what the engine writes */
     DumpExtraSections extra;
 } GuestState;

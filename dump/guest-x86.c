@@ -73,17 +73,15 @@ static GArray *get_target_mappings(const GuestPhysBlockList *blocks,
 }
 
 /*
- * All mappings, whatever the range of the dump. @ram: all of it. QEMU can
- * walk the tables of x86 too, but without a bound, and in a time that grows
- * with the square of what they map.
+ * QEMU can walk the tables of x86 too, but without a bound, and in a time
+ * that grows with the square of what they map.
  */
-bool guest_x86_collect_mappings(GuestState *state, const GuestRam *ram,
-                                Error **errp)
+bool guest_x86_collect_mappings(GuestState *state, Error **errp)
 {
     g_autoptr(GArray) paging = get_x86_paging();
 
     state->guest.mappings = paging->len ?
-        walk_x86_paging(paging, ram) :
+        walk_x86_paging(paging, &state->all) :
         get_target_mappings(&state->target.guest_phys_blocks, errp);
     return state->guest.mappings;
 }
@@ -134,7 +132,7 @@ bool guest_x86_check_windows(const GuestPhysBlockList *blocks,
     GuestRam ram;
     bool ok;
 
-    guest_memory_describe_all(&ram, blocks);
+    guest_memory_describe(&ram, blocks, NULL);
     ok = find_windows_header(info, &ram, &hdr, errp);
     guest_ram_deinit(&ram);
     if (!ok) {

@@ -13,12 +13,8 @@
 
 #include "guest-state.h"
 
-/*
- * All mappings, whatever the range of the dump. @ram: all memory of the
- * guest, sealed.
- */
-bool guest_x86_collect_mappings(GuestState *state, const GuestRam *ram,
-                                Error **errp);
+/* All mappings, whatever the range of the dump. */
+bool guest_x86_collect_mappings(GuestState *state, Error **errp);
 
 /*
  * Has the guest published a crash dump header? It may change while the guest

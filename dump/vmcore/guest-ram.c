@@ -53,24 +53,47 @@ static void run_drop_front(GuestRamRun *run, uint64_t n)
     run->size -= n;
 }
 
+/* Cut @run to [@begin, @last]; false if nothing is left. */
+static bool run_clip(GuestRamRun *run, uint64_t begin, uint64_t last)
+{
+    uint64_t from = MAX(run->paddr, begin);
+    uint64_t to = MIN(run_last(run), last);
+
+    if (from > to) {
+        return false;
+    }
+    run_drop_front(run, from - run->paddr);
+    run->size = to - from + 1;
+    return true;
+}
+
 void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length)
 {
-    uint64_t last = begin + (length - 1);
     size_t kept = 0;
 
     for (size_t i = 0; i < ram->runs->len; i++) {
         GuestRamRun run = *guest_ram_run(ram, i);
-        uint64_t from = MAX(run.paddr, begin);
-        uint64_t to = MIN(run_last(&run), last);
 
-        if (from > to) {
-            continue;
+        if (run_clip(&run, begin, begin + (length - 1))) {
+            g_array_index(ram->runs, GuestRamRun, kept++) = run;
         }
-        run_drop_front(&run, from - run.paddr);
-        run.size = to - from + 1;
-        g_array_index(ram->runs, GuestRamRun, kept++) = run;
     }
     g_array_set_size(ram->runs, kept);
+}
+
+void guest_ram_clip_of(GuestRam *ram, const GuestRam *all, uint64_t begin,
+                       uint64_t length)
+{
+    uint64_t last = length ? begin + (length - 1) : UINT64_MAX;
+
+    for (size_t i = 0; i < guest_ram_nr_runs(all); i++) {
+        GuestRamRun run = *guest_ram_run(all, i);
+
+        if (run_clip(&run, begin, last)) {
+            g_array_append_val(ram->runs, run);
+            ram->bytes += run.size;
+        }
+    }
 }
 
 static gint compare_runs(gconstpointer a, gconstpointer b)

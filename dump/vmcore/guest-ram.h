@@ -61,6 +61,14 @@ void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length);
 void guest_ram_seal(GuestRam *ram);
 
 /*
+ * Make @ram, which is initialized and empty, the part of @all in [begin,
+ * begin + length); a length of 0 is all from begin on, else the sum does not
+ * wrap beyond 2^64. @all is sealed, and so is @ram then.
+ */
+void guest_ram_clip_of(GuestRam *ram, const GuestRam *all, uint64_t begin,
+                       uint64_t length);
+
+/*
  * Drop memory that lies so far above all other that a table with a bit for
  * each page would dwarf it. A guest can move the memory of a PCI device to
  * any address; some firmware does so with 64-bit BARs without any malice.

@@ -131,6 +131,54 @@ static void test_empty(void)
     guest_ram_deinit(&ram);
 }
 
+static void check_part(const GuestRam *all, uint64_t begin, uint64_t length,
+                       size_t runs, uint64_t bytes)
+{
+    GuestRam ram;
+
+    guest_ram_init(&ram);
+    guest_ram_clip_of(&ram, all, begin, length);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, runs);
+    g_assert_cmphex(ram.bytes, ==, bytes);
+    for (size_t i = 0; i < runs; i++) {
+        const GuestRamRun *run = guest_ram_run(&ram, i);
+        const GuestRamRun *of = guest_ram_run_at(all, run->paddr);
+        uint64_t skip = MAX(begin, of->paddr) - of->paddr;
+
+        g_assert_cmphex(run->paddr, ==, of->paddr + skip);
+        g_assert_true(run->host == of->host + skip);
+        g_assert_cmpint(run->backing, ==, of->backing);
+        g_assert_cmpint(run->fd, ==, of->fd);
+        g_assert_cmphex(run->fd_offset, ==, of->fd_offset + skip);
+    }
+    guest_ram_deinit(&ram);
+}
+
+/* Part of a sealed object, which stays as it was. */
+static void test_clip_of(void)
+{
+    GuestRam all;
+
+    guest_ram_init(&all);
+    guest_ram_add(&all, UINT64_MAX - 0xff, 0x100, host + 0x4000);
+    guest_ram_add_run(&all, &(GuestRamRun) {
+        .paddr = 0x2000, .size = 0x1000, .host = host + 0x9000,
+        .backing = GUEST_RAM_SHARED_FILE, .fd = 5, .fd_offset = 0x300,
+    });
+    guest_ram_add(&all, 0x1000, 0x1000, host);
+    guest_ram_seal(&all);
+    check_part(&all, 0, 0, 3, 0x2100);
+    check_part(&all, 0x1fff, 0, 3, 0x1101);
+    check_part(&all, 0x1800, 0x1000, 2, 0x1000);
+    check_part(&all, 0x2001, 0x10, 1, 0x10);
+    check_part(&all, 0x3000, 0x10, 0, 0);
+    check_part(&all, 0x2800, -0x2800ULL, 2, 0x900);
+    check_part(&all, UINT64_MAX, 1, 1, 1);
+    g_assert_cmpuint(guest_ram_nr_runs(&all), ==, 3);
+    g_assert_cmphex(all.bytes, ==, 0x2100);
+    guest_ram_deinit(&all);
+}
+
 /* Other bytes in place of some: the rest is as it was. */
 static void test_overlay(void)
 {
@@ -268,9 +316,9 @@ static void model_round(GRand *r)
     uint64_t length = g_rand_int_range(r, 1, MODEL_SIZE);
     size_t n = g_rand_int_range(r, 0, 12), bytes = 0;
     uint64_t last = 0;
-    GuestRam ram;
+    GuestRam all, ram;
 
-    guest_ram_init(&ram);
+    guest_ram_init(&all);
     for (size_t i = 0; i < n; i++) {
         uint64_t paddr = last + g_rand_int_range(r, 1, 6000);
         uint64_t size = g_rand_int_range(r, 0, 9000);
@@ -280,7 +328,7 @@ static void model_round(GRand *r)
             break;
         }
         last = paddr;
-        guest_ram_add(&ram, paddr, size, h);
+        guest_ram_add(&all, paddr, size, h);
         for (uint64_t k = MAX(paddr, begin);
              k < MIN(paddr + size, begin + length); k++) {
             if (!model[k]) {
@@ -289,8 +337,10 @@ static void model_round(GRand *r)
             }
         }
     }
-    guest_ram_clip(&ram, begin, length);
-    guest_ram_seal(&ram);
+    guest_ram_seal(&all);
+    guest_ram_init(&ram);
+    guest_ram_clip_of(&ram, &all, begin, length);
+    guest_ram_deinit(&all);
     g_assert_cmpuint(ram.bytes, ==, bytes);
     g_assert_cmpuint(guest_ram_read(&ram, 0, got, MODEL_SIZE), ==, bytes);
     for (size_t k = 0; k < MODEL_SIZE; k++) {
@@ -377,5 +427,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-ram/drop-far", test_drop_far);
     g_test_add_func("/dump/guest-ram/overlay", test_overlay);
     g_test_add_func("/dump/guest-ram/gap", test_gap);
+    g_test_add_func("/dump/guest-ram/clip-of", test_clip_of);
     return g_test_run();
 }
