@@ -7,11 +7,12 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/compiler.h"
+#include "fd-write.h"
 #include "sink.h"
 
 typedef struct FileSink {
     DumpSink parent;
-    int fd;                     /* -1 once closed */
+    FdWriter out;
     off_t base;                 /* where the dump begins */
     uint64_t high;              /* end of what was ever written, from base */
     bool regular;
@@ -26,7 +27,7 @@ static bool file_check_size(FileSink *s, const char *what, Error **errp)
 {
     struct stat st;
 
-    if (s->regular && s->high && fstat(s->fd, &st) == 0 &&
+    if (s->regular && s->high && fstat(s->out.fd, &st) == 0 &&
         st.st_size < s->base + (off_t)s->high) {
         error_setg(errp, "dump: writing %s: the output was truncated "
                    "meanwhile", what);
@@ -50,8 +51,7 @@ static bool file_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
     if (!file_check_size(s, what, errp)) {
         return false;
     }
-    ok = dump_sink_write_fd(sink, s->fd, s->base + offset, iov, niov, what,
-                            errp);
+    ok = fd_write(&s->out, s->base + offset, iov, niov, what, errp);
     s->high = MAX(s->high, offset + len - dump_sink_iov_size(iov, niov));
     return ok;
 }
@@ -81,7 +81,7 @@ static bool file_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
     }
 #ifdef CONFIG_FALLOCATE
     do {
-        ret = s->regular ? fallocate(s->fd, 0, s->base + offset, len) : 0;
+        ret = s->regular ? fallocate(s->out.fd, 0, s->base + offset, len) : 0;
     } while (ret < 0 && errno == EINTR);
 #endif
     if (ret < 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
@@ -100,9 +100,9 @@ static bool file_set_size(FileSink *s, uint64_t size, Error **errp)
     off_t end = s->base + size;
     struct stat st;
 
-    if (s->regular && (fstat(s->fd, &st) < 0 ||
+    if (s->regular && (fstat(s->out.fd, &st) < 0 ||
                        ((st.st_size < end || s->high > size) &&
-                        ftruncate(s->fd, end) < 0))) {
+                        ftruncate(s->out.fd, end) < 0))) {
         error_setg_errno(errp, errno, "dump: setting the output's size");
         return false;
     }
@@ -112,7 +112,6 @@ static bool file_set_size(FileSink *s, uint64_t size, Error **errp)
 static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);
-    int fd = s->fd;
 
     if (size > (uint64_t)(INT64_MAX - s->base)) {
         error_setg_errno(errp, EFBIG, "dump: setting the output's size");
@@ -123,19 +122,16 @@ static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
         return false;
     }
     /* Whoever shares the descriptor and goes on writing, appends. */
-    lseek(fd, s->base + size, SEEK_SET);
-    s->fd = -1;
+    lseek(s->out.fd, s->base + size, SEEK_SET);
     sink->finished = true;
-    return dump_sink_close_fd(fd, errp);
+    return fd_close(&s->out, errp);
 }
 
 static void file_free(DumpSink *sink)
 {
     FileSink *s = container_of(sink, FileSink, parent);
 
-    if (s->fd >= 0) {
-        qemu_close(s->fd);
-    }
+    fd_abandon(&s->out);
     g_free(s);
 }
 
@@ -157,7 +153,7 @@ DumpSink *dump_sink_file_new(int fd, DumpProgress *progress)
     s->parent.progress = progress;
     s->parent.random_access = true;
     s->parent.rewinds = true;
-    s->fd = fd;
+    fd_writer_init(&s->out, fd, progress);
     s->base = MAX(lseek(fd, 0, SEEK_CUR), 0);
     s->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     s->parent.holes = s->regular && st.st_size <= s->base;

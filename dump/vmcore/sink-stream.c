@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/compiler.h"
 #include "qemu/units.h"
+#include "fd-write.h"
 #include "sink.h"
 
 #define STREAM_PIPE_SIZE        MiB
@@ -16,7 +17,7 @@
 
 typedef struct StreamSink {
     DumpSink parent;
-    int fd;                     /* -1 once closed */
+    FdWriter out;
     uint64_t pos;               /* bytes written so far */
 } StreamSink;
 
@@ -30,8 +31,7 @@ static bool stream_fill(StreamSink *s, uint64_t offset, const char *what,
     while (s->pos < offset) {
         size_t n = MIN(offset - s->pos, sizeof(zero));
         struct iovec iov = { .iov_base = (void *)zero, .iov_len = n };
-        bool ok = dump_sink_write_fd(&s->parent, s->fd, -1, &iov, 1, what,
-                                     errp);
+        bool ok = fd_write(&s->out, -1, &iov, 1, what, errp);
 
         s->pos += n - iov.iov_len;
         if (!ok) {
@@ -51,7 +51,7 @@ static bool stream_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
     if (!stream_fill(s, offset, what, errp)) {
         return false;
     }
-    ok = dump_sink_write_fd(sink, s->fd, -1, iov, niov, what, errp);
+    ok = fd_write(&s->out, -1, iov, niov, what, errp);
     s->pos += len - dump_sink_iov_size(iov, niov);
     return ok;
 }
@@ -59,23 +59,19 @@ static bool stream_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
 static bool stream_finish(DumpSink *sink, uint64_t size, Error **errp)
 {
     StreamSink *s = container_of(sink, StreamSink, parent);
-    int fd = s->fd;
 
     if (!stream_fill(s, size, "the end", errp)) {
         return false;
     }
-    s->fd = -1;
     sink->finished = true;
-    return dump_sink_close_fd(fd, errp);
+    return fd_close(&s->out, errp);
 }
 
 static void stream_free(DumpSink *sink)
 {
     StreamSink *s = container_of(sink, StreamSink, parent);
 
-    if (s->fd >= 0) {
-        qemu_close(s->fd);
-    }
+    fd_abandon(&s->out);
     g_free(s);
 }
 
@@ -85,19 +81,6 @@ static const DumpSinkOps stream_ops = {
     .finish = stream_finish,
     .free = stream_free,
 };
-
-static DumpSinkFdKind stream_fd_kind(int fd)
-{
-    struct stat st;
-
-    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
-        return DUMP_SINK_FD_PIPE;
-    }
-    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        return DUMP_SINK_FD_SOCKET;
-    }
-    return DUMP_SINK_FD_PLAIN;
-}
 
 /* Fewer trips between us and the reader; it is no matter if refused. */
 static void stream_widen_pipe(int fd)
@@ -117,8 +100,7 @@ DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress)
 
     s->parent.ops = &stream_ops;
     s->parent.progress = progress;
-    s->parent.fd_kind = stream_fd_kind(fd);
-    s->fd = fd;
+    fd_writer_init(&s->out, fd, progress);
     stream_widen_pipe(fd);
     return &s->parent;
 }

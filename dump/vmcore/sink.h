@@ -62,14 +62,6 @@ typedef struct DumpSinkOps {
     void (*free)(DumpSink *sink);
 } DumpSinkOps;
 
-/* How a descriptor is kept from blocking where a cancel cannot reach. */
-typedef enum DumpSinkFdKind {
-    DUMP_SINK_FD_PLAIN,         /* files, terminals: plain writes */
-    DUMP_SINK_FD_PIPE,          /* RWF_NOWAIT */
-    DUMP_SINK_FD_OLD_PIPE,      /* the same where the kernel lacks that */
-    DUMP_SINK_FD_SOCKET,        /* MSG_DONTWAIT */
-} DumpSinkFdKind;
-
 /* Head of each kind's structure. */
 struct DumpSink {
     const DumpSinkOps *ops;
@@ -77,7 +69,6 @@ struct DumpSink {
     bool random_access;         /* any offset, in any order */
     bool rewinds;               /* what is written can be written over */
     bool holes;                 /* what is not written reads as zero */
-    DumpSinkFdKind fd_kind;
     Error *error;               /* first error, owned */
     bool finished;              /* closed, or as good as */
 };
@@ -172,22 +163,8 @@ bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
 
-/*
- * For the kinds: the core of each write. Writes all of @iov to @fd, at
- * @offset, or at the descriptor's own position if that is negative; goes
- * on after short writes and EINTR, waits out EAGAIN, tells @sink's progress.
- * While it waits it looks at the cancel flag ten times a second. @iov is
- * left as what was not written.
- */
-bool dump_sink_write_fd(DumpSink *sink, int fd, off_t offset,
-                        struct iovec *iov, int niov, const char *what,
-                        Error **errp);
-
 /* Bytes of a vector. */
 uint64_t dump_sink_iov_size(const struct iovec *iov, int niov);
-
-/* Close and report what close says. */
-bool dump_sink_close_fd(int fd, Error **errp);
 
 /* NULL is allowed. Without a finish before, the dump is abandoned. */
 void dump_sink_free(DumpSink *sink);
