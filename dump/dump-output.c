@@ -9,6 +9,8 @@
 #include "qapi/error.h"
 #include "monitor/monitor.h"
 #include "dump-output.h"
+#include "vmcore/sink-fd.h"
+#include "vmcore/sink-flat.h"
 
 void dump_output_init(DumpOutput *out)
 {

@@ -8,7 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/compiler.h"
 #include "fd-write.h"
-#include "sink.h"
+#include "sink-file.h"
 
 typedef struct FileSink {
     DumpSink parent;
@@ -149,8 +149,7 @@ DumpSink *dump_sink_file_new(int fd, DumpProgress *progress)
     FileSink *s = g_new0(FileSink, 1);
     struct stat st;
 
-    s->parent.ops = &file_ops;
-    s->parent.progress = progress;
+    dump_sink_init(&s->parent, &file_ops, progress);
     s->parent.random_access = true;
     s->parent.rewinds = true;
     fd_writer_init(&s->out, fd, progress);

@@ -9,7 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/compiler.h"
 #include "kdump-format.h"
-#include "sink.h"
+#include "sink-flat.h"
 
 typedef struct FlatSink {
     DumpSink parent;
@@ -166,8 +166,7 @@ DumpSink *dump_sink_flat_new(DumpSink *base)
 {
     FlatSink *s = g_new0(FlatSink, 1);
 
-    s->parent.ops = &flat_ops;
-    s->parent.progress = base->progress;
+    dump_sink_init(&s->parent, &flat_ops, base->progress);
     s->parent.random_access = true;
     s->parent.rewinds = base->rewinds;
     s->parent.holes = true;

@@ -10,7 +10,7 @@
 #include "qemu/compiler.h"
 #include "qemu/units.h"
 #include "fd-write.h"
-#include "sink.h"
+#include "sink-stream.h"
 
 #define STREAM_PIPE_SIZE        MiB
 #define STREAM_ZERO_SIZE        (64 * KiB)
@@ -98,8 +98,7 @@ DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress)
 {
     StreamSink *s = g_new0(StreamSink, 1);
 
-    s->parent.ops = &stream_ops;
-    s->parent.progress = progress;
+    dump_sink_init(&s->parent, &stream_ops, progress);
     fd_writer_init(&s->out, fd, progress);
     stream_widen_pipe(fd);
     return &s->parent;

@@ -73,30 +73,9 @@ struct DumpSink {
     bool finished;              /* closed, or as good as */
 };
 
-/*
- * A sink over @fd, which it owns and closes from here on. Offsets count
- * from the descriptor's position at this call. A regular file (without
- * O_APPEND), a block device or a character device that can seek gives a
- * file sink, all else a stream. Never fails.
- *
- * @progress: told of every byte handed to the kernel, asked for a cancel
- *            while waiting; NULL for none; must outlive the sink
- */
-DumpSink *dump_sink_new_fd(int fd, DumpProgress *progress);
-
-/* The two kinds by name, for dump_sink_new_fd and for tests. */
-DumpSink *dump_sink_file_new(int fd, DumpProgress *progress);
-DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress);
-
-/* True if dump_sink_new_fd would give a file sink. */
-bool dump_sink_fd_can_seek(int fd);
-
-/*
- * A flattened sink that owns @base. The flat header is written with the
- * first record. Records are as large as the writes that make them;
- * consecutive writes are not joined, so callers write large pieces.
- */
-DumpSink *dump_sink_flat_new(DumpSink *base);
+/* For the kinds: begin with nothing but what is named here. */
+void dump_sink_init(DumpSink *sink, const DumpSinkOps *ops,
+                    DumpProgress *progress);
 
 /* True if offsets may be written in any order. */
 bool dump_sink_random_access(const DumpSink *sink);

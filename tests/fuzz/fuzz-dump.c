@@ -14,6 +14,8 @@
 #include "fuzz-faults.h"
 #include "fuzz-reader.h"
 #include "elf-notes.h"
+#include "sink-fd.h"
+#include "sink-flat.h"
 #include "writer.h"
 
 #define MEMORY_LIMIT    (5 << 19)       /* 2.5 MiB: several chunks */

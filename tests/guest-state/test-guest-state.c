@@ -11,6 +11,7 @@
 #include "elf.h"
 #include "qemu-stand-in.h"
 #include "guest-state.h"
+#include "vmcore/sink-fd.h"
 #include "x86-cpu.h"
 
 #define RAM_SIZE    0x5000

@@ -12,6 +12,8 @@
 #include <glib/gstdio.h>
 #include <sys/resource.h>
 #include "qapi/error.h"
+#include "sink-fd.h"
+#include "sink-flat.h"
 #include "writer.h"
 
 typedef struct TestBlock {

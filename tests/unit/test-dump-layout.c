@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "layout.h"
+#include "sink-fd.h"
 
 static DumpSink *null_sink(void)
 {

@@ -9,7 +9,10 @@
 #include <sys/socket.h>
 #include "qapi/error.h"
 #include "qemu/units.h"
-#include "sink.h"
+#include "sink-fd.h"
+#include "sink-file.h"
+#include "sink-flat.h"
+#include "sink-stream.h"
 
 /* -- outputs ------------------------------------------------------------- */
 

@@ -14,6 +14,9 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "elf-notes.h"
+#include "sink-fd.h"
+#include "sink-flat.h"
+#include "sink-stream.h"
 #include "writer.h"
 
 typedef struct Options {

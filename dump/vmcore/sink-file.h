@@ -1,0 +1,15 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sink over a descriptor that can seek: any offset, in any order.
+ */
+
+#ifndef DUMP_VMCORE_SINK_FILE_H
+#define DUMP_VMCORE_SINK_FILE_H
+
+#include "sink.h"
+
+/* See dump_sink_new_fd, which knows when this is right. */
+DumpSink *dump_sink_file_new(int fd, DumpProgress *progress);
+
+#endif

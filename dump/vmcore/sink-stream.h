@@ -1,0 +1,16 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sink over a descriptor that cannot seek: offsets must follow one another;
+ * a step forward is filled with zero bytes.
+ */
+
+#ifndef DUMP_VMCORE_SINK_STREAM_H
+#define DUMP_VMCORE_SINK_STREAM_H
+
+#include "sink.h"
+
+/* See dump_sink_new_fd, which knows when this is right. */
+DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress);
+
+#endif
