@@ -75,7 +75,7 @@ bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
                !output_take_fd(out, fd_name, errp)) {
         return false;
     }
-    if (must_seek && !dump_sink_fd_can_seek(out->fd)) {
+    if (must_seek && !dump_fd_can_seek(out->fd)) {
         error_setg(errp, "kdump-raw formats need an output that can seek; "
                    "use a flattened format for a pipe");
         return false;
@@ -96,7 +96,7 @@ DumpSink *dump_output_begin(DumpOutput *out, bool flat,
     }
     g_clear_pointer(&out->created, g_free);
 
-    sink = dump_sink_new_fd(out->fd, progress);
+    sink = dump_sink_fd_new(out->fd, progress);
     out->fd = -1;
     return flat ? dump_sink_flat_new(sink) : sink;
 }

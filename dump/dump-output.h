@@ -29,7 +29,7 @@ bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
 
 /*
  * The dump is going to be written: cut the file. Returns the sink, which
- * owns the descriptor then; see dump_sink_new_fd.
+ * owns the descriptor then; see dump_sink_fd_new.
  */
 DumpSink *dump_output_begin(DumpOutput *out, bool flat,
                             DumpProgress *progress, Error **errp);

@@ -9,7 +9,7 @@
 #include "sink-file.h"
 #include "sink-stream.h"
 
-bool dump_sink_fd_can_seek(int fd)
+bool dump_fd_can_seek(int fd)
 {
     struct stat st;
     int flags = fcntl(fd, F_GETFL);
@@ -22,8 +22,8 @@ bool dump_sink_fd_can_seek(int fd)
     return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode);
 }
 
-DumpSink *dump_sink_new_fd(int fd, DumpProgress *progress)
+DumpSink *dump_sink_fd_new(int fd, DumpProgress *progress)
 {
-    return dump_sink_fd_can_seek(fd) ? dump_sink_file_new(fd, progress) :
-                                       dump_sink_stream_new(fd, progress);
+    return dump_fd_can_seek(fd) ? dump_sink_file_new(fd, progress) :
+                                  dump_sink_stream_new(fd, progress);
 }

@@ -18,9 +18,9 @@
  * @progress: told of every byte handed to the kernel, asked for a cancel
  *            while waiting; NULL for none; must outlive the sink
  */
-DumpSink *dump_sink_new_fd(int fd, DumpProgress *progress);
+DumpSink *dump_sink_fd_new(int fd, DumpProgress *progress);
 
-/* True if dump_sink_new_fd would give a file sink. */
-bool dump_sink_fd_can_seek(int fd);
+/* True if dump_sink_fd_new would give a file sink. */
+bool dump_fd_can_seek(int fd);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "sink.h"
 
-/* See dump_sink_new_fd, which knows when this is right. */
+/* See dump_sink_fd_new, which knows when this is right. */
 DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress);
 
 #endif

@@ -415,7 +415,7 @@ static void check_good(const Case *c, const DumpProgress *p)
 static bool write_dump(const Case *c, const DumpWriterOps *ops,
                        DumpWriter *w, DumpProgress *progress, int fd)
 {
-    DumpSink *sink = dump_sink_new_fd(fd, progress);
+    DumpSink *sink = dump_sink_fd_new(fd, progress);
     Error *err = NULL;
     bool ok;
 

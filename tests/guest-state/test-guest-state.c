@@ -254,7 +254,7 @@ static bool write_all(GuestState *state, int fd, Error **errp)
         close(fd);
         return false;
     }
-    sink = dump_sink_new_fd(fd, &progress);
+    sink = dump_sink_fd_new(fd, &progress);
     ok = ops->write(w, sink, 1, errp);
     dump_sink_free(sink);
     ops->free(w);

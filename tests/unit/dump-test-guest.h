@@ -163,7 +163,7 @@ static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
     g_assert_nonnull(ops);
     w = ops->plan(format, g, &progress, &error_abort);
     *size = ops->file_size(w);
-    sink = dump_sink_new_fd(fd, &progress);
+    sink = dump_sink_fd_new(fd, &progress);
     if (format->flat) {
         sink = dump_sink_flat_new(sink);
     }
@@ -252,7 +252,7 @@ static inline char *test_cancel_error(const DumpFormat *format,
 
     dump_progress_init(&progress);
     w = ops->plan(format, g, &progress, &error_abort);
-    sink = dump_sink_new_fd(open("/dev/null", O_WRONLY), &progress);
+    sink = dump_sink_fd_new(open("/dev/null", O_WRONLY), &progress);
     dump_progress_cancel(&progress);
     g_assert_false(ops->write(w, sink, threads, &err));
     g_assert_cmpuint(dump_progress_completed(&progress), ==, 0);

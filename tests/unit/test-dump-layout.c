@@ -11,7 +11,7 @@
 
 static DumpSink *null_sink(void)
 {
-    return dump_sink_new_fd(open("/dev/null", O_WRONLY), NULL);
+    return dump_sink_fd_new(open("/dev/null", O_WRONLY), NULL);
 }
 
 static void test_offsets(void)
@@ -56,7 +56,7 @@ static void test_error_names_extent(void)
 {
     g_autoptr(DumpLayout) l = dump_layout_new();
     g_autoptr(DumpSink) s =
-        dump_sink_new_fd(open("/dev/full", O_WRONLY), NULL);
+        dump_sink_fd_new(open("/dev/full", O_WRONLY), NULL);
     Error *err = NULL;
 
     dump_layout_add(l, "page bitmap", 4, 1);
@@ -71,7 +71,7 @@ static void test_places(void)
 {
     g_autoptr(DumpLayout) l = dump_layout_new();
     g_autofree char *path = NULL, *data = NULL;
-    DumpSink *s = dump_sink_new_fd(g_file_open_tmp("dump-layout-XXXXXX",
+    DumpSink *s = dump_sink_fd_new(g_file_open_tmp("dump-layout-XXXXXX",
                                                    &path, NULL), NULL);
     struct iovec iov[] = { { (char *)"cd", 2 }, { (char *)"e", 1 } };
     gsize len;
@@ -101,7 +101,7 @@ static void test_gaps(void)
     gsize len;
 
     g_assert_cmpint(pwrite(fd, "0123456789012345678", 19, 0), ==, 19);
-    s = dump_sink_new_fd(fd, NULL);
+    s = dump_sink_fd_new(fd, NULL);
     dump_layout_add(l, "a", 2, 1);
     dump_layout_add(l, "none", 0, 4);
     dump_layout_add(l, "b", 2, 8);

@@ -175,7 +175,7 @@ static void output_open(Output *o, const Kind *kind)
     dump_progress_init(&o->progress);
     fd = kind->pipe ? collector_start(&o->collector, PIPE, 0) :
                       temp_file(&o->path);
-    o->sink = dump_sink_new_fd(fd, &o->progress);
+    o->sink = dump_sink_fd_new(fd, &o->progress);
     if (kind->flat) {
         o->sink = dump_sink_flat_new(o->sink);
     }
@@ -406,7 +406,7 @@ static void test_file_base(void)
 
     g_assert_cmpint(write(fd, "0123456789", 10), ==, 10);
     lseek(fd, 4, SEEK_SET);
-    sink = dump_sink_new_fd(fd, NULL);
+    sink = dump_sink_fd_new(fd, NULL);
     g_assert_false(dump_sink_has_holes(sink));
     g_assert_true(dump_sink_write(sink, 1, "ab", 2, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 4, &error_abort));
@@ -423,7 +423,7 @@ static void test_file_sparse(void)
 {
     g_autofree char *path = NULL;
     int fd = temp_file(&path);
-    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSink *sink = dump_sink_fd_new(fd, NULL);
     struct stat st;
 
     g_assert_true(dump_sink_has_holes(sink));
@@ -446,8 +446,8 @@ static void test_file_append(void)
     g_assert_cmpint(write(fd, "old", 3), ==, 3);
     close(fd);
     fd = open(path, O_WRONLY | O_APPEND);
-    g_assert_false(dump_sink_fd_can_seek(fd));
-    sink = dump_sink_new_fd(fd, NULL);
+    g_assert_false(dump_fd_can_seek(fd));
+    sink = dump_sink_fd_new(fd, NULL);
     g_assert_false(dump_sink_random_access(sink));
     g_assert_true(dump_sink_write(sink, 2, "ab", 2, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 4, &error_abort));
@@ -463,7 +463,7 @@ static void test_file_size_limit(void)
     g_autofree char *path = NULL;
     g_autofree uint8_t *p = pattern(8192, 5);
     int fd = temp_file(&path);
-    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSink *sink = dump_sink_fd_new(fd, NULL);
     struct rlimit old, low;
     Error *err = NULL;
 
@@ -483,7 +483,7 @@ static void test_file_offset_too_large(void)
 {
     g_autofree char *path = NULL;
     int fd = temp_file(&path);
-    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSink *sink = dump_sink_fd_new(fd, NULL);
     Error *err = NULL;
 
     g_assert_false(dump_sink_write(sink, UINT64_MAX - 5, "x", 1, "x", &err));
@@ -497,7 +497,7 @@ static void test_file_end_too_large(void)
 {
     g_autofree char *path = NULL;
     int fd = temp_file(&path);
-    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSink *sink = dump_sink_fd_new(fd, NULL);
     Error *err = NULL;
 
     g_assert_false(dump_sink_finish(sink, UINT64_MAX, &err));
@@ -519,7 +519,7 @@ static void test_file_longer(void)
 
     g_assert_cmpint(write(fd, "0123456789", 10), ==, 10);
     lseek(fd, 0, SEEK_SET);
-    sink = dump_sink_new_fd(fd, NULL);
+    sink = dump_sink_fd_new(fd, NULL);
     g_assert_false(dump_sink_has_holes(sink));
     g_assert_true(dump_sink_write(sink, 0, "abc", 3, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 3, &error_abort));
@@ -535,7 +535,7 @@ static void test_holes(void)
     DumpSink *sink;
 
     /* A device may have anything where nothing is written. */
-    sink = dump_sink_new_fd(open("/dev/null", O_WRONLY), NULL);
+    sink = dump_sink_fd_new(open("/dev/null", O_WRONLY), NULL);
     g_assert_true(dump_sink_random_access(sink));
     g_assert_false(dump_sink_has_holes(sink));
     sink = dump_sink_flat_new(sink);
@@ -543,7 +543,7 @@ static void test_holes(void)
     dump_sink_free(sink);
 
     g_assert_cmpint(pipe(fds), ==, 0);
-    sink = dump_sink_new_fd(fds[1], NULL);
+    sink = dump_sink_fd_new(fds[1], NULL);
     g_assert_false(dump_sink_has_holes(sink));
     dump_sink_free(sink);
     close(fds[0]);
@@ -565,7 +565,7 @@ static void test_flat_records(void)
     g_autoptr(GByteArray) got = NULL;
     struct iovec abc[] = { { (char *)"ab", 2 }, { (char *)"c", 1 } };
     DumpSink *sink =
-        dump_sink_flat_new(dump_sink_new_fd(temp_file(&path), NULL));
+        dump_sink_flat_new(dump_sink_fd_new(temp_file(&path), NULL));
 
     g_assert_true(dump_sink_writev(sink, 256, abc, 2, "x", &error_abort));
     g_assert_true(dump_sink_write(sink, 2, "d", 1, "x", &error_abort));
@@ -604,7 +604,7 @@ static void test_stream_slow(gconstpointer opaque)
     Collector c;
     int fd = collector_start(&c, kind, 100);
     int other = dup(fd), flags = fcntl(fd, F_GETFL);
-    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSink *sink = dump_sink_fd_new(fd, NULL);
 
     g_assert_true(dump_sink_write(sink, 0, p, 3 * MiB, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 3 * MiB, &error_abort));
@@ -625,7 +625,7 @@ static void test_stream_reader_gone(gconstpointer opaque)
 
     channel_open(GPOINTER_TO_INT(opaque), fds);
     close(fds[0]);
-    sink = dump_sink_new_fd(fds[1], NULL);
+    sink = dump_sink_fd_new(fds[1], NULL);
     g_assert_false(dump_sink_write(sink, 0, p, MiB, "memory", &err));
     g_assert_cmpstr(error_get_pretty(err), ==,
                     "dump: writing memory: Broken pipe");
@@ -652,7 +652,7 @@ static void test_stream_cancel(gconstpointer opaque)
 
     dump_progress_init(&progress);
     channel_open(GPOINTER_TO_INT(opaque), fds);
-    sink = dump_sink_new_fd(fds[1], &progress);
+    sink = dump_sink_fd_new(fds[1], &progress);
     thread = g_thread_new("cancel", cancel_soon, &progress);
     g_assert_false(dump_sink_write(sink, 0, p, 8 * MiB, "x", &err));
     g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
@@ -674,7 +674,7 @@ static void test_stream_pipe_size(gconstpointer opaque)
         g_test_skip("the system allows no pipe of that size");
         close(fds[1]);
     } else {
-        sink = dump_sink_new_fd(fds[1], NULL);
+        sink = dump_sink_fd_new(fds[1], NULL);
         g_assert_cmpint(fcntl(fds[0], F_GETPIPE_SZ), ==, MAX(size, MiB));
         dump_sink_free(sink);
     }
@@ -698,7 +698,7 @@ static void test_resume_flat_file(void)
     g_autofree uint8_t *p = pattern(200000, 1);
     g_autofree char *path = NULL;
     g_autoptr(GByteArray) got = NULL;
-    DumpSink *sink = dump_sink_flat_new(dump_sink_new_fd(temp_file(&path),
+    DumpSink *sink = dump_sink_flat_new(dump_sink_fd_new(temp_file(&path),
                                                          NULL));
     DumpSinkMark mark;
     struct stat st;
@@ -772,7 +772,7 @@ static void test_resume_flat_stream(void)
 
     dump_progress_init(&progress);
     channel_open(PIPE, fds);
-    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
+    sink = dump_sink_flat_new(dump_sink_fd_new(fds[1], &progress));
     check_resume_stream(sink, &progress, fds[0], 100, 8 * MiB);
 }
 
@@ -785,7 +785,7 @@ static void test_resume_flat_full(void)
 
     dump_progress_init(&progress);
     channel_open(PIPE, fds);
-    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
+    sink = dump_sink_flat_new(dump_sink_fd_new(fds[1], &progress));
     check_resume_stream(sink, &progress, fds[0],
                         fcntl(fds[1], F_GETPIPE_SZ) - 4096 - 16, MiB);
 }
@@ -798,7 +798,7 @@ static void test_resume_broken(void)
     int fds[2];
 
     channel_open(PIPE, fds);
-    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], NULL));
+    sink = dump_sink_flat_new(dump_sink_fd_new(fds[1], NULL));
     g_assert_true(dump_sink_write(sink, 0, "x", 1, "x", &error_abort));
     mark = dump_sink_mark(sink);
     close(fds[0]);
@@ -818,7 +818,7 @@ static void test_file_behind_end(void)
     struct stat st;
 
     g_assert_cmpint(lseek(fd, 5000, SEEK_SET), ==, 5000);
-    sink = dump_sink_new_fd(fd, NULL);
+    sink = dump_sink_fd_new(fd, NULL);
     g_assert_true(dump_sink_write(sink, 2, "ab", 2, "x", &error_abort));
     g_assert_true(dump_sink_write(sink, 0, "cd", 2, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 4, &error_abort));
@@ -833,7 +833,7 @@ static void test_file_truncated(void)
 {
     g_autofree char *path = NULL;
     int fd = temp_file(&path), dup_fd = dup(fd);
-    DumpSink *sink = dump_sink_new_fd(fd, NULL);
+    DumpSink *sink = dump_sink_fd_new(fd, NULL);
     DumpSinkMark mark = dump_sink_mark(sink);
     Error *err = NULL;
 
@@ -853,7 +853,7 @@ static void test_file_truncated(void)
 static void test_reserve(void)
 {
     g_autofree char *path = NULL;
-    DumpSink *sink = dump_sink_new_fd(temp_file(&path), NULL);
+    DumpSink *sink = dump_sink_fd_new(temp_file(&path), NULL);
     DumpSinkMark mark = dump_sink_mark(sink);
     Error *err = NULL;
     struct stat st;

@@ -766,7 +766,7 @@ static uint64_t check_cancel(const TestGuest *t, unsigned threads,
     r.fd = fds[0];
     dump_progress_init(&progress);
     w = ops->plan(&zlib_flat, &t->g, &progress, &error_abort);
-    sink = dump_sink_flat_new(dump_sink_new_fd(fds[1], &progress));
+    sink = dump_sink_flat_new(dump_sink_fd_new(fds[1], &progress));
     thread = g_thread_new("reader", cancelling_reader, &r);
     g_assert_false(ops->write(w, sink, threads, &err));
     g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");

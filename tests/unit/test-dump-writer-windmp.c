@@ -254,7 +254,7 @@ static void check_cut(TestOutput kind)
     }
     dump_progress_init(&progress);
     writer = ops->plan(&windmp, &w.t.g, &progress, &error_abort);
-    sink = dump_sink_new_fd(fd, &progress);
+    sink = dump_sink_fd_new(fd, &progress);
     dump_progress_cancel(&progress);
     g_assert_false(ops->write(writer, sink, 1, &err));
     error_free(err);

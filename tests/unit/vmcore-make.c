@@ -232,7 +232,7 @@ static bool dump(const DumpGuest *guest, Error **errp)
     }
     fd = open(o.out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     sink = o.stream ? dump_sink_stream_new(fd, &progress) :
-                      dump_sink_new_fd(fd, &progress);
+                      dump_sink_fd_new(fd, &progress);
     if (o.flat) {
         sink = dump_sink_flat_new(sink);
     }
