@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include "qapi/error.h"
+#include "qemu/iov.h"
 #include "fd-write.h"
 
 /* How often a writer that has to wait looks for a cancel. */
@@ -119,30 +120,28 @@ static ssize_t fd_write_once(FdWriter *w, off_t at, const struct iovec *iov,
     }
 }
 
-/* Drop @n bytes from the front of the vector. */
-static void iov_consume(struct iovec **iov, int *niov, size_t n)
+/* Drop @n bytes from the front; what is dropped counts as empty from then. */
+static void fd_consume(struct iovec **iov, unsigned *niov, size_t n)
 {
-    while (*niov && n >= (*iov)->iov_len) {
-        n -= (*iov)->iov_len;
-        (*iov)->iov_len = 0;
-        (*iov)++;
-        (*niov)--;
-    }
-    if (n) {
-        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
-        (*iov)->iov_len -= n;
+    struct iovec *done = *iov;
+
+    iov_discard_front(iov, niov, n);
+    for (; done < *iov; done++) {
+        done->iov_len = 0;
     }
 }
 
 bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
               const char *what, Error **errp)
 {
-    iov_consume(&iov, &niov, 0);
-    while (niov) {
-        ssize_t n = fd_write_once(w, at, iov, niov);
+    unsigned left = niov;
+
+    fd_consume(&iov, &left, 0);
+    while (left) {
+        ssize_t n = fd_write_once(w, at, iov, left);
 
         if (n > 0) {
-            iov_consume(&iov, &niov, n);
+            fd_consume(&iov, &left, n);
             at += at < 0 ? 0 : n;
             if (w->progress) {
                 dump_progress_add_written(w->progress, n);

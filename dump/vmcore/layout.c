@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/iov.h"
 #include "layout.h"
 
 typedef struct DumpExtent {
@@ -127,7 +128,7 @@ bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
                         Error **errp)
 {
     DumpExtent *e = layout_extent(layout, extent);
-    uint64_t len = dump_sink_iov_size(iov, niov);
+    uint64_t len = iov_size(iov, niov);
 
     extent_check(e, pos, len);
     if ((!pos && !extent_fill_gap(layout, extent, sink, errp)) ||

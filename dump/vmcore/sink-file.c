@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/compiler.h"
+#include "qemu/iov.h"
 #include "fd-write.h"
 #include "sink-file.h"
 
@@ -41,7 +42,7 @@ static bool file_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
                        int niov, const char *what, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);
-    uint64_t len = dump_sink_iov_size(iov, niov);
+    uint64_t len = iov_size(iov, niov);
     bool ok;
 
     if (offset > (uint64_t)(INT64_MAX - s->base)) {
@@ -52,7 +53,7 @@ static bool file_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
         return false;
     }
     ok = fd_write(&s->out, s->base + offset, iov, niov, what, errp);
-    s->high = MAX(s->high, offset + len - dump_sink_iov_size(iov, niov));
+    s->high = MAX(s->high, offset + len - iov_size(iov, niov));
     return ok;
 }
 

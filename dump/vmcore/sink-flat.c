@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/compiler.h"
+#include "qemu/iov.h"
 #include "kdump-format.h"
 #include "sink-flat.h"
 
@@ -24,10 +25,10 @@ typedef struct FlatSink {
 static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
                         const char *what, Error **errp)
 {
-    uint64_t len = dump_sink_iov_size(iov, niov);
+    uint64_t len = iov_size(iov, niov);
     bool ok = dump_sink_writev(s->base, s->pos, iov, niov, what, errp);
 
-    s->owed = ok ? 0 : dump_sink_iov_size(iov, niov);
+    s->owed = ok ? 0 : iov_size(iov, niov);
     s->pos += len - s->owed;
     return ok;
 }
@@ -49,7 +50,7 @@ static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
 {
     FlatSink *s = container_of(sink, FlatSink, parent);
     g_autofree struct iovec *all = g_new(struct iovec, niov + 1);
-    uint64_t len = dump_sink_iov_size(iov, niov);
+    uint64_t len = iov_size(iov, niov);
 
     flat_put_record(s->record, offset, len);
     s->record_len = len;

@@ -8,6 +8,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/compiler.h"
+#include "qemu/iov.h"
 #include "qemu/units.h"
 #include "fd-write.h"
 #include "sink-stream.h"
@@ -45,14 +46,14 @@ static bool stream_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
                          int niov, const char *what, Error **errp)
 {
     StreamSink *s = container_of(sink, StreamSink, parent);
-    uint64_t len = dump_sink_iov_size(iov, niov);
+    uint64_t len = iov_size(iov, niov);
     bool ok;
 
     if (!stream_fill(s, offset, what, errp)) {
         return false;
     }
     ok = fd_write(&s->out, -1, iov, niov, what, errp);
-    s->pos += len - dump_sink_iov_size(iov, niov);
+    s->pos += len - iov_size(iov, niov);
     return ok;
 }
 

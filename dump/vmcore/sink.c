@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/iov.h"
 #include "sink.h"
 
 void dump_sink_init(DumpSink *sink, const DumpSinkOps *ops,
@@ -44,16 +45,6 @@ static bool sink_failed(DumpSink *sink, Error *err, Error **errp)
     return false;
 }
 
-uint64_t dump_sink_iov_size(const struct iovec *iov, int niov)
-{
-    uint64_t len = 0;
-
-    for (int i = 0; i < niov; i++) {
-        len += iov[i].iov_len;
-    }
-    return len;
-}
-
 bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
                       int niov, const char *what, Error **errp)
 {
@@ -63,7 +54,7 @@ bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
     if (sink_failed(sink, NULL, errp)) {
         return false;
     }
-    if (!dump_sink_iov_size(iov, niov)) {
+    if (!iov_size(iov, niov)) {
         return true;
     }
     sink->ops->write(sink, offset, iov, niov, what, &err);

@@ -142,9 +142,6 @@ bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
 
-/* Bytes of a vector. */
-uint64_t dump_sink_iov_size(const struct iovec *iov, int niov);
-
 /* NULL is allowed. Without a finish before, the dump is abandoned. */
 void dump_sink_free(DumpSink *sink);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpSink, dump_sink_free)
