@@ -84,7 +84,7 @@ static ssize_t fd_write_old_pipe(int fd, const struct iovec *iov)
 {
     struct pollfd pfd = { .fd = fd, .events = POLLOUT };
 
-    if (poll(&pfd, 1, 0) == 0) {
+    if (poll(&pfd, 1, 0) <= 0) {
         errno = EAGAIN;
         return -1;
     }
