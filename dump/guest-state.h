@@ -11,7 +11,7 @@
 #define DUMP_GUEST_STATE_H
 
 #include "system/dump.h"
-#include "vmcore/writer.h"
+#include "vmcore/dump-guest.h"
 
 typedef struct GuestState {
     DumpState target;           /* what the target's writers see */

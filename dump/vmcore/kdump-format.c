@@ -48,13 +48,13 @@ size_t kdump_sub_header_size(const DumpAbi *abi)
 
 static void put_uts_string(DumpEncoder *e, const char *s)
 {
-    char field[KDUMP_UTS_LEN] = { 0 };
+    char field[LINUX_UTS_LEN] = { 0 };
 
     g_strlcpy(field, s, sizeof(field));
     dump_enc_bytes(e, field, sizeof(field));
 }
 
-static void put_uts(DumpEncoder *e, const KdumpUts *uts)
+static void put_uts(DumpEncoder *e, const LinuxUts *uts)
 {
     put_uts_string(e, uts->sysname);
     put_uts_string(e, uts->nodename);

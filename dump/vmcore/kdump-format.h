@@ -15,10 +15,10 @@
 #define DUMP_VMCORE_KDUMP_FORMAT_H
 
 #include "byteorder.h"
+#include "linux-uts.h"
 
 #define KDUMP_SIGNATURE         "KDUMP   "
 #define KDUMP_HEADER_VERSION    6
-#define KDUMP_UTS_LEN           65      /* bytes of each utsname string */
 
 /* Compression of one page; also the header's status word. */
 #define KDUMP_PAGE_ZLIB         0x01
@@ -27,18 +27,8 @@
 #define KDUMP_STATUS_INCOMPLETE 0x08    /* status only */
 #define KDUMP_PAGE_ZSTD         0x20
 
-/* Strings longer than KDUMP_UTS_LEN - 1 bytes are cut; always terminated. */
-typedef struct KdumpUts {
-    char sysname[KDUMP_UTS_LEN];
-    char nodename[KDUMP_UTS_LEN];
-    char release[KDUMP_UTS_LEN];
-    char version[KDUMP_UTS_LEN];
-    char machine[KDUMP_UTS_LEN];
-    char domainname[KDUMP_UTS_LEN];
-} KdumpUts;
-
 typedef struct KdumpHeader {
-    KdumpUts uts;
+    LinuxUts uts;               /* written with terminators */
     uint64_t time_sec;          /* wall clock of the dump */
     uint64_t time_usec;
     uint32_t status;            /* KDUMP_* flags */

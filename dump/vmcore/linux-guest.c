@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/host-utils.h"
 #include "elf-notes.h"
+#include "kdump-format.h"
 #include "linux-guest.h"
 
 #define LINUX_PAGE_SIZE_MIN     4096
@@ -16,8 +17,6 @@
 #define X86_64_KERNEL_MAP       0xffffffff80000000ULL
 #define I386_PAGE_OFFSET        0xc0000000ULL
 #define PPC64_PAGE_OFFSET       0xc000000000000000ULL
-
-QEMU_BUILD_BUG_ON(sizeof(KdumpUts) != 6 * KDUMP_UTS_LEN);
 
 static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
 {
@@ -110,9 +109,9 @@ static uint64_t kernel_to_phys(const DumpGuest *guest, const VmcoreInfo *info,
     return vaddr;
 }
 
-static void uts_set(char dst[KDUMP_UTS_LEN], const char *src)
+static void uts_set(char dst[LINUX_UTS_LEN], const char *src)
 {
-    g_strlcpy(dst, src, KDUMP_UTS_LEN);
+    g_strlcpy(dst, src, LINUX_UTS_LEN);
 }
 
 /*
@@ -121,7 +120,7 @@ static void uts_set(char dst[KDUMP_UTS_LEN], const char *src)
  * that VMCOREINFO names.
  */
 static bool read_kernel_uts(const DumpGuest *guest, const GuestRam *ram,
-                            const VmcoreInfo *info, KdumpUts *uts)
+                            const VmcoreInfo *info, LinuxUts *uts)
 {
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
     uint64_t symbol;
@@ -136,7 +135,7 @@ static bool read_kernel_uts(const DumpGuest *guest, const GuestRam *ram,
                        uts, sizeof(*uts)) != sizeof(*uts)) {
         return false;
     }
-    for (size_t i = KDUMP_UTS_LEN - 1; i < sizeof(*uts); i += KDUMP_UTS_LEN) {
+    for (size_t i = LINUX_UTS_LEN - 1; i < sizeof(*uts); i += LINUX_UTS_LEN) {
         ((char *)uts)[i] = '\0';
     }
     return !strcmp(uts->sysname, "Linux") && !strcmp(uts->release, release);
@@ -147,7 +146,7 @@ static void describe_uts(DumpGuest *guest, const GuestRam *ram,
 {
     const char *machine = kdump_machine_name(&guest->abi);
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
-    KdumpUts uts;
+    LinuxUts uts;
 
     if (read_kernel_uts(guest, ram, info, &uts)) {
         guest->uts = uts;

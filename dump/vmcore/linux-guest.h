@@ -4,15 +4,14 @@
  * What a Linux guest says about itself: its notes, and in VMCOREINFO, one
  * of them, page size, where the kernel lies, and its utsname.
  *
- * Sources: Linux Documentation/admin-guide/kdump/vmcoreinfo.rst; struct
- * new_utsname of the Linux user ABI (six strings of 65 bytes).
+ * Source: Linux Documentation/admin-guide/kdump/vmcoreinfo.rst.
  */
 
 #ifndef DUMP_VMCORE_LINUX_GUEST_H
 #define DUMP_VMCORE_LINUX_GUEST_H
 
+#include "dump-guest.h"
 #include "vmcoreinfo.h"
-#include "writer.h"
 
 /*
  * Append the notes in @buf[0..@len), which come from the guest, to the notes

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The table of dump formats, and the guest description they work from.
+ * The table of dump formats.
  */
 
 #include "qemu/osdep.h"
@@ -22,20 +22,4 @@ const DumpWriterOps *dump_writer_find(const DumpFormat *format)
         }
     }
     return NULL;
-}
-
-void dump_guest_init(DumpGuest *guest)
-{
-    memset(guest, 0, sizeof(*guest));
-    guest_ram_init(&guest->ram);
-    guest->notes = g_byte_array_new();
-}
-
-void dump_guest_deinit(DumpGuest *guest)
-{
-    guest_ram_deinit(&guest->ram);
-    g_clear_pointer(&guest->untouched, dump_untouched_free);
-    g_clear_pointer(&guest->notes, g_byte_array_unref);
-    g_clear_pointer(&guest->mappings, g_array_unref);
-    g_clear_pointer(&guest->windows, dump_windows_free);
 }

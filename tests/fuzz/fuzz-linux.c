@@ -8,6 +8,7 @@
  */
 
 #include "fuzz-memory.h"
+#include "kdump-format.h"
 #include "linux-guest.h"
 
 typedef __int128 Wide;
@@ -213,7 +214,7 @@ static bool kernel_uts(const Case *c, char uts[6][65])
 static void check_uts(const Case *c)
 {
     const char *machine = kdump_machine_name(&c->g.abi);
-    const KdumpUts *u = &c->g.uts;
+    const LinuxUts *u = &c->g.uts;
     const char *const got[] = { u->sysname, u->nodename, u->release,
                                 u->version, u->machine, u->domainname };
     char want[6][65];

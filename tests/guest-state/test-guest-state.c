@@ -12,6 +12,7 @@
 #include "qemu-stand-in.h"
 #include "guest-state.h"
 #include "vmcore/sink-fd.h"
+#include "writer.h"
 #include "x86-cpu.h"
 
 #define RAM_SIZE    0x5000

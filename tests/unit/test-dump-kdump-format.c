@@ -22,7 +22,7 @@ static KdumpHeader header(void)
 
     strcpy(h.uts.sysname, "Linux");
     strcpy(h.uts.machine, "x86_64");
-    memset(h.uts.domainname, 'd', KDUMP_UTS_LEN);       /* no terminator */
+    memset(h.uts.domainname, 'd', LINUX_UTS_LEN);       /* no terminator */
     return h;
 }
 

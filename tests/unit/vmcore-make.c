@@ -17,6 +17,7 @@
 #include "sink-fd.h"
 #include "sink-flat.h"
 #include "sink-stream.h"
+#include "kdump-format.h"
 #include "writer.h"
 
 typedef struct Options {
@@ -172,7 +173,7 @@ static void describe(DumpGuest *guest, DumpExtraSections *extra)
     guest->time_sec = 1700000000;
     guest->time_usec = 123456;
     g_strlcpy(guest->uts.machine, kdump_machine_name(&guest->abi) ?: "?",
-              KDUMP_UTS_LEN);
+              LINUX_UTS_LEN);
     for (unsigned i = 0; i < guest->nr_cpus; i++) {
         elf_note_append(guest->notes, &guest->abi, "CORE", NT_PRSTATUS,
                         "registers", 9);

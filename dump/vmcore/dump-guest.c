@@ -1,0 +1,24 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The guest that is dumped; see the header.
+ */
+
+#include "qemu/osdep.h"
+#include "dump-guest.h"
+
+void dump_guest_init(DumpGuest *guest)
+{
+    memset(guest, 0, sizeof(*guest));
+    guest_ram_init(&guest->ram);
+    guest->notes = g_byte_array_new();
+}
+
+void dump_guest_deinit(DumpGuest *guest)
+{
+    guest_ram_deinit(&guest->ram);
+    g_clear_pointer(&guest->untouched, dump_untouched_free);
+    g_clear_pointer(&guest->notes, g_byte_array_unref);
+    g_clear_pointer(&guest->mappings, g_array_unref);
+    g_clear_pointer(&guest->windows, dump_windows_free);
+}
