@@ -25,7 +25,8 @@ typedef struct PipelineSlot {
 
 typedef struct Pipeline {
     const DumpPipelineOps *ops;
-    void *opaque;
+    void *work_opaque;
+    void *consume_opaque;
     DumpProgress *progress;
     uint64_t nr_items;
 
@@ -75,7 +76,7 @@ static void pipeline_work(Pipeline *p, void *worker, uint64_t index)
 {
     PipelineSlot *s = pipeline_slot(p, index);
 
-    p->ops->work(p->opaque, worker, index, s->slot, &s->error);
+    p->ops->work(p->work_opaque, worker, index, s->slot, &s->error);
 
     qemu_mutex_lock(&p->lock);
     s->done = true;
@@ -132,7 +133,7 @@ static bool pipeline_consume(Pipeline *p, uint64_t index, Error **errp)
         error_propagate(errp, g_steal_pointer(&s->error));
         return false;
     }
-    if (!p->ops->consume(p->opaque, index, s->slot, errp)) {
+    if (!p->ops->consume(p->consume_opaque, index, s->slot, errp)) {
         return false;
     }
     qemu_mutex_lock(&p->lock);
@@ -161,8 +162,8 @@ static bool pipeline_run_alone(Pipeline *p, Error **errp)
 
     for (uint64_t i = 0; i < p->nr_items; i++) {
         if (pipeline_cancelled(p, errp) ||
-            !p->ops->work(p->opaque, p->workers[0], i, slot, errp) ||
-            !p->ops->consume(p->opaque, i, slot, errp)) {
+            !p->ops->work(p->work_opaque, p->workers[0], i, slot, errp) ||
+            !p->ops->consume(p->consume_opaque, i, slot, errp)) {
             return false;
         }
     }
@@ -214,13 +215,13 @@ static bool pipeline_run_threads(Pipeline *p, Error **errp)
 static bool pipeline_alloc(Pipeline *p, Error **errp)
 {
     for (unsigned i = 0; i < p->nr_workers; i++) {
-        p->workers[i] = p->ops->worker_new(p->opaque, errp);
+        p->workers[i] = p->ops->worker_new(p->work_opaque, errp);
         if (!p->workers[i]) {
             return false;
         }
     }
     for (unsigned i = 0; i < p->nr_slots; i++) {
-        p->slots[i].slot = p->ops->slot_new(p->opaque, errp);
+        p->slots[i].slot = p->ops->slot_new(p->work_opaque, errp);
         if (!p->slots[i].slot) {
             return false;
         }
@@ -233,12 +234,12 @@ static void pipeline_release(Pipeline *p)
     for (unsigned i = 0; i < p->nr_slots; i++) {
         error_free(p->slots[i].error);
         if (p->slots[i].slot) {
-            p->ops->slot_free(p->opaque, p->slots[i].slot);
+            p->ops->slot_free(p->work_opaque, p->slots[i].slot);
         }
     }
     for (unsigned i = 0; i < p->nr_workers; i++) {
         if (p->workers[i]) {
-            p->ops->worker_free(p->opaque, p->workers[i]);
+            p->ops->worker_free(p->work_opaque, p->workers[i]);
         }
     }
     g_free(p->slots);
@@ -248,13 +249,15 @@ static void pipeline_release(Pipeline *p)
     qemu_mutex_destroy(&p->lock);
 }
 
-bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,
-                       unsigned threads, uint64_t nr_items,
-                       DumpProgress *progress, Error **errp)
+bool dump_pipeline_run(const DumpPipelineOps *ops, void *work_opaque,
+                       void *consume_opaque, unsigned threads,
+                       uint64_t nr_items, DumpProgress *progress,
+                       Error **errp)
 {
     Pipeline p = {
         .ops = ops,
-        .opaque = opaque,
+        .work_opaque = work_opaque,
+        .consume_opaque = consume_opaque,
         .progress = progress,
         .nr_items = nr_items,
         .nr_workers = MIN(threads, DUMP_PIPELINE_MAX_THREADS),

@@ -19,6 +19,10 @@
 
 #define DUMP_PIPELINE_MAX_THREADS 64
 
+/*
+ * What to do with the items. All but consume get the opaque pointer of the
+ * work; it is shared by all workers.
+ */
 typedef struct DumpPipelineOps {
     /*
      * A slot: room for one item's result. NULL with @errp on failure.
@@ -35,7 +39,10 @@ typedef struct DumpPipelineOps {
     bool (*work)(void *opaque, void *worker, uint64_t index, void *slot,
                  Error **errp);
 
-    /* On the caller's thread, in the order of @index: use the result. */
+    /*
+     * On the caller's thread, in the order of @index: use the result.
+     * @opaque: the consumer's
+     */
     bool (*consume)(void *opaque, uint64_t index, void *slot, Error **errp);
 } DumpPipelineOps;
 
@@ -50,8 +57,9 @@ typedef struct DumpPipelineOps {
  *           does the work itself.
  * @progress: only its cancel flag is read
  */
-bool dump_pipeline_run(const DumpPipelineOps *ops, void *opaque,
-                       unsigned threads, uint64_t nr_items,
-                       DumpProgress *progress, Error **errp);
+bool dump_pipeline_run(const DumpPipelineOps *ops, void *work_opaque,
+                       void *consume_opaque, unsigned threads,
+                       uint64_t nr_items, DumpProgress *progress,
+                       Error **errp);
 
 #endif

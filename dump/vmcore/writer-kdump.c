@@ -351,7 +351,7 @@ static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
 
 static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
 {
-    KdumpWriter *w = container_of(opaque, KdumpWriter, chunks);
+    KdumpWriter *w = opaque;
     KdumpSlot *slot = p;
     bool ok = true;
 
@@ -387,7 +387,7 @@ static bool kdump_write_pages(KdumpWriter *w, unsigned threads, Error **errp)
         .consume = kdump_consume,
     };
 
-    return dump_pipeline_run(&ops, &w->chunks, threads,
+    return dump_pipeline_run(&ops, &w->chunks, w, threads,
                              kdump_chunks_count(&w->chunks), w->progress,
                              errp) &&
            kdump_sync(w, errp);

@@ -28,6 +28,11 @@ typedef struct Job {
     gint signals_open;          /* items worked on with SIGUSR1 unblocked */
 } Job;
 
+/* What the consumer gets, unlike all others. */
+typedef struct Consumer {
+    Job *job;
+} Consumer;
+
 typedef struct Slot {
     uint64_t index;
     uint64_t square;
@@ -114,7 +119,7 @@ static bool work(void *opaque, void *worker, uint64_t index, void *p,
 
 static bool consume(void *opaque, uint64_t index, void *p, Error **errp)
 {
-    Job *j = opaque;
+    Job *j = ((Consumer *)opaque)->job;
     Slot *slot = p;
 
     g_assert_cmpuint(index, ==, j->next++);
@@ -151,9 +156,10 @@ static Job job(unsigned threads, uint64_t items)
 /* Run; @want is the error, NULL for success. Nothing may be left. */
 static void run(Job *j, const char *want)
 {
+    Consumer c = { j };
     Error *err = NULL;
-    bool ok = dump_pipeline_run(&ops, j, j->threads, j->items, &j->progress,
-                                &err);
+    bool ok = dump_pipeline_run(&ops, j, &c, j->threads, j->items,
+                                &j->progress, &err);
 
     g_assert_cmpint(ok, ==, want == NULL);
     g_assert_cmpstr(err ? error_get_pretty(err) : NULL, ==, want);
@@ -254,8 +260,9 @@ static void test_signals(gconstpointer opaque)
 static void test_limits(void)
 {
     Job j = job(DUMP_PIPELINE_MAX_THREADS, 1000);
+    Consumer c = { &j };
 
-    g_assert_true(dump_pipeline_run(&ops, &j, 1000, j.items, NULL,
+    g_assert_true(dump_pipeline_run(&ops, &j, &c, 1000, j.items, NULL,
                                     &error_abort));
     g_assert_cmpuint(j.next, ==, 1000);
     g_assert_cmpint(j.workers_made, ==, DUMP_PIPELINE_MAX_THREADS);
