@@ -1,0 +1,134 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Page descriptors and page data, gathered.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/units.h"
+#include "kdump-batch.h"
+
+/* What is gathered before it goes to the sink, at the end of a chunk. */
+#define KDUMP_DATA_BATCH        (2 * MiB)
+#define KDUMP_DESC_BATCH        (64 * KiB)
+
+/* -- descriptors --------------------------------------------------------- */
+
+bool kdump_desc_batch_init(KdumpDescBatch *b, unsigned chunk_pages,
+                           Error **errp)
+{
+    *b = (KdumpDescBatch) {
+        .size = KDUMP_DESC_BATCH + chunk_pages * KDUMP_PAGE_DESC_SIZE,
+    };
+    b->buf = g_try_malloc(b->size);
+    if (!b->buf) {
+        error_setg(errp, "dump: no memory to gather what is written");
+    }
+    return b->buf;
+}
+
+void kdump_desc_batch_deinit(KdumpDescBatch *b)
+{
+    g_free(b->buf);
+}
+
+void kdump_desc_batch_add(KdumpDescBatch *b, const DumpAbi *abi,
+                          const KdumpPageDesc *desc)
+{
+    assert(KDUMP_PAGE_DESC_SIZE <= b->size - b->used);
+    kdump_put_page_desc(abi, desc, b->buf + b->used);
+    b->used += KDUMP_PAGE_DESC_SIZE;
+}
+
+bool kdump_desc_batch_due(const KdumpDescBatch *b)
+{
+    return b->used >= KDUMP_DESC_BATCH;
+}
+
+bool kdump_desc_batch_flush(KdumpDescBatch *b, const KdumpLayout *l,
+                            DumpSink *sink, Error **errp)
+{
+    if (b->used && !dump_layout_write(l->file, l->descs, b->pos, b->buf,
+                                      b->used, sink, errp)) {
+        return false;
+    }
+    b->pos += b->used;
+    b->used = 0;
+    return true;
+}
+
+/* -- data ---------------------------------------------------------------- */
+
+bool kdump_data_batch_init(KdumpDataBatch *b, const KdumpChunks *chunks,
+                           Error **errp)
+{
+    bool ok = true;
+
+    *b = (KdumpDataBatch) { .zero_size = chunks->guest->page_size };
+    b->zero = g_try_malloc0(b->zero_size);
+    while (ok && b->n_spare < KDUMP_DATA_CHUNKS) {
+        b->spare[b->n_spare] = kdump_chunk_data_new(chunks);
+        ok = b->spare[b->n_spare++];
+    }
+    if (!ok || !b->zero) {
+        error_setg(errp, "dump: no memory to gather what is written");
+        return false;
+    }
+    return true;
+}
+
+void kdump_data_batch_deinit(KdumpDataBatch *b)
+{
+    for (unsigned i = 0; i < b->n_held; i++) {
+        g_free(b->held[i]);
+    }
+    for (unsigned i = 0; i < b->n_spare; i++) {
+        g_free(b->spare[i]);
+    }
+    g_free(b->zero);
+}
+
+/* @data stays where it is until the batch is flushed. */
+static void kdump_add_data(KdumpDataBatch *b, uint8_t *data, size_t len)
+{
+    assert(b->niov < ARRAY_SIZE(b->iov));
+    b->iov[b->niov++] = (struct iovec) { data, len };
+    b->used += len;
+}
+
+void kdump_data_batch_add_zero_page(KdumpDataBatch *b)
+{
+    kdump_add_data(b, b->zero, b->zero_size);
+}
+
+void kdump_data_batch_add(KdumpDataBatch *b, KdumpSlot *slot)
+{
+    if (slot->used) {
+        assert(b->n_spare);
+        kdump_add_data(b, slot->data, slot->used);
+        b->held[b->n_held++] = slot->data;
+        slot->data = b->spare[--b->n_spare];
+    }
+}
+
+bool kdump_data_batch_due(const KdumpDataBatch *b)
+{
+    return b->used >= KDUMP_DATA_BATCH || b->n_held == KDUMP_DATA_CHUNKS;
+}
+
+bool kdump_data_batch_flush(KdumpDataBatch *b, const KdumpLayout *l,
+                            DumpSink *sink, Error **errp)
+{
+    if (b->used && !dump_layout_writev(l->file, l->data, b->pos, b->iov,
+                                       b->niov, sink, errp)) {
+        return false;
+    }
+    b->pos += b->used;
+    b->used = 0;
+    b->niov = 0;
+    while (b->n_held) {
+        b->spare[b->n_spare++] = b->held[--b->n_held];
+    }
+    return true;
+}

@@ -1,0 +1,197 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Headers, notes and bitmaps of a kdump-compressed file.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/units.h"
+#include "kdump-format.h"
+#include "kdump-layout.h"
+
+#define KDUMP_BITMAP_PIECE      MiB
+
+/* More than what a sink wraps around one write. */
+#define KDUMP_WRITE_OVERHEAD    64
+
+/* -- planning ------------------------------------------------------------ */
+
+/* Bytes of one bitmap in the file: whole blocks. */
+static uint64_t kdump_bitmap_size(const KdumpLayout *l)
+{
+    return ROUND_UP(DIV_ROUND_UP(l->max_pfn, 8),
+                    (uint64_t)l->guest->page_size);
+}
+
+static uint64_t kdump_sub_header_bytes(const KdumpLayout *l)
+{
+    return kdump_sub_header_size(&l->guest->abi) + l->guest->notes->len;
+}
+
+/*
+ * The header counts the bitmaps' blocks in 32 bits, and as an int in some
+ * readers; with 4 KiB pages that is 2^45 page frames, or 2^57 bytes.
+ */
+static bool kdump_check_size(const KdumpLayout *l, Error **errp)
+{
+    if (!l->chunks->nr_pages) {
+        error_setg(errp, "dump: the guest has no memory to dump");
+        return false;
+    }
+    if (2 * kdump_bitmap_size(l) / l->guest->page_size > INT32_MAX) {
+        error_setg(errp, "dump: guest memory is too large for a "
+                   "kdump-compressed file");
+        return false;
+    }
+    return true;
+}
+
+static void kdump_lay_out(KdumpLayout *l)
+{
+    uint64_t block = l->guest->page_size;
+    uint64_t bitmap = kdump_bitmap_size(l);
+
+    l->header = dump_layout_add(l->file, "kdump header", block, block);
+    l->sub_header = dump_layout_add(l->file, "kdump sub header and notes",
+                                    ROUND_UP(kdump_sub_header_bytes(l),
+                                             block), block);
+    l->bitmap1 = dump_layout_add(l->file, "page bitmap", bitmap, block);
+    l->bitmap2 = dump_layout_add(l->file, "page bitmap", bitmap, block);
+    l->descs = dump_layout_add(l->file, "page descriptors",
+                               l->chunks->nr_pages * KDUMP_PAGE_DESC_SIZE,
+                               block);
+    l->data = dump_layout_add(l->file, "page data", DUMP_EXTENT_OPEN, block);
+}
+
+bool kdump_layout_init(KdumpLayout *l, const DumpGuest *guest,
+                       const KdumpChunks *chunks, DumpLayout *file,
+                       Error **errp)
+{
+    *l = (KdumpLayout) {
+        .guest = guest,
+        .chunks = chunks,
+        .file = file,
+        .max_pfn = guest_ram_max_pfn(&guest->ram, guest->page_size),
+    };
+    if (!kdump_check_size(l, errp)) {
+        return false;
+    }
+    kdump_lay_out(l);
+    return true;
+}
+
+uint64_t kdump_layout_data(const KdumpLayout *l)
+{
+    return dump_layout_offset(l->file, l->data);
+}
+
+uint64_t kdump_layout_closing_bytes(const KdumpLayout *l)
+{
+    uint64_t bitmap = kdump_bitmap_size(l);
+
+    return bitmap + l->guest->page_size + KDUMP_WRITE_OVERHEAD *
+           (DIV_ROUND_UP(bitmap, KDUMP_BITMAP_PIECE) + 3);
+}
+
+/* -- writing ------------------------------------------------------------- */
+
+/* @limit: as in pfn_bitmap_fill. */
+static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
+                               uint64_t limit, DumpSink *sink, Error **errp)
+{
+    const GArray *runs = l->chunks->runs;
+    uint64_t size = dump_layout_size(l->file, extent);
+    g_autofree uint8_t *buf = g_try_malloc(MIN(size, KDUMP_BITMAP_PIECE));
+
+    if (!buf) {
+        error_setg(errp, "dump: no memory to make the page bitmap");
+        return false;
+    }
+    for (uint64_t pos = 0; pos < size; pos += KDUMP_BITMAP_PIECE) {
+        size_t n = MIN(size - pos, KDUMP_BITMAP_PIECE);
+
+        pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, limit,
+                        buf, n);
+        if (!dump_layout_write(l->file, extent, pos, buf, n, sink, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
+                                Error **errp)
+{
+    return kdump_write_bitmap(l, l->bitmap1, UINT64_MAX, sink, errp);
+}
+
+bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
+                                DumpSink *sink, Error **errp)
+{
+    const GArray *runs = l->chunks->runs;
+    uint64_t limit = pfn_runs_nth((PfnRun *)runs->data, runs->len, nr_pages);
+
+    return kdump_write_bitmap(l, l->bitmap2, limit, sink, errp);
+}
+
+static void kdump_fill_sub_header(const KdumpLayout *l, uint8_t *buf)
+{
+    const DumpGuest *guest = l->guest;
+    size_t sub_size = kdump_sub_header_size(&guest->abi);
+    uint64_t note = dump_layout_offset(l->file, l->sub_header) + sub_size;
+    KdumpSubHeader sub = {
+        .phys_base = guest->phys_base,
+        .offset_note = note,
+        .size_note = guest->notes->len,
+        .max_mapnr = l->max_pfn,
+    };
+
+    if (guest->vmcoreinfo_size) {
+        sub.offset_vmcoreinfo = note + guest->vmcoreinfo_pos;
+        sub.size_vmcoreinfo = guest->vmcoreinfo_size;
+    }
+    kdump_put_sub_header(&guest->abi, &sub, buf);
+    if (guest->notes->len) {
+        memcpy(buf + sub_size, guest->notes->data, guest->notes->len);
+    }
+}
+
+bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
+                                   Error **errp)
+{
+    size_t size = dump_layout_size(l->file, l->sub_header);
+    g_autofree uint8_t *buf = g_malloc0(size);
+
+    kdump_fill_sub_header(l, buf);
+    return dump_layout_write(l->file, l->sub_header, 0, buf, size, sink,
+                             errp);
+}
+
+bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,
+                               DumpSink *sink, Error **errp)
+{
+    const DumpGuest *guest = l->guest;
+    uint32_t block = guest->page_size;
+    g_autofree uint8_t *buf = g_malloc0(block);
+    KdumpHeader hdr = {
+        .uts = guest->uts,
+        .time_sec = guest->time_sec,
+        .time_usec = guest->time_usec,
+        .status = l->chunks->codec->kdump_flag | status,
+        .block_size = block,
+        .sub_hdr_blocks = dump_layout_size(l->file, l->sub_header) / block,
+        .bitmap_blocks = 2 * kdump_bitmap_size(l) / block,
+        .max_mapnr = l->max_pfn,
+        .nr_cpus = guest->nr_cpus,
+    };
+
+    kdump_put_header(&guest->abi, &hdr, buf);
+    return dump_layout_write(l->file, l->header, 0, buf, block, sink, errp);
+}
+
+void kdump_layout_restart_closing(const KdumpLayout *l)
+{
+    dump_layout_restart(l->file, l->bitmap2);
+    dump_layout_restart(l->file, l->header);
+}
