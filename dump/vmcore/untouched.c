@@ -120,9 +120,17 @@ static bool entry_untouched(uint64_t entry)
     return !(entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
 }
 
-/* Private memory: pages that the process has none of. */
+static bool entry_mapped(uint64_t entry)
+{
+    return entry & PAGEMAP_PRESENT;
+}
+
+/*
+ * What @test says of the page at @host, and in *@len the bytes that it says
+ * the same of; false where there is no pagemap.
+ */
 static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
-                          uint64_t *len)
+                          bool (*test)(uint64_t entry), uint64_t *len)
 {
     uint64_t entries[PAGEMAP_BATCH];
     uint64_t first = (uintptr_t)host / u->page;
@@ -131,7 +139,7 @@ static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
                         PAGEMAP_BATCH);
     uint64_t n = 1;
     ssize_t got;
-    bool untouched;
+    bool answer;
 
     if (u->pagemap < 0) {
         return false;
@@ -141,41 +149,57 @@ static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
     if (got < (ssize_t)sizeof(entries[0])) {
         return false;
     }
-    untouched = entry_untouched(entries[0]);
-    while (n < got / sizeof(entries[0]) &&
-           entry_untouched(entries[n]) == untouched) {
+    answer = test(entries[0]);
+    while (n < got / sizeof(entries[0]) && test(entries[n]) == answer) {
         n++;
     }
     *len = MIN(*len, n * u->page - inside);
-    return untouched;
+    return answer;
+}
+
+bool dump_untouched_mapped(const DumpUntouched *u, const uint8_t *host,
+                           uint64_t *len)
+{
+    return u && probe_pagemap(u, host, entry_mapped, len);
+}
+
+/* Is there a hole at @offset? *@len: bytes asked for, and of the hole. */
+static bool file_hole(int fd, uint64_t offset, uint64_t *len)
+{
+#ifdef SEEK_DATA
+    off_t data = lseek(fd, offset, SEEK_DATA);
+    struct stat st;
+
+    if (data < 0 && errno == ENXIO && fstat(fd, &st) == 0) {
+        data = st.st_size;      /* no data from here to the end */
+    }
+    if (data > 0 && data > offset) {
+        *len = MIN(*len, data - offset);
+        return true;
+    }
+#endif
+    return false;
 }
 
 /*
  * A file: what is no data. SEEK_HOLE is of no use to find where data ends:
  * in a file without holes it walks all of it, each time. So data is taken
- * in grains.
+ * in grains. What lies behind the end of a file that was truncated is no
+ * hole, but memory that is gone.
  */
 static bool probe_file(int fd, uint64_t offset, uint64_t *len)
 {
-#ifdef SEEK_DATA
-    uint64_t at;
+    uint64_t at, n = 1;
 
-    for (at = 0; at < *len; at += FILE_GRAIN) {
-        off_t data = lseek(fd, offset + at, SEEK_DATA);
-        bool hole = data < 0 ? errno == ENXIO : data > offset + at;
-
-        if (hole && at == 0) {
-            if (data > 0) {
-                *len = MIN(*len, data - offset);
-            }
-            return true;
-        }
-        if (hole) {
+    if (file_hole(fd, offset, len)) {
+        return true;
+    }
+    for (at = FILE_GRAIN; at < *len; at += FILE_GRAIN) {
+        if (file_hole(fd, offset + at, &n)) {
             break;
         }
     }
     *len = MIN(*len, at);
-#endif
     return false;
 }
 
@@ -192,12 +216,12 @@ bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
     *len = MIN(*len, run->size - at);
     switch (run->backing) {
     case GUEST_RAM_ANON:
-        return probe_pagemap(u, run->host + at, len);
+        return probe_pagemap(u, run->host + at, entry_untouched, len);
     case GUEST_RAM_SHARED_FILE:
         return probe_file(run->fd, run->fd_offset + at, len);
     case GUEST_RAM_PRIVATE_FILE:
         return probe_file(run->fd, run->fd_offset + at, len) &&
-               probe_pagemap(u, run->host + at, len);
+               probe_pagemap(u, run->host + at, entry_untouched, len);
     default:
         return false;
     }

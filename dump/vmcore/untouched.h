@@ -53,4 +53,12 @@ bool dump_untouched_maps_all(const DumpUntouched *u, int fd,
 bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
                           uint64_t paddr, uint64_t *len);
 
+/*
+ * Is the memory at @host in the page tables of this process, so that it can
+ * be read without a page fault? @u and @len: as before. NULL and what is
+ * not known are no.
+ */
+bool dump_untouched_mapped(const DumpUntouched *u, const uint8_t *host,
+                           uint64_t *len);
+
 #endif

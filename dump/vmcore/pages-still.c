@@ -1,0 +1,320 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Memory of a guest that stands still, read where it is mapped.
+ *
+ * A load from memory that the kernel cannot provide (a memory error, a
+ * backing file that was truncated, a pool of huge pages or a file system
+ * that is exhausted) is a signal that ends QEMU. So memory is never loaded
+ * from unless it is known to be there: what the process has in its page
+ * tables, as /proc/self/pagemap tells, and for the rest the kernel is asked
+ * to bring it there, which fails with an error instead.
+ *
+ * Asking the kernel for every page would cost a fifth of the time that an
+ * ELF core takes; pagemap is read anyway, or costs a tenth of that.
+ *
+ * What is not seen: memory that goes away between the look and the load, some
+ * microseconds later, and mprotect() after dump_pages_still_new.
+ *
+ * Sources: madvise(2), process_vm_readv(2), proc(5).
+ */
+
+#include "qemu/osdep.h"
+#ifdef CONFIG_LINUX
+#include <sys/mman.h>
+#include <sys/uio.h>
+#endif
+#include "qapi/error.h"
+#include "qemu/compiler.h"
+#include "qemu/units.h"
+#include "pages.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#endif
+
+/* Bytes that DUMP_PAGES_COPY gives at a time. */
+#define STILL_COPY_SIZE     (64 * KiB)
+
+/* Addresses of this process, from start to last. */
+typedef struct HostRange {
+    uintptr_t start, last;
+} HostRange;
+
+typedef struct StillPages {
+    DumpPages parent;
+    const GuestRam *ram;
+    const DumpUntouched *untouched;
+    DumpPagesMethod method;
+    size_t page;                /* bytes of a host page */
+    GArray *guarded;            /* HostRange: mapped without PROT_READ */
+} StillPages;
+
+typedef struct StillReader {
+    DumpPagesReader parent;
+    uint8_t *copy;              /* DUMP_PAGES_COPY: STILL_COPY_SIZE bytes */
+} StillReader;
+
+/* -- can it be read? ------------------------------------------------------ */
+
+static DumpPagesMethod still_best_method(size_t page)
+{
+#ifdef CONFIG_LINUX
+    static const uint8_t here = 0;
+    void *at = (void *)QEMU_ALIGN_DOWN((uintptr_t)&here, page);
+    struct iovec from = { .iov_base = (void *)&here, .iov_len = 1 };
+    uint8_t byte;
+    struct iovec to = { .iov_base = &byte, .iov_len = 1 };
+
+    if (madvise(at, page, MADV_POPULATE_READ) == 0) {
+        return DUMP_PAGES_POPULATE;
+    }
+    if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1) {
+        return DUMP_PAGES_COPY;
+    }
+#endif
+    return DUMP_PAGES_TRUST;
+}
+
+static bool ram_has_host(const GuestRam *ram, const HostRange *range)
+{
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+        uintptr_t start = (uintptr_t)run->host;
+
+        if (start <= range->last && range->start <= start + (run->size - 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Guest memory that is mapped without PROT_READ, as a debugger may have made
+ * it. The page tables do not tell.
+ */
+static GArray *still_find_guarded(const GuestRam *ram)
+{
+    GArray *guarded = g_array_new(false, false, sizeof(HostRange));
+#ifdef CONFIG_LINUX
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512];
+
+    while (maps && fgets(line, sizeof(line), maps)) {
+        HostRange range;
+        char readable;
+
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %c", &range.start,
+                   &range.last, &readable) == 3 && readable == '-') {
+            range.last--;
+            if (ram_has_host(ram, &range)) {
+                g_array_append_val(guarded, range);
+            }
+        }
+    }
+    if (maps) {
+        fclose(maps);
+    }
+#endif
+    return guarded;
+}
+
+/* May the page tables be believed for all of @len bytes at @host? */
+static bool still_may_read(const StillPages *s, const uint8_t *host,
+                           uint64_t len)
+{
+    uintptr_t start = (uintptr_t)host;
+
+    for (guint i = 0; i < s->guarded->len; i++) {
+        const HostRange *r = &g_array_index(s->guarded, HostRange, i);
+
+        if (r->start <= start + (len - 1) && start <= r->last) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Have the kernel map @len bytes at @host; false if it cannot. */
+static bool still_populate(const StillPages *s, const uint8_t *host,
+                           uint64_t len)
+{
+#ifdef CONFIG_LINUX
+    uintptr_t start = QEMU_ALIGN_DOWN((uintptr_t)host, s->page);
+    uintptr_t end = QEMU_ALIGN_UP((uintptr_t)host + len, s->page);
+    int ret;
+
+    do {
+        ret = madvise((void *)start, end - start, MADV_POPULATE_READ);
+    } while (ret < 0 && (errno == EINTR || errno == EAGAIN));
+    return ret == 0;
+#else
+    return true;
+#endif
+}
+
+/* Bytes at @host, @len at most, to the end of the host page. */
+static uint64_t still_page_rest(const StillPages *s, const uint8_t *host,
+                                uint64_t len)
+{
+    return MIN(len, s->page - (uintptr_t)host % s->page);
+}
+
+/* Page by page: can the first be read, and how many are like it? */
+static bool still_populate_some(const StillPages *s, const uint8_t *host,
+                                uint64_t *len)
+{
+    uint64_t n = still_page_rest(s, host, *len);
+    bool ok = still_populate(s, host, n);
+
+    while (n < *len) {
+        uint64_t more = still_page_rest(s, host + n, *len - n);
+
+        if (still_populate(s, host + n, more) != ok) {
+            break;
+        }
+        n += more;
+    }
+    *len = n;
+    return ok;
+}
+
+/* Can *@len bytes at @host be read? On return the bytes it is said of. */
+static bool still_readable(const StillPages *s, const uint8_t *host,
+                           uint64_t *len)
+{
+    bool believe = still_may_read(s, host, *len);
+
+    for (uint64_t done = 0; done < *len; ) {
+        uint64_t n = *len - done;
+        bool ok;
+
+        if (believe && dump_untouched_mapped(s->untouched, host + done, &n)) {
+            done += n;
+            continue;
+        }
+        if (still_populate(s, host + done, n)) {
+            done += n;
+            continue;
+        }
+        ok = still_populate_some(s, host + done, &n);
+        if (!ok && done) {
+            *len = done;        /* what can be read comes first */
+            return true;
+        }
+        if (!ok) {
+            *len = n;
+            return false;
+        }
+        done += n;
+    }
+    return true;
+}
+
+/* -- reading -------------------------------------------------------------- */
+
+static DumpPagesKind still_get_copy(const StillReader *r, const uint8_t *host,
+                                    uint64_t *len, const uint8_t **bytes)
+{
+#ifdef CONFIG_LINUX
+    const StillPages *s = container_of(r->parent.pages, StillPages, parent);
+    struct iovec from = { .iov_base = (void *)host,
+                          .iov_len = MIN(*len, STILL_COPY_SIZE) };
+    struct iovec to = { .iov_base = r->copy, .iov_len = from.iov_len };
+    ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+    if (n <= 0) {
+        *len = still_page_rest(s, host, *len);
+        return DUMP_PAGES_LOST;
+    }
+    *len = n;
+    *bytes = r->copy;
+    return DUMP_PAGES_DATA;
+#else
+    g_assert_not_reached();
+#endif
+}
+
+static DumpPagesKind still_get(DumpPagesReader *reader, uint64_t paddr,
+                               uint64_t *len, const uint8_t **bytes)
+{
+    StillReader *r = container_of(reader, StillReader, parent);
+    const StillPages *s = container_of(reader->pages, StillPages, parent);
+    uint64_t there;
+    const uint8_t *host = guest_ram_host(s->ram, paddr, &there);
+
+    if (!host) {
+        *len = MIN(*len, guest_ram_gap(s->ram, paddr));
+        return DUMP_PAGES_NONE;
+    }
+    *len = MIN(*len, there);
+    if (dump_untouched_probe(s->untouched, s->ram, paddr, len)) {
+        return DUMP_PAGES_ZERO;
+    }
+    if (s->method == DUMP_PAGES_COPY) {
+        return still_get_copy(r, host, len, bytes);
+    }
+    *bytes = host;
+    return s->method == DUMP_PAGES_TRUST || still_readable(s, host, len) ?
+           DUMP_PAGES_DATA : DUMP_PAGES_LOST;
+}
+
+static void still_reader_free(DumpPagesReader *reader)
+{
+    StillReader *r = container_of(reader, StillReader, parent);
+
+    g_free(r->copy);
+    g_free(r);
+}
+
+static DumpPagesReader *still_reader_new(DumpPages *pages, Error **errp)
+{
+    const StillPages *s = container_of(pages, StillPages, parent);
+    StillReader *r = g_try_new0(StillReader, 1);
+
+    if (r && s->method == DUMP_PAGES_COPY) {
+        r->copy = g_try_malloc(STILL_COPY_SIZE);
+        if (!r->copy) {
+            g_clear_pointer(&r, g_free);
+        }
+    }
+    if (!r) {
+        error_setg(errp, "dump: no memory to read guest memory");
+        return NULL;
+    }
+    return &r->parent;
+}
+
+static void still_free(DumpPages *pages)
+{
+    StillPages *s = container_of(pages, StillPages, parent);
+
+    g_array_unref(s->guarded);
+    g_free(s);
+}
+
+static const DumpPagesOps still_ops = {
+    .reader_new = still_reader_new,
+    .reader_free = still_reader_free,
+    .get = still_get,
+    .free = still_free,
+};
+
+DumpPages *dump_pages_still_new(const GuestRam *ram,
+                                const DumpUntouched *untouched)
+{
+    StillPages *s = g_new0(StillPages, 1);
+
+    s->parent.ops = &still_ops;
+    s->ram = ram;
+    s->untouched = untouched;
+    s->page = qemu_real_host_page_size();
+    s->method = still_best_method(s->page);
+    s->guarded = still_find_guarded(ram);
+    return &s->parent;
+}
+
+void dump_pages_still_set_method(DumpPages *pages, DumpPagesMethod method)
+{
+    container_of(pages, StillPages, parent)->method = method;
+}

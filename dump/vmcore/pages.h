@@ -1,0 +1,113 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest memory as it was at the moment of the dump: the one way by which a
+ * dump reads it.
+ *
+ * A DumpPages is a source of guest memory, which any number of threads may
+ * read, each by a DumpPagesReader of its own. What is in memory, and whether
+ * it can be read at all, is up to the source; who reads does not know
+ * which one it is.
+ *
+ *   pages-still.c   memory of a guest that stands still
+ */
+
+#ifndef DUMP_VMCORE_PAGES_H
+#define DUMP_VMCORE_PAGES_H
+
+#include "untouched.h"
+
+/* What a stretch of guest-physical addresses is. */
+typedef enum DumpPagesKind {
+    DUMP_PAGES_NONE,            /* no memory */
+    DUMP_PAGES_ZERO,            /* memory that is zero, and was not read */
+    DUMP_PAGES_DATA,            /* memory to be read */
+    DUMP_PAGES_LEFT_OUT,        /* memory that the dump is not to have */
+    DUMP_PAGES_LOST,            /* memory that cannot be read */
+} DumpPagesKind;
+
+typedef struct DumpPages DumpPages;
+typedef struct DumpPagesReader DumpPagesReader;
+
+/* Implemented by each source. */
+typedef struct DumpPagesOps {
+    DumpPagesReader *(*reader_new)(DumpPages *pages, Error **errp);
+    void (*reader_free)(DumpPagesReader *reader);
+    DumpPagesKind (*get)(DumpPagesReader *reader, uint64_t paddr,
+                         uint64_t *len, const uint8_t **bytes);
+    /* May be NULL: what was read is always that of the moment. */
+    bool (*put)(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
+    void (*free)(DumpPages *pages);
+} DumpPagesOps;
+
+/* Head of each source's structure. */
+struct DumpPages {
+    const DumpPagesOps *ops;
+};
+
+/* Head of what a source keeps for each thread that reads. */
+struct DumpPagesReader {
+    DumpPages *pages;
+};
+
+/*
+ * A guest that stands still. @ram and @untouched (NULL: all memory is read)
+ * must outlive the result; @ram is sealed, and may be changed only while
+ * nobody reads. Never fails.
+ */
+DumpPages *dump_pages_still_new(const GuestRam *ram,
+                                const DumpUntouched *untouched);
+
+/* NULL is allowed. All readers are to be freed before. */
+void dump_pages_free(DumpPages *pages);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpPages, dump_pages_free)
+
+/* A reader for one thread at a time; NULL with @errp if there is no memory. */
+DumpPagesReader *dump_pages_reader_new(DumpPages *pages, Error **errp);
+
+/* NULL is allowed. */
+void dump_pages_reader_free(DumpPagesReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpPagesReader, dump_pages_reader_free)
+
+/*
+ * What is at guest-physical @paddr?
+ *
+ * @len: bytes asked for, not 0; on return the bytes, at least 1 and no more
+ *       than were asked for, that the answer is for
+ * @bytes: for DUMP_PAGES_DATA, where they can be read until the next get or
+ *         put of this reader. Devices may still be writing to them.
+ */
+DumpPagesKind dump_pages_get(DumpPagesReader *reader, uint64_t paddr,
+                             uint64_t *len, const uint8_t **bytes);
+
+/*
+ * The @len bytes at @paddr were used as the last get gave them. False if
+ * what was read is not that of the moment after all: then get them again.
+ */
+bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
+
+/*
+ * Copy @len bytes from @paddr to @buf. What is no memory, or not to be had,
+ * reads as zero. Addresses beyond 2^64 are no memory.
+ *
+ * @lost: if not NULL, the bytes of memory that could not be read, which were
+ *        not wanted in the dump included
+ *
+ * Returns the number of bytes that are memory and were read.
+ */
+size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
+                       size_t len, size_t *lost);
+
+/* -- for tests ------------------------------------------------------------ */
+
+/* How pages-still.c sees to it that a read does not fault. */
+typedef enum DumpPagesMethod {
+    DUMP_PAGES_POPULATE,        /* MADV_POPULATE_READ, Linux 5.14 */
+    DUMP_PAGES_COPY,            /* a copy by the kernel, older Linux */
+    DUMP_PAGES_TRUST,           /* not at all: other hosts */
+} DumpPagesMethod;
+
+/* Another method than the best that the host has. Before any reader. */
+void dump_pages_still_set_method(DumpPages *pages, DumpPagesMethod method);
+
+#endif
