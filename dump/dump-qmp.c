@@ -48,7 +48,7 @@ static bool dump_set_format(DumpGuestMemoryFormat qapi, DumpFormat *format,
 {
     for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
         if (dump_formats[i].qapi == qapi &&
-            dump_writer_find(&dump_formats[i].format)) {
+            dump_writer_available(&dump_formats[i].format)) {
             *format = dump_formats[i].format;
             return true;
         }
@@ -84,12 +84,13 @@ static bool dump_set_range(DumpOptions *opts, bool has_begin, int64_t begin,
     return true;
 }
 
-static bool dump_set_threads(DumpOptions *opts, bool has_threads,
+static bool dump_set_threads(DumpFormat *format, bool has_threads,
                              uint8_t threads, Error **errp)
 {
     if (!has_threads) {
         /* Counts what affinity allows, not what the machine has. */
-        opts->threads = MIN(g_get_num_processors(), DUMP_MAX_DEFAULT_THREADS);
+        format->threads = MIN(g_get_num_processors(),
+                              DUMP_MAX_DEFAULT_THREADS);
         return true;
     }
     if (threads < 1 || threads > DUMP_PIPELINE_MAX_THREADS) {
@@ -97,7 +98,7 @@ static bool dump_set_threads(DumpOptions *opts, bool has_threads,
                    DUMP_PIPELINE_MAX_THREADS);
         return false;
     }
-    opts->threads = threads;
+    format->threads = threads;
     return true;
 }
 
@@ -154,7 +155,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
     }
     if (!dump_set_range(&opts, has_begin, begin, has_length, length, errp) ||
         !dump_set_format(format, &opts.format, errp) ||
-        !dump_set_threads(&opts, has_threads, threads, errp) ||
+        !dump_set_threads(&opts.format, has_threads, threads, errp) ||
         !dump_set_output(&opts, protocol, errp)) {
         return;
     }
@@ -191,7 +192,7 @@ qmp_query_dump_guest_memory_capability(Error **errp)
         return cap;
     }
     for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
-        if (dump_writer_find(&dump_formats[i].format) &&
+        if (dump_writer_available(&dump_formats[i].format) &&
             dump_guest_has_format(&dump_formats[i].format)) {
             QAPI_LIST_APPEND(tail, dump_formats[i].qapi);
         }

@@ -39,7 +39,6 @@
 typedef struct DumpJob {
     DumpOptions opts;           /* strings are NULLed once they are used */
     GuestStateQuery query;
-    const DumpWriterOps *ops;
     Error *blocker;             /* keeps migration away */
     DumpOutput out;
     GuestPause pause;
@@ -192,9 +191,7 @@ static void dump_publish(DumpJob *job)
 static void dump_job_release(DumpJob *job)
 {
     dump_sink_free(job->sink);
-    if (job->writer) {
-        job->ops->free(job->writer);
-    }
+    dump_writer_free(job->writer);
     guest_state_free(job->state);
     dump_output_release(&job->out);
     guest_pause_end(&job->pause);
@@ -249,8 +246,7 @@ static void dump_job_write(DumpJob *job)
     sigemptyset(&set);
     sigaddset(&set, SIGXFSZ);
     pthread_sigmask(SIG_BLOCK, &set, &old);
-    ok = job->ops->write(job->writer, job->sink, job->opts.threads,
-                         &job->error);
+    ok = dump_writer_write(job->writer, job->sink, &job->error);
     dump_drop_signal(&set, SIGXFSZ);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     trace_dump_written(ok, dump_progress_completed(&job->progress),
@@ -340,13 +336,12 @@ static bool dump_job_prepare(DumpJob *job, Error **errp)
     if (!job->state) {
         return false;
     }
-    job->writer = job->ops->plan(&job->opts.format, &job->state->guest,
-                                 &job->progress, errp);
+    job->writer = dump_writer_plan(&job->opts.format, &job->state->guest,
+                                   &job->progress, errp);
     if (!job->writer) {
         return false;
     }
-    trace_dump_plan(dump_progress_total(&job->progress),
-                    job->ops->file_size(job->writer));
+    trace_dump_plan(dump_progress_total(&job->progress));
     job->sink = dump_output_begin(&job->out, job->opts.format.flat,
                                   &job->progress, errp);
     dump_progress_set_phase(&job->progress, DUMP_PROGRESS_WRITE);
@@ -358,7 +353,6 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
     DumpJob *job = g_new0(DumpJob, 1);
 
     job->opts = *opts;
-    job->ops = dump_writer_find(&opts->format);
     job->query = (GuestStateQuery) {
         .paging = opts->paging,
         .has_range = opts->has_range,
@@ -391,7 +385,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     dump_job_set(job);
     trace_dump_start(opts->format.kind, opts->format.codec,
                      opts->format.flat, opts->paging, opts->detach,
-                     opts->threads);
+                     opts->format.threads);
     if (!dump_job_admit(job, &job->error)) {
         dump_job_finish(job, false, false, errp);
         return false;

@@ -24,7 +24,6 @@
 #include "qapi/error.h"
 #include "qemu/units.h"
 #include "elf-core.h"
-#include "layout.h"
 #include "ram-copy.h"
 #include "writer.h"
 
@@ -42,9 +41,7 @@ typedef struct ElfRange {
 } ElfRange;
 
 typedef struct ElfWriter {
-    const DumpGuest *guest;
-    DumpProgress *progress;
-    DumpLayout *layout;
+    DumpWriter parent;
     GArray *ranges;             /* ElfRange, sorted */
     GArray *segments;           /* ElfCoreSegment; [0] is PT_NOTE */
     uint32_t shnum;             /* section headers, 0 for none */
@@ -57,7 +54,7 @@ typedef struct ElfWriter {
 
 static void elf_find_ranges(ElfWriter *w)
 {
-    const GuestRam *ram = &w->guest->ram;
+    const GuestRam *ram = &w->parent.guest->ram;
 
     for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
         const GuestRamRun *run = guest_ram_run(ram, i);
@@ -136,11 +133,11 @@ static void elf_add_mapping(ElfWriter *w, const DumpMapping *m)
 
 static void elf_find_segments(ElfWriter *w)
 {
-    const GArray *mappings = w->guest->mappings;
+    const GArray *mappings = w->parent.guest->mappings;
     ElfCoreSegment note = {
         .type = PT_NOTE,
-        .filesz = w->guest->notes->len,
-        .memsz = w->guest->notes->len,
+        .filesz = w->parent.guest->notes->len,
+        .memsz = w->parent.guest->notes->len,
     };
 
     g_array_append_val(w->segments, note);
@@ -164,9 +161,10 @@ static void elf_find_segments(ElfWriter *w)
 /* Every offset and address below is bounded by this one check. */
 static bool elf_check_size(const ElfWriter *w, Error **errp)
 {
-    const DumpAbi *abi = &w->guest->abi;
+    const DumpGuest *guest = w->parent.guest;
+    const DumpAbi *abi = &guest->abi;
     const ElfRange *last;
-    uint64_t extra = w->guest->extra ? w->guest->extra->data_size : 0;
+    uint64_t extra = guest->extra ? guest->extra->data_size : 0;
     uint64_t other, room;
 
     if (!w->ranges->len) {
@@ -180,10 +178,10 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
     last = elf_range(w, w->ranges->len - 1);
     other = elf_core_ehdr_size(abi) +
             (uint64_t)elf_core_phdr_size(abi) * w->segments->len +
-            w->guest->notes->len + (uint64_t)ELF_PAGE * w->ranges->len + MiB;
+            guest->notes->len + (uint64_t)ELF_PAGE * w->ranges->len + MiB;
     room = dump_abi_is64(abi) ? (uint64_t)INT64_MAX : UINT32_MAX;
     if (other > room || extra > room - other ||
-        w->guest->ram.bytes > room - other - extra ||
+        guest->ram.bytes > room - other - extra ||
         !elf_core_fits(abi, last->paddr + (last->size - 1))) {
         error_setg(errp, "dump: guest memory is too large for an ELF%d core",
                    dump_abi_is64(abi) ? 64 : 32);
@@ -194,7 +192,7 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
 
 static void elf_count_sections(ElfWriter *w)
 {
-    uint32_t extra = w->guest->extra ? w->guest->extra->count : 0;
+    uint32_t extra = w->parent.guest->extra ? w->parent.guest->extra->count : 0;
 
     if (extra || w->segments->len > ELF_CORE_MAX_PLAIN_PHNUM) {
         w->shnum = 1 + extra + 1;   /* null, the target's, names */
@@ -203,8 +201,8 @@ static void elf_count_sections(ElfWriter *w)
 
 static void elf_lay_out(ElfWriter *w)
 {
-    const DumpAbi *abi = &w->guest->abi;
-    DumpLayout *l = w->layout;
+    const DumpAbi *abi = &w->parent.guest->abi;
+    DumpLayout *l = w->parent.layout;
 
     w->ehdr = dump_layout_add(l, "ELF header", elf_core_ehdr_size(abi), 1);
     w->phdrs = dump_layout_add(l, "program headers",
@@ -213,54 +211,54 @@ static void elf_lay_out(ElfWriter *w)
     w->shdrs = dump_layout_add(l, "section headers",
                                (uint64_t)elf_core_shdr_size(abi) * w->shnum,
                                w->shnum ? 8 : 1);
-    w->notes = dump_layout_add(l, "notes", w->guest->notes->len, 4);
+    w->notes = dump_layout_add(l, "notes", w->parent.guest->notes->len, 4);
     for (size_t i = 0; i < w->ranges->len; i++) {
         ElfRange *r = &g_array_index(w->ranges, ElfRange, i);
 
         r->extent = dump_layout_add(l, "memory", r->size, ELF_PAGE);
     }
-    w->extra_data = dump_layout_add(l, "section data", w->guest->extra ?
-                                    w->guest->extra->data_size : 0, 1);
+    w->extra_data = dump_layout_add(l, "section data", w->parent.guest->extra ?
+                                    w->parent.guest->extra->data_size : 0, 1);
 }
 
 static void elf_place_segments(ElfWriter *w)
 {
     g_array_index(w->segments, ElfCoreSegment, 0).offset =
-        dump_layout_offset(w->layout, w->notes);
+        dump_layout_offset(w->parent.layout, w->notes);
 
     for (size_t i = 1; i < w->segments->len; i++) {
         ElfCoreSegment *s = &g_array_index(w->segments, ElfCoreSegment, i);
         const ElfRange *r = elf_range(w, elf_range_above(w, s->paddr));
 
-        s->offset = dump_layout_offset(w->layout, r->extent) +
+        s->offset = dump_layout_offset(w->parent.layout, r->extent) +
                     (s->paddr - r->paddr);
     }
 }
 
 static void elf_put_section(ElfWriter *w, const ElfCoreSection *sec)
 {
-    size_t size = elf_core_shdr_size(&w->guest->abi);
+    size_t size = elf_core_shdr_size(&w->parent.guest->abi);
 
     g_byte_array_set_size(w->shdr_bytes, w->shdr_bytes->len + size);
-    elf_core_put_shdr(&w->guest->abi, sec,
+    elf_core_put_shdr(&w->parent.guest->abi, sec,
                       w->shdr_bytes->data + w->shdr_bytes->len - size);
 }
 
 /* The target fills its headers itself; without them it goes unnoticed. */
 static bool elf_put_extra_sections(ElfWriter *w, Error **errp)
 {
-    const DumpExtraSections *extra = w->guest->extra;
+    const DumpExtraSections *extra = w->parent.guest->extra;
     size_t at = w->shdr_bytes->len;
     size_t len;
 
     if (!extra) {
         return true;
     }
-    len = elf_core_shdr_size(&w->guest->abi) * extra->count;
+    len = elf_core_shdr_size(&w->parent.guest->abi) * extra->count;
     g_byte_array_set_size(w->shdr_bytes, at + len);
     memset(w->shdr_bytes->data + at, 0, len);
     if (!extra->headers(extra->opaque,
-                        dump_layout_offset(w->layout, w->extra_data),
+                        dump_layout_offset(w->parent.layout, w->extra_data),
                         w->names, w->shdr_bytes->data + at, len)) {
         error_setg(errp, "dump: the target's section headers do not match "
                    "what it announced");
@@ -285,65 +283,48 @@ static bool elf_plan_sections(ElfWriter *w, Error **errp)
         names.name = w->names->len;
         g_array_append_vals(w->names, own_name, sizeof(own_name));
         names.size = w->names->len;
-        names.offset = dump_layout_end(w->layout);
+        names.offset = dump_layout_end(w->parent.layout);
         elf_put_section(w, &names);
     }
-    w->shstrtab = dump_layout_add(w->layout, "section names",
+    w->shstrtab = dump_layout_add(w->parent.layout, "section names",
                                   w->names->len, 1);
     return true;
 }
 
-static void elf_free(DumpWriter *opaque)
+static void elf_new_arrays(ElfWriter *w)
 {
-    ElfWriter *w = (ElfWriter *)opaque;
-
-    dump_layout_free(w->layout);
-    g_array_unref(w->ranges);
-    g_array_unref(w->segments);
-    g_byte_array_unref(w->shdr_bytes);
-    g_array_unref(w->names);
-    g_free(w);
-}
-
-static ElfWriter *elf_new(const DumpGuest *guest, DumpProgress *progress)
-{
-    ElfWriter *w = g_new0(ElfWriter, 1);
-
-    w->guest = guest;
-    w->progress = progress;
-    w->layout = dump_layout_new();
     w->ranges = g_array_new(false, false, sizeof(ElfRange));
     w->segments = g_array_new(false, false, sizeof(ElfCoreSegment));
     w->shdr_bytes = g_byte_array_new();
     w->names = g_array_new(false, false, 1);
-    return w;
 }
 
-static DumpWriter *elf_plan(const DumpFormat *format, const DumpGuest *guest,
-                            DumpProgress *progress, Error **errp)
+static void elf_release(DumpWriter *parent)
 {
-    ElfWriter *w = elf_new(guest, progress);
+    ElfWriter *w = container_of(parent, ElfWriter, parent);
 
+    g_array_unref(w->ranges);
+    g_array_unref(w->segments);
+    g_byte_array_unref(w->shdr_bytes);
+    g_array_unref(w->names);
+}
+
+static bool elf_plan(DumpWriter *parent, const DumpFormat *format,
+                     uint64_t *total, Error **errp)
+{
+    ElfWriter *w = container_of(parent, ElfWriter, parent);
+
+    elf_new_arrays(w);
     elf_find_ranges(w);
     elf_find_segments(w);
     if (!elf_check_size(w, errp)) {
-        elf_free((DumpWriter *)w);
-        return NULL;
+        return false;
     }
     elf_count_sections(w);
     elf_lay_out(w);
     elf_place_segments(w);
-    if (!elf_plan_sections(w, errp)) {
-        elf_free((DumpWriter *)w);
-        return NULL;
-    }
-    dump_progress_set_total(progress, guest->ram.bytes);
-    return (DumpWriter *)w;
-}
-
-static uint64_t elf_file_size(const DumpWriter *opaque)
-{
-    return dump_layout_end(((const ElfWriter *)opaque)->layout);
+    *total = parent->guest->ram.bytes;
+    return elf_plan_sections(w, errp);
 }
 
 /* -- writing ------------------------------------------------------------- */
@@ -351,25 +332,25 @@ static uint64_t elf_file_size(const DumpWriter *opaque)
 static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
                            Error **errp)
 {
-    const DumpAbi *abi = &w->guest->abi;
+    const DumpAbi *abi = &w->parent.guest->abi;
     g_autofree uint8_t *ehdr = g_malloc(elf_core_ehdr_size(abi));
     ElfCoreHeader hdr = {
         .flags = flags,
         .phnum = w->segments->len,
-        .phoff = dump_layout_offset(w->layout, w->phdrs),
+        .phoff = dump_layout_offset(w->parent.layout, w->phdrs),
         .shnum = w->shnum,
-        .shoff = w->shnum ? dump_layout_offset(w->layout, w->shdrs) : 0,
+        .shoff = w->shnum ? dump_layout_offset(w->parent.layout, w->shdrs) : 0,
         .shstrndx = w->shnum ? w->shnum - 1 : 0,
     };
 
     elf_core_put_ehdr(abi, &hdr, ehdr);
-    return dump_layout_write(w->layout, w->ehdr, 0, ehdr,
+    return dump_layout_write(w->parent.layout, w->ehdr, 0, ehdr,
                              elf_core_ehdr_size(abi), sink, errp);
 }
 
 static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
 {
-    const DumpAbi *abi = &w->guest->abi;
+    const DumpAbi *abi = &w->parent.guest->abi;
     size_t size = elf_core_phdr_size(abi);
     size_t batch = MIN(w->segments->len, ELF_PHDR_BATCH);
     g_autofree uint8_t *phdrs = g_malloc_n(batch, size);
@@ -382,7 +363,7 @@ static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
                                                   first + i),
                               phdrs + i * size);
         }
-        if (!dump_layout_write(w->layout, w->phdrs, first * size, phdrs,
+        if (!dump_layout_write(w->parent.layout, w->phdrs, first * size, phdrs,
                                n * size, sink, errp)) {
             return false;
         }
@@ -392,24 +373,26 @@ static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
 
 static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
 {
+    const GByteArray *notes = w->parent.guest->notes;
     uint32_t flags = dump_sink_rewinds(sink) ? ELF_CORE_FLAG_INCOMPLETE : 0;
 
     return elf_write_ehdr(w, flags, sink, errp) &&
            elf_write_phdrs(w, sink, errp) &&
-           dump_layout_write(w->layout, w->shdrs, 0, w->shdr_bytes->data,
-                             w->shdr_bytes->len, sink, errp) &&
-           dump_layout_write(w->layout, w->notes, 0, w->guest->notes->data,
-                             w->guest->notes->len, sink, errp);
+           dump_layout_write(w->parent.layout, w->shdrs, 0,
+                             w->shdr_bytes->data, w->shdr_bytes->len, sink,
+                             errp) &&
+           dump_layout_write(w->parent.layout, w->notes, 0, notes->data,
+                             notes->len, sink, errp);
 }
 
 static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
 {
     DumpRamCopy copy = {
-        .ram = &w->guest->ram,
-        .untouched = w->guest->untouched,
-        .layout = w->layout,
+        .ram = &w->parent.guest->ram,
+        .untouched = w->parent.guest->untouched,
+        .layout = w->parent.layout,
         .sink = sink,
-        .progress = w->progress,
+        .progress = w->parent.progress,
     };
 
     for (size_t i = 0; i < w->ranges->len; i++) {
@@ -424,7 +407,7 @@ static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
 
 static bool elf_write_sections(ElfWriter *w, DumpSink *sink, Error **errp)
 {
-    const DumpExtraSections *extra = w->guest->extra;
+    const DumpExtraSections *extra = w->parent.guest->extra;
     g_autofree uint8_t *data = NULL;
 
     if (extra) {
@@ -435,12 +418,12 @@ static bool elf_write_sections(ElfWriter *w, DumpSink *sink, Error **errp)
             return false;
         }
         if (!extra->data(extra->opaque, data, extra->data_size, errp) ||
-            !dump_layout_write(w->layout, w->extra_data, 0, data,
+            !dump_layout_write(w->parent.layout, w->extra_data, 0, data,
                                extra->data_size, sink, errp)) {
             return false;
         }
     }
-    return dump_layout_write(w->layout, w->shstrtab, 0, w->names->data,
+    return dump_layout_write(w->parent.layout, w->shstrtab, 0, w->names->data,
                              w->names->len, sink, errp);
 }
 
@@ -450,7 +433,7 @@ static bool elf_mark_complete(ElfWriter *w, bool complete, DumpSink *sink,
     if (!dump_sink_rewinds(sink)) {
         return true;
     }
-    dump_layout_restart(w->layout, w->ehdr);
+    dump_layout_restart(w->parent.layout, w->ehdr);
     return elf_write_ehdr(w, complete ? 0 : ELF_CORE_FLAG_INCOMPLETE, sink,
                           errp);
 }
@@ -460,10 +443,10 @@ static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
 {
     DumpSinkMark mark = dump_sink_mark(sink);
 
-    assert(dump_layout_complete(w->layout));
-    dump_progress_set_phase(w->progress, DUMP_PROGRESS_CLOSE);
+    assert(dump_layout_complete(w->parent.layout));
+    dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
     if (elf_mark_complete(w, true, sink, errp) &&
-        dump_sink_finish(sink, dump_layout_end(w->layout), errp)) {
+        dump_sink_finish(sink, dump_layout_end(w->parent.layout), errp)) {
         return true;
     }
     if (dump_sink_resume(sink, &mark, NULL)) {
@@ -472,10 +455,9 @@ static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
     return false;
 }
 
-static bool elf_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
-                      Error **errp)
+static bool elf_write(DumpWriter *parent, DumpSink *sink, Error **errp)
 {
-    ElfWriter *w = (ElfWriter *)opaque;
+    ElfWriter *w = container_of(parent, ElfWriter, parent);
 
     return elf_write_headers(w, sink, errp) &&
            elf_write_memory(w, sink, errp) &&
@@ -490,9 +472,9 @@ static bool elf_available(const DumpFormat *format)
 
 const DumpWriterOps dump_writer_elf = {
     .kind = DUMP_KIND_ELF,
+    .size = sizeof(ElfWriter),
     .available = elf_available,
     .plan = elf_plan,
-    .file_size = elf_file_size,
     .write = elf_write,
-    .free = elf_free,
+    .release = elf_release,
 };

@@ -30,9 +30,8 @@
 #define KDUMP_GRACE_MS          300
 
 typedef struct KdumpWriter {
-    const DumpGuest *guest;
-    DumpProgress *progress;
-    DumpLayout *layout;
+    DumpWriter parent;
+    unsigned threads;           /* as in dump_pipeline_run */
     KdumpChunks chunks;
     KdumpLayout parts;
 
@@ -49,39 +48,27 @@ typedef struct KdumpWriter {
 
 /* -- planning ------------------------------------------------------------ */
 
-static void kdump_free(DumpWriter *opaque)
+static void kdump_release(DumpWriter *parent)
 {
-    KdumpWriter *w = (KdumpWriter *)opaque;
+    KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
-    dump_layout_free(w->layout);
     kdump_marks_deinit(&w->marks);
     kdump_data_batch_deinit(&w->data_batch);
     kdump_desc_batch_deinit(&w->desc_batch);
     kdump_chunks_deinit(&w->chunks);
-    g_free(w);
 }
 
-static DumpWriter *kdump_plan(const DumpFormat *format,
-                              const DumpGuest *guest, DumpProgress *progress,
-                              Error **errp)
+static bool kdump_plan(DumpWriter *parent, const DumpFormat *format,
+                       uint64_t *total, Error **errp)
 {
-    KdumpWriter *w = g_new0(KdumpWriter, 1);
+    KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
-    w->guest = guest;
-    w->progress = progress;
-    w->layout = dump_layout_new();
-    kdump_chunks_init(&w->chunks, guest, dump_codec_find(format->codec));
-    if (!kdump_layout_init(&w->parts, guest, &w->chunks, w->layout, errp)) {
-        kdump_free((DumpWriter *)w);
-        return NULL;
-    }
-    dump_progress_set_total(progress, w->chunks.nr_pages * guest->page_size);
-    return (DumpWriter *)w;
-}
-
-static uint64_t kdump_file_size(const DumpWriter *opaque)
-{
-    return UINT64_MAX;
+    w->threads = format->threads;
+    kdump_chunks_init(&w->chunks, parent->guest,
+                      dump_codec_find(format->codec));
+    *total = w->chunks.nr_pages * parent->guest->page_size;
+    return kdump_layout_init(&w->parts, parent->guest, &w->chunks,
+                             parent->layout, errp);
 }
 
 /* -- writing ------------------------------------------------------------- */
@@ -106,7 +93,7 @@ static bool kdump_sync(KdumpWriter *w, Error **errp)
 static void kdump_add_zero_page(KdumpWriter *w)
 {
     w->zero_page = kdump_layout_data(&w->parts) + w->data_pos;
-    w->data_pos += w->guest->page_size;
+    w->data_pos += w->parent.guest->page_size;
     kdump_data_batch_add_zero_page(&w->data_batch);
 }
 
@@ -114,7 +101,7 @@ static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
 {
     KdumpPageDesc desc = {
         .offset = w->zero_page,
-        .size = w->guest->page_size,
+        .size = w->parent.guest->page_size,
     };
 
     if (page->size) {
@@ -123,7 +110,7 @@ static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
         desc.flags = page->flags;
         w->data_pos += page->size;
     }
-    kdump_desc_batch_add(&w->desc_batch, &w->guest->abi, &desc);
+    kdump_desc_batch_add(&w->desc_batch, &w->parent.guest->abi, &desc);
 }
 
 /* Does the chunk need the shared zero page, which is not there yet? */
@@ -157,13 +144,13 @@ static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
         ok = kdump_flush_data(w, errp);
     }
     if (ok) {
-        dump_progress_advance(w->progress, (uint64_t)slot->nr_pages *
-                              w->guest->page_size);
+        dump_progress_advance(w->parent.progress, (uint64_t)slot->nr_pages *
+                              w->parent.guest->page_size);
     }
     return ok;
 }
 
-static bool kdump_write_pages(KdumpWriter *w, unsigned threads, Error **errp)
+static bool kdump_write_pages(KdumpWriter *w, Error **errp)
 {
     static const DumpPipelineOps ops = {
         .slot_new = kdump_chunk_slot_new,
@@ -174,8 +161,8 @@ static bool kdump_write_pages(KdumpWriter *w, unsigned threads, Error **errp)
         .consume = kdump_consume,
     };
 
-    return dump_pipeline_run(&ops, &w->chunks, w, threads,
-                             kdump_chunks_count(&w->chunks), w->progress,
+    return dump_pipeline_run(&ops, &w->chunks, w, w->threads,
+                             kdump_chunks_count(&w->chunks), w->parent.progress,
                              errp) &&
            kdump_sync(w, errp);
 }
@@ -202,7 +189,7 @@ static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
                         uint64_t data_bytes, uint32_t status, Error **errp)
 {
     w->closing = true;
-    dump_progress_set_phase(w->progress, DUMP_PROGRESS_CLOSE);
+    dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
     return kdump_layout_write_bitmap2(&w->parts, nr_pages, w->sink, errp) &&
            kdump_layout_write_header(&w->parts, status, w->sink, errp) &&
            dump_sink_finish(w->sink, kdump_layout_data(&w->parts) +
@@ -229,23 +216,22 @@ static void kdump_close_incomplete(KdumpWriter *w)
 {
     bool well;
 
-    dump_progress_set_grace(w->progress, KDUMP_GRACE_MS);
+    dump_progress_set_grace(w->parent.progress, KDUMP_GRACE_MS);
     well = kdump_marks_last(&w->marks) && !w->closing && kdump_sync(w, NULL);
     if (!well || !kdump_close_at(w, kdump_marks_last(&w->marks))) {
         kdump_close_at(w, kdump_marks_with_room(&w->marks));
     }
 }
 
-static bool kdump_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
-                        Error **errp)
+static bool kdump_write(DumpWriter *parent, DumpSink *sink, Error **errp)
 {
-    KdumpWriter *w = (KdumpWriter *)opaque;
+    KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
     w->sink = sink;
     if (kdump_begin(w, errp) &&
-        kdump_write_pages(w, threads, errp) &&
+        kdump_write_pages(w, errp) &&
         kdump_close(w, w->nr_done, w->data_pos, 0, errp)) {
-        assert(dump_layout_complete(w->layout));
+        assert(dump_layout_complete(w->parent.layout));
         return true;
     }
     kdump_close_incomplete(w);
@@ -259,9 +245,9 @@ static bool kdump_available(const DumpFormat *format)
 
 const DumpWriterOps dump_writer_kdump = {
     .kind = DUMP_KIND_KDUMP,
+    .size = sizeof(KdumpWriter),
     .available = kdump_available,
     .plan = kdump_plan,
-    .file_size = kdump_file_size,
     .write = kdump_write,
-    .free = kdump_free,
+    .release = kdump_release,
 };

@@ -13,14 +13,11 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "layout.h"
 #include "ram-copy.h"
 #include "writer.h"
 
 typedef struct WinDmpWriter {
-    const DumpGuest *guest;
-    DumpProgress *progress;
-    DumpLayout *layout;
+    DumpWriter parent;
     GArray *runs;               /* PfnRun, sorted; their extents follow.. */
     unsigned header;            /* ..this one */
     uint64_t nr_pages;          /* in all runs */
@@ -57,7 +54,7 @@ static guint windmp_closest(const WinDmpWriter *w)
  */
 static void windmp_join_runs(WinDmpWriter *w)
 {
-    while (w->runs->len > windmp_max_runs(&w->guest->windows->header)) {
+    while (w->runs->len > windmp_max_runs(&w->parent.guest->windows->header)) {
         guint i = windmp_closest(w);
         PfnRun *run = &g_array_index(w->runs, PfnRun, i);
         const PfnRun *next = windmp_run(w, i + 1);
@@ -70,7 +67,7 @@ static void windmp_join_runs(WinDmpWriter *w)
 /* Every offset and number below is bounded by this one check. */
 static bool windmp_check(WinDmpWriter *w, Error **errp)
 {
-    const WinDmpHeader *hdr = &w->guest->windows->header;
+    const WinDmpHeader *hdr = &w->parent.guest->windows->header;
     uint64_t room = hdr->is64 ? INT64_MAX / WINDMP_PAGE_SIZE - 2 :
                                 UINT32_MAX;
     const PfnRun *last;
@@ -91,60 +88,48 @@ static bool windmp_check(WinDmpWriter *w, Error **errp)
 
 static void windmp_lay_out(WinDmpWriter *w)
 {
-    w->header = dump_layout_add(w->layout, "crash dump header",
-                                w->guest->windows->header.size, 1);
+    w->header = dump_layout_add(w->parent.layout, "crash dump header",
+                                w->parent.guest->windows->header.size, 1);
     for (guint i = 0; i < w->runs->len; i++) {
         uint64_t count = windmp_run(w, i)->count;
 
-        dump_layout_add(w->layout, "memory", count * WINDMP_PAGE_SIZE, 1);
+        dump_layout_add(w->parent.layout, "memory", count * WINDMP_PAGE_SIZE,
+                        1);
         w->nr_pages += count;
     }
 }
 
-static void windmp_free(DumpWriter *opaque)
+static void windmp_release(DumpWriter *parent)
 {
-    WinDmpWriter *w = (WinDmpWriter *)opaque;
+    WinDmpWriter *w = container_of(parent, WinDmpWriter, parent);
 
-    dump_layout_free(w->layout);
-    g_array_unref(w->runs);
-    g_free(w);
+    g_clear_pointer(&w->runs, g_array_unref);
 }
 
-static DumpWriter *windmp_plan(const DumpFormat *format,
-                               const DumpGuest *guest, DumpProgress *progress,
-                               Error **errp)
+static bool windmp_plan(DumpWriter *parent, const DumpFormat *format,
+                        uint64_t *total, Error **errp)
 {
-    WinDmpWriter *w;
+    WinDmpWriter *w = container_of(parent, WinDmpWriter, parent);
 
-    if (!guest->windows) {
+    if (!parent->guest->windows) {
         error_setg(errp, "dump: the guest has no Windows crash dump header");
-        return NULL;
+        return false;
     }
-    w = g_new0(WinDmpWriter, 1);
-    w->guest = guest;
-    w->progress = progress;
-    w->layout = dump_layout_new();
-    w->runs = guest_ram_pfn_runs(&guest->ram, WINDMP_PAGE_SIZE);
+    w->runs = guest_ram_pfn_runs(&parent->guest->ram, WINDMP_PAGE_SIZE);
     if (!windmp_check(w, errp)) {
-        windmp_free((DumpWriter *)w);
-        return NULL;
+        return false;
     }
     windmp_join_runs(w);
     windmp_lay_out(w);
-    dump_progress_set_total(progress, w->nr_pages * WINDMP_PAGE_SIZE);
-    return (DumpWriter *)w;
-}
-
-static uint64_t windmp_file_size(const DumpWriter *opaque)
-{
-    return dump_layout_end(((const WinDmpWriter *)opaque)->layout);
+    *total = w->nr_pages * WINDMP_PAGE_SIZE;
+    return true;
 }
 
 /* -- writing ------------------------------------------------------------- */
 
 static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
-    WinDmpHeader hdr = w->guest->windows->header;
+    WinDmpHeader hdr = w->parent.guest->windows->header;
 
     windmp_put(&hdr, WINDMP_NR_RUNS, w->runs->len);
     windmp_put(&hdr, WINDMP_NR_PAGES, w->nr_pages);
@@ -154,19 +139,19 @@ static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
         windmp_put_run(&hdr, i, run.first, run.count);
     }
     windmp_put(&hdr, WINDMP_DUMP_TYPE, WINDMP_TYPE_FULL);
-    windmp_put(&hdr, WINDMP_REQUIRED_SPACE, dump_layout_end(w->layout));
-    return dump_layout_write(w->layout, w->header, 0, hdr.bytes, hdr.size,
-                             sink, errp);
+    windmp_put(&hdr, WINDMP_REQUIRED_SPACE, dump_layout_end(w->parent.layout));
+    return dump_layout_write(w->parent.layout, w->header, 0, hdr.bytes,
+                             hdr.size, sink, errp);
 }
 
 static bool windmp_write_memory(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     DumpRamCopy copy = {
-        .ram = &w->guest->ram,
-        .untouched = w->guest->untouched,
-        .layout = w->layout,
+        .ram = &w->parent.guest->ram,
+        .untouched = w->parent.guest->untouched,
+        .layout = w->parent.layout,
         .sink = sink,
-        .progress = w->progress,
+        .progress = w->parent.progress,
     };
 
     for (guint i = 0; i < w->runs->len; i++) {
@@ -186,7 +171,7 @@ static bool windmp_wipe_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     static const uint8_t zero[WINDMP_HEADER_SIZE64];
 
-    return dump_sink_write(sink, 0, zero, w->guest->windows->header.size,
+    return dump_sink_write(sink, 0, zero, w->parent.guest->windows->header.size,
                            "crash dump header", errp);
 }
 
@@ -196,10 +181,10 @@ static bool windmp_close(WinDmpWriter *w, DumpSink *sink, Error **errp)
     bool last = dump_sink_random_access(sink);
     DumpSinkMark mark = dump_sink_mark(sink);
 
-    dump_progress_set_phase(w->progress, DUMP_PROGRESS_CLOSE);
+    dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
     if ((!last || windmp_write_header(w, sink, errp)) &&
-        dump_sink_finish(sink, dump_layout_end(w->layout), errp)) {
-        assert(dump_layout_complete(w->layout));
+        dump_sink_finish(sink, dump_layout_end(w->parent.layout), errp)) {
+        assert(dump_layout_complete(w->parent.layout));
         return true;
     }
     if (last && dump_sink_resume(sink, &mark, NULL)) {
@@ -217,14 +202,13 @@ static bool windmp_begin(WinDmpWriter *w, DumpSink *sink, Error **errp)
     if (!dump_sink_has_holes(sink)) {
         return windmp_wipe_header(w, sink, errp);
     }
-    return dump_sink_reserve(sink, 0, w->guest->windows->header.size,
+    return dump_sink_reserve(sink, 0, w->parent.guest->windows->header.size,
                              "crash dump header", errp);
 }
 
-static bool windmp_write(DumpWriter *opaque, DumpSink *sink, unsigned threads,
-                         Error **errp)
+static bool windmp_write(DumpWriter *parent, DumpSink *sink, Error **errp)
 {
-    WinDmpWriter *w = (WinDmpWriter *)opaque;
+    WinDmpWriter *w = container_of(parent, WinDmpWriter, parent);
 
     return windmp_begin(w, sink, errp) &&
            windmp_write_memory(w, sink, errp) &&
@@ -238,9 +222,9 @@ static bool windmp_available(const DumpFormat *format)
 
 const DumpWriterOps dump_writer_windmp = {
     .kind = DUMP_KIND_WINDMP,
+    .size = sizeof(WinDmpWriter),
     .available = windmp_available,
     .plan = windmp_plan,
-    .file_size = windmp_file_size,
     .write = windmp_write,
-    .free = windmp_free,
+    .release = windmp_release,
 };

@@ -13,13 +13,55 @@ static const DumpWriterOps *const dump_writers[] = {
     &dump_writer_windmp,
 };
 
-const DumpWriterOps *dump_writer_find(const DumpFormat *format)
+static const DumpWriterOps *writer_ops(DumpFormatKind kind)
 {
     for (size_t i = 0; i < ARRAY_SIZE(dump_writers); i++) {
-        if (dump_writers[i]->kind == format->kind &&
-            dump_writers[i]->available(format)) {
+        if (dump_writers[i]->kind == kind) {
             return dump_writers[i];
         }
     }
     return NULL;
+}
+
+bool dump_writer_available(const DumpFormat *format)
+{
+    const DumpWriterOps *ops = writer_ops(format->kind);
+
+    return ops && ops->available(format);
+}
+
+DumpWriter *dump_writer_plan(const DumpFormat *format,
+                             const DumpGuest *guest, DumpProgress *progress,
+                             Error **errp)
+{
+    const DumpWriterOps *ops = writer_ops(format->kind);
+    DumpWriter *w = g_malloc0(ops->size);
+    uint64_t total;
+
+    *w = (DumpWriter) {
+        .ops = ops,
+        .guest = guest,
+        .progress = progress,
+        .layout = dump_layout_new(),
+    };
+    if (!ops->plan(w, format, &total, errp)) {
+        dump_writer_free(w);
+        return NULL;
+    }
+    dump_progress_set_total(progress, total);
+    return w;
+}
+
+bool dump_writer_write(DumpWriter *w, DumpSink *sink, Error **errp)
+{
+    return w->ops->write(w, sink, errp);
+}
+
+void dump_writer_free(DumpWriter *w)
+{
+    if (w) {
+        w->ops->release(w);
+        dump_layout_free(w->layout);
+        g_free(w);
+    }
 }

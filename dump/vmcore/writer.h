@@ -3,11 +3,11 @@
  *
  * Writers: one dump format each, from collected guest state to a sink.
  *
- *     const DumpWriterOps *ops = dump_writer_find(format);
+ *     dump_writer_available(format)
  *                               before anything is touched
- *     w = ops->plan(...)        layout and totals; nothing written yet
- *     ops->write(w, sink, ...)  the dump
- *     ops->free(w)
+ *     w = dump_writer_plan(...) layout and totals; nothing written yet
+ *     dump_writer_write(w, ...) the dump
+ *     dump_writer_free(w)
  */
 
 #ifndef DUMP_VMCORE_WRITER_H
@@ -15,6 +15,7 @@
 
 #include "codec.h"
 #include "dump-guest.h"
+#include "layout.h"
 #include "sink.h"
 
 typedef enum DumpFormatKind {
@@ -29,46 +30,68 @@ typedef struct DumpFormat {
     DumpFormatKind kind;
     DumpCodecId codec;          /* DUMP_KIND_KDUMP */
     bool flat;                  /* wrapped in the flattened form */
+    unsigned threads;           /* as in dump_pipeline_run; DUMP_KIND_KDUMP */
 } DumpFormat;
 
-typedef struct DumpWriter DumpWriter;
+typedef struct DumpWriterOps DumpWriterOps;
 
-typedef struct DumpWriterOps {
+/* The first member of every format's own writer. */
+typedef struct DumpWriter {
+    const DumpWriterOps *ops;
+    const DumpGuest *guest;     /* not owned */
+    DumpProgress *progress;     /* not owned */
+    DumpLayout *layout;
+} DumpWriter;
+
+struct DumpWriterOps {
     DumpFormatKind kind;
+    size_t size;                /* bytes of the format's own writer */
 
     /* Can this build write @format? Called before anything is touched. */
     bool (*available)(const DumpFormat *format);
 
     /*
-     * Lay the dump out. @guest must outlive the writer. Sets the total of
-     * @progress. NULL with @errp set if the guest does not fit the format.
+     * Lay the dump out; @w has its DumpWriter filled in, an empty layout, and
+     * is else zero. @total: bytes of guest memory. False with @errp set if
+     * the guest does not fit the format; release is called then, too.
      */
-    DumpWriter *(*plan)(const DumpFormat *format, const DumpGuest *guest,
-                        DumpProgress *progress, Error **errp);
+    bool (*plan)(DumpWriter *w, const DumpFormat *format, uint64_t *total,
+                 Error **errp);
 
-    /* Bytes of the file; UINT64_MAX if it depends on compression. */
-    uint64_t (*file_size)(const DumpWriter *w);
+    /* See dump_writer_write. */
+    bool (*write)(DumpWriter *w, DumpSink *sink, Error **errp);
 
-    /*
-     * Write the whole dump and finish the sink (which stays the
-     * caller's to free). @threads as in dump_pipeline_run.
-     *
-     * False with @errp set on a failure, or soon after @progress was
-     * cancelled ("dump: cancelled"). What is left then is marked as
-     * incomplete where format and sink have a way to, and is else merely
-     * cut short.
-     */
-    bool (*write)(DumpWriter *w, DumpSink *sink, unsigned threads,
-                  Error **errp);
-
-    void (*free)(DumpWriter *w);
-} DumpWriterOps;
+    /* Free what the format's own writer has, but not @w. */
+    void (*release)(DumpWriter *w);
+};
 
 extern const DumpWriterOps dump_writer_elf;
 extern const DumpWriterOps dump_writer_kdump;
 extern const DumpWriterOps dump_writer_windmp;
 
-/* The writer for @format, NULL if this build cannot write it. */
-const DumpWriterOps *dump_writer_find(const DumpFormat *format);
+/* False if this build cannot write @format. */
+bool dump_writer_available(const DumpFormat *format);
+
+/*
+ * Lay a dump of @guest out, and set the total of @progress; both must outlive
+ * the writer. @format is an available one. NULL with @errp set if the guest
+ * does not fit it.
+ */
+DumpWriter *dump_writer_plan(const DumpFormat *format,
+                             const DumpGuest *guest, DumpProgress *progress,
+                             Error **errp);
+
+/*
+ * Write the whole dump and finish the sink (which stays the caller's to free).
+ * Once.
+ *
+ * False with @errp set on a failure, or soon after the progress was cancelled
+ * ("dump: cancelled"). What is left then is marked as incomplete where format
+ * and sink have a way to, and is else merely cut short.
+ */
+bool dump_writer_write(DumpWriter *w, DumpSink *sink, Error **errp);
+
+/* NULL is allowed. */
+void dump_writer_free(DumpWriter *w);
 
 #endif

@@ -42,7 +42,6 @@ typedef struct Case {
     DumpGuest g;
     DumpFormat format;
     Output output;
-    unsigned threads;
     FuzzMemory memory;
     FuzzFacts facts;
     DumpExtraSections extra;
@@ -248,7 +247,7 @@ static void make_format(Case *c, FuzzInput *in)
 
     c->format.kind = what & 3 ? DUMP_KIND_KDUMP : DUMP_KIND_ELF;
     c->output = fuzz_u8(in) % OUT__MAX;
-    c->threads = 1 + fuzz_u8(in) % 4;
+    c->format.threads = 1 + fuzz_u8(in) % 4;
     if (c->format.kind == DUMP_KIND_KDUMP) {
         c->format.codec = (what >> 2) % DUMP_CODEC__MAX;
         c->facts.codec_flag = flags[c->format.codec];
@@ -412,8 +411,8 @@ static void check_good(const Case *c, const DumpProgress *p)
     FUZZ_CHECK(dump_progress_written(p) == fuzz_faults.written);
 }
 
-static bool write_dump(const Case *c, const DumpWriterOps *ops,
-                       DumpWriter *w, DumpProgress *progress, int fd)
+static bool write_dump(const Case *c, DumpWriter *w, DumpProgress *progress,
+                       int fd)
 {
     DumpSink *sink = dump_sink_fd_new(fd, progress);
     Error *err = NULL;
@@ -424,7 +423,7 @@ static bool write_dump(const Case *c, const DumpWriterOps *ops,
     if (c->format.flat) {
         sink = dump_sink_flat_new(sink);
     }
-    ok = ops->write(w, sink, c->threads, &err);
+    ok = dump_writer_write(w, sink, &err);
     if (ok) {
         FUZZ_CHECK(!err);
         check_good(c, progress);
@@ -469,15 +468,15 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
     }
 }
 
-static void dump(const Case *c, const DumpWriterOps *ops, DumpWriter *w,
-                 DumpProgress *progress)
+static void dump(const Case *c, DumpWriter *w, DumpProgress *progress)
 {
-    uint64_t size = ops->file_size(w);
+    bool elf = c->format.kind == DUMP_KIND_ELF;
+    uint64_t size = elf ? dump_layout_end(w->layout) : UINT64_MAX;
     Sink s;
     bool ok;
 
     sink_open(&s, c->output);
-    ok = write_dump(c, ops, w, progress, s.fd);
+    ok = write_dump(c, w, progress, s.fd);
     sink_collect(&s);
     read_back(c, &s, ok, size);
     g_byte_array_unref(s.got);
@@ -501,16 +500,15 @@ static uint64_t planned_bytes(const Case *c)
 
 static void plan_and_dump(Case *c)
 {
-    const DumpWriterOps *ops = dump_writer_find(&c->format);
     DumpProgress progress;
     Error *err = NULL;
     DumpWriter *w;
 
-    if (!ops) {
+    if (!dump_writer_available(&c->format)) {
         return;                 /* a codec that this build lacks */
     }
     dump_progress_init(&progress);
-    w = ops->plan(&c->format, &c->g, &progress, &err);
+    w = dump_writer_plan(&c->format, &c->g, &progress, &err);
     FUZZ_CHECK(!w == !must_fit(c) && !w == !!err);
     if (!w) {
         FUZZ_CHECK(g_str_has_prefix(error_get_pretty(err), "dump: "));
@@ -519,9 +517,9 @@ static void plan_and_dump(Case *c)
     }
     FUZZ_CHECK(dump_progress_total(&progress) == planned_bytes(c));
     if (c->bitmap <= BITMAP_LIMIT) {
-        dump(c, ops, w, &progress);
+        dump(c, w, &progress);
     }
-    ops->free(w);
+    dump_writer_free(w);
 }
 
 /* Any stretch near an edge of memory reads as it should. */

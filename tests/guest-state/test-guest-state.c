@@ -243,22 +243,21 @@ static void target_fini(void)
 static bool write_all(GuestState *state, int fd, Error **errp)
 {
     const DumpFormat format = { .kind = DUMP_KIND_ELF };
-    const DumpWriterOps *ops = dump_writer_find(&format);
     DumpProgress progress;
     DumpSink *sink;
     DumpWriter *w;
     bool ok;
 
     dump_progress_init(&progress);
-    w = ops->plan(&format, &state->guest, &progress, errp);
+    w = dump_writer_plan(&format, &state->guest, &progress, errp);
     if (!w) {
         close(fd);
         return false;
     }
     sink = dump_sink_fd_new(fd, &progress);
-    ok = ops->write(w, sink, 1, errp);
+    ok = dump_writer_write(w, sink, errp);
     dump_sink_free(sink);
-    ops->free(w);
+    dump_writer_free(w);
     return ok;
 }
 

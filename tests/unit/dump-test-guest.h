@@ -148,26 +148,38 @@ static inline int test_output_open(TestOutput kind, char **path)
     return fd;
 }
 
-/* Plan and write to @fd, which is closed. Checks the accounts. */
+/* A plan that must succeed. */
+static inline DumpWriter *test_plan(const DumpFormat *format,
+                                    const DumpGuest *g, unsigned threads,
+                                    DumpProgress *progress)
+{
+    DumpFormat with_threads = *format;
+
+    with_threads.threads = threads;
+    g_assert_true(dump_writer_available(format));
+    dump_progress_init(progress);
+    return dump_writer_plan(&with_threads, g, progress, &error_abort);
+}
+
+/*
+ * Plan and write to @fd, which is closed. Checks the accounts.
+ * @size: what the file's is planned to be, except of kdump formats
+ */
 static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
                                 int fd, unsigned threads, uint64_t *size,
                                 Error **errp)
 {
-    const DumpWriterOps *ops = dump_writer_find(format);
     DumpProgress progress;
     DumpSink *sink;
-    DumpWriter *w;
+    DumpWriter *w = test_plan(format, g, threads, &progress);
     bool ok;
 
-    dump_progress_init(&progress);
-    g_assert_nonnull(ops);
-    w = ops->plan(format, g, &progress, &error_abort);
-    *size = ops->file_size(w);
+    *size = dump_layout_end(w->layout);
     sink = dump_sink_fd_new(fd, &progress);
     if (format->flat) {
         sink = dump_sink_flat_new(sink);
     }
-    ok = ops->write(w, sink, threads, errp);
+    ok = dump_writer_write(w, sink, errp);
     if (ok) {
         g_assert_cmpuint(dump_progress_completed(&progress), ==,
                          dump_progress_total(&progress));
@@ -175,7 +187,7 @@ static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
         g_assert_cmpuint(dump_progress_written(&progress), >, 0);
     }
     dump_sink_free(sink);
-    ops->free(w);
+    dump_writer_free(w);
     return ok;
 }
 
@@ -217,7 +229,7 @@ static inline char *test_plan_error(const DumpFormat *format,
     char *text;
 
     dump_progress_init(&progress);
-    g_assert_null(dump_writer_find(format)->plan(format, g, &progress, &err));
+    g_assert_null(dump_writer_plan(format, g, &progress, &err));
     g_assert_nonnull(err);
     text = g_strdup(error_get_pretty(err));
     error_free(err);
@@ -243,21 +255,18 @@ static inline char *test_full_error(const DumpFormat *format,
 static inline char *test_cancel_error(const DumpFormat *format,
                                       const DumpGuest *g, unsigned threads)
 {
-    const DumpWriterOps *ops = dump_writer_find(format);
     DumpProgress progress;
-    DumpWriter *w;
+    DumpWriter *w = test_plan(format, g, threads, &progress);
     DumpSink *sink;
     Error *err = NULL;
     char *text;
 
-    dump_progress_init(&progress);
-    w = ops->plan(format, g, &progress, &error_abort);
     sink = dump_sink_fd_new(open("/dev/null", O_WRONLY), &progress);
     dump_progress_cancel(&progress);
-    g_assert_false(ops->write(w, sink, threads, &err));
+    g_assert_false(dump_writer_write(w, sink, &err));
     g_assert_cmpuint(dump_progress_completed(&progress), ==, 0);
     dump_sink_free(sink);
-    ops->free(w);
+    dump_writer_free(w);
     text = g_strdup(error_get_pretty(err));
     error_free(err);
     return text;

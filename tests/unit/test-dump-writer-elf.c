@@ -501,7 +501,7 @@ static void test_refused(void)
         g_assert_cmpstr(text, ==,
                         "dump: guest memory is too large for an ELF32 core");
     }
-    g_assert_null(dump_writer_find(&flat));
+    g_assert_false(dump_writer_available(&flat));
 }
 
 static void test_failures(void)

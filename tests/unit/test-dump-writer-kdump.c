@@ -309,7 +309,6 @@ static TestImage *dump(const DumpFormat *format, TestGuest *t,
     uint64_t plan;
     TestImage *image = test_dump(format, t, kind, threads, &plan);
 
-    g_assert_cmpuint(plan, ==, UINT64_MAX);
     if (format->flat) {
         g_autoptr(TestImage) flat = image;
 
@@ -373,7 +372,7 @@ static void test_codecs(void)
     for (int codec = 0; codec < DUMP_CODEC__MAX; codec++) {
         DumpFormat format = { .kind = DUMP_KIND_KDUMP, .codec = codec };
 
-        if (!dump_writer_find(&format)) {
+        if (!dump_writer_available(&format)) {
             continue;
         }
         tried++;
@@ -387,7 +386,7 @@ static void test_codecs(void)
         }
     }
     g_assert_cmpuint(tried, >, 0);
-    g_assert_nonnull(dump_writer_find(&zlib_raw));
+    g_assert_true(dump_writer_available(&zlib_raw));
 }
 
 static void test_abis(void)
@@ -586,7 +585,7 @@ static void test_refused(void)
     g_assert_cmpstr(none, ==, "dump: the guest has no memory to dump");
     g_assert_cmpstr(large, ==, "dump: guest memory is too large for a "
                     "kdump-compressed file");
-    g_assert_null(dump_writer_find(&unknown));
+    g_assert_false(dump_writer_available(&unknown));
 }
 
 static void test_failures(void)
@@ -752,7 +751,6 @@ static uint64_t check_cancel(const TestGuest *t, unsigned threads,
     g_autoptr(GByteArray) got = g_byte_array_new();
     g_autofree char *path = NULL;
     DumpProgress progress;
-    const DumpWriterOps *ops = dump_writer_find(&zlib_flat);
     CancellingReader r = { .after = after, .stall = stall,
                            .progress = &progress, .got = got };
     DumpWriter *w;
@@ -764,15 +762,14 @@ static uint64_t check_cancel(const TestGuest *t, unsigned threads,
 
     g_assert_cmpint(pipe(fds), ==, 0);
     r.fd = fds[0];
-    dump_progress_init(&progress);
-    w = ops->plan(&zlib_flat, &t->g, &progress, &error_abort);
+    w = test_plan(&zlib_flat, &t->g, threads, &progress);
     sink = dump_sink_flat_new(dump_sink_fd_new(fds[1], &progress));
     thread = g_thread_new("reader", cancelling_reader, &r);
-    g_assert_false(ops->write(w, sink, threads, &err));
+    g_assert_false(dump_writer_write(w, sink, &err));
     g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
     error_free(err);
     dump_sink_free(sink);
-    ops->free(w);
+    dump_writer_free(w);
     g_thread_join(thread);
     close(fds[0]);
 
