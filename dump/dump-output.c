@@ -69,15 +69,14 @@ static bool output_take_fd(DumpOutput *out, const char *name, Error **errp)
 }
 
 bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
-                      bool must_seek, Error **errp)
+                      const char *must_seek, Error **errp)
 {
     if (path ? !output_open_path(out, path, errp) :
                !output_take_fd(out, fd_name, errp)) {
         return false;
     }
     if (must_seek && !dump_fd_can_seek(out->fd)) {
-        error_setg(errp, "kdump-raw formats need an output that can seek; "
-                   "use a flattened format for a pipe");
+        error_setg(errp, "%s", must_seek);
         return false;
     }
     return true;

@@ -22,10 +22,10 @@ void dump_output_init(DumpOutput *out);
 /*
  * Open @path, or take the descriptor @fd_name of the current monitor if
  * @path is NULL. A file is neither cut nor, for good, created yet.
- * @must_seek: refuse an output that cannot seek
+ * @must_seek: the error for an output that cannot seek; NULL: it is welcome
  */
 bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
-                      bool must_seek, Error **errp);
+                      const char *must_seek, Error **errp);
 
 /*
  * The dump is going to be written: cut the file. Returns the sink, which

@@ -43,19 +43,44 @@ static const struct {
       { DUMP_KIND_WINDMP } },
 };
 
+/* The row of the table, whether this build can write the format or not. */
+static const DumpFormat *dump_find_format(DumpGuestMemoryFormat qapi)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
+        if (dump_formats[i].qapi == qapi) {
+            return &dump_formats[i].format;
+        }
+    }
+    g_assert_not_reached();
+}
+
 static bool dump_set_format(DumpGuestMemoryFormat qapi, DumpFormat *format,
                             Error **errp)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
-        if (dump_formats[i].qapi == qapi &&
-            dump_writer_available(&dump_formats[i].format)) {
-            *format = dump_formats[i].format;
-            return true;
-        }
+    const DumpFormat *found = dump_find_format(qapi);
+
+    if (!dump_writer_available(found)) {
+        error_setg(errp, "dump format '%s' is not supported by this QEMU",
+                   DumpGuestMemoryFormat_str(qapi));
+        return false;
     }
-    error_setg(errp, "dump format '%s' is not supported by this QEMU",
-               DumpGuestMemoryFormat_str(qapi));
-    return false;
+    *format = *found;
+    return true;
+}
+
+/* The text is matched by management tools. */
+static bool dump_check_filter(DumpGuestMemoryFormat qapi, bool paging,
+                              bool range, Error **errp)
+{
+    const DumpFormat *format = dump_find_format(qapi);
+    const DumpWriterOps *ops = dump_writer_ops(format->kind);
+
+    if ((paging && !ops->paging) || (range && !ops->range)) {
+        error_setg(errp, "kdump-compressed format doesn't support paging or "
+                   "filter");
+        return false;
+    }
+    return true;
 }
 
 static bool dump_set_range(DumpOptions *opts, bool has_begin, int64_t begin,
@@ -141,11 +166,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
     if (!has_format) {
         format = DUMP_GUEST_MEMORY_FORMAT_ELF;
     }
-    /* The text is matched by management tools. */
-    if (format != DUMP_GUEST_MEMORY_FORMAT_ELF &&
-        (paging || has_begin || has_length)) {
-        error_setg(errp, "kdump-compressed format doesn't support paging or "
-                   "filter");
+    if (!dump_check_filter(format, paging, has_begin || has_length, errp)) {
         return;
     }
     if (job_id && !opts.detach) {
@@ -172,12 +193,12 @@ void qmp_dump_cancel(Error **errp)
     dump_job_cancel(errp);
 }
 
-/* Most formats suit any guest; this one, a guest that has asked for it. */
+/* Most formats suit any guest; some, a guest that has asked for it. */
 static bool dump_guest_has_format(const DumpFormat *format)
 {
     const GuestStateQuery query = { .windows = true };
 
-    return format->kind != DUMP_KIND_WINDMP ||
+    return !dump_writer_ops(format->kind)->windows ||
            guest_state_check(&query, NULL);
 }
 

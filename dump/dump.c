@@ -304,8 +304,6 @@ static void dump_view_cancel(void)
 /* What can be refused without touching anything but the monitor's fd. */
 static bool dump_job_admit(DumpJob *job, Error **errp)
 {
-    const DumpFormat *format = &job->opts.format;
-
     if (!guest_state_check(&job->query, errp)) {
         return false;
     }
@@ -317,8 +315,7 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
         return false;
     }
     if (!dump_output_open(&job->out, job->opts.path, job->opts.fd_name,
-                          format->kind == DUMP_KIND_KDUMP && !format->flat,
-                          errp)) {
+                          dump_writer_must_seek(&job->opts.format), errp)) {
         return false;
     }
     if (job->opts.job_id) {
@@ -350,6 +347,7 @@ static bool dump_job_prepare(DumpJob *job, Error **errp)
 
 static DumpJob *dump_job_new(const DumpOptions *opts)
 {
+    const DumpWriterOps *ops = dump_writer_ops(opts->format.kind);
     DumpJob *job = g_new0(DumpJob, 1);
 
     job->opts = *opts;
@@ -358,8 +356,8 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .has_range = opts->has_range,
         .begin = opts->begin,
         .length = opts->length,
-        .low_memory_only = opts->format.kind != DUMP_KIND_ELF,
-        .windows = opts->format.kind == DUMP_KIND_WINDMP,
+        .low_memory_only = ops->low_memory,
+        .windows = ops->windows,
     };
     dump_output_init(&job->out);
     dump_progress_init(&job->progress);

@@ -473,6 +473,8 @@ static bool elf_available(const DumpFormat *format)
 const DumpWriterOps dump_writer_elf = {
     .kind = DUMP_KIND_ELF,
     .size = sizeof(ElfWriter),
+    .paging = true,
+    .range = true,
     .available = elf_available,
     .plan = elf_plan,
     .write = elf_write,

@@ -243,9 +243,19 @@ static bool kdump_available(const DumpFormat *format)
     return dump_codec_find(format->codec) != NULL;
 }
 
+/* Bitmap 2 and the header, which lie before the pages, are written last. */
+static const char *kdump_must_seek(const DumpFormat *format)
+{
+    return format->flat ? NULL :
+           "kdump-raw formats need an output that can seek; "
+           "use a flattened format for a pipe";
+}
+
 const DumpWriterOps dump_writer_kdump = {
     .kind = DUMP_KIND_KDUMP,
     .size = sizeof(KdumpWriter),
+    .low_memory = true,
+    .must_seek = kdump_must_seek,
     .available = kdump_available,
     .plan = kdump_plan,
     .write = kdump_write,

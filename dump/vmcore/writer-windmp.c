@@ -223,6 +223,8 @@ static bool windmp_available(const DumpFormat *format)
 const DumpWriterOps dump_writer_windmp = {
     .kind = DUMP_KIND_WINDMP,
     .size = sizeof(WinDmpWriter),
+    .low_memory = true,
+    .windows = true,
     .available = windmp_available,
     .plan = windmp_plan,
     .write = windmp_write,

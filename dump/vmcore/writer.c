@@ -13,28 +13,33 @@ static const DumpWriterOps *const dump_writers[] = {
     &dump_writer_windmp,
 };
 
-static const DumpWriterOps *writer_ops(DumpFormatKind kind)
+const DumpWriterOps *dump_writer_ops(DumpFormatKind kind)
 {
     for (size_t i = 0; i < ARRAY_SIZE(dump_writers); i++) {
         if (dump_writers[i]->kind == kind) {
             return dump_writers[i];
         }
     }
-    return NULL;
+    g_assert_not_reached();
 }
 
 bool dump_writer_available(const DumpFormat *format)
 {
-    const DumpWriterOps *ops = writer_ops(format->kind);
+    return dump_writer_ops(format->kind)->available(format);
+}
 
-    return ops && ops->available(format);
+const char *dump_writer_must_seek(const DumpFormat *format)
+{
+    const DumpWriterOps *ops = dump_writer_ops(format->kind);
+
+    return ops->must_seek ? ops->must_seek(format) : NULL;
 }
 
 DumpWriter *dump_writer_plan(const DumpFormat *format,
                              const DumpGuest *guest, DumpProgress *progress,
                              Error **errp)
 {
-    const DumpWriterOps *ops = writer_ops(format->kind);
+    const DumpWriterOps *ops = dump_writer_ops(format->kind);
     DumpWriter *w = g_malloc0(ops->size);
     uint64_t total;
 

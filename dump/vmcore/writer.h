@@ -47,6 +47,14 @@ struct DumpWriterOps {
     DumpFormatKind kind;
     size_t size;                /* bytes of the format's own writer */
 
+    /* What it can do, and what it needs. */
+    bool paging;                /* one segment per guest-virtual mapping */
+    bool range;                 /* a part of memory */
+    bool low_memory;            /* only what guest_ram_drop_far leaves */
+    bool windows;               /* DumpGuest.windows */
+    /* See dump_writer_must_seek; NULL: any output will do. */
+    const char *(*must_seek)(const DumpFormat *format);
+
     /* Can this build write @format? Called before anything is touched. */
     bool (*available)(const DumpFormat *format);
 
@@ -69,8 +77,17 @@ extern const DumpWriterOps dump_writer_elf;
 extern const DumpWriterOps dump_writer_kdump;
 extern const DumpWriterOps dump_writer_windmp;
 
+/* The row of the table for a kind of format; every kind has one. */
+const DumpWriterOps *dump_writer_ops(DumpFormatKind kind);
+
 /* False if this build cannot write @format. */
 bool dump_writer_available(const DumpFormat *format);
+
+/*
+ * Why an output that cannot seek is none for @format, as an error message;
+ * NULL if it is.
+ */
+const char *dump_writer_must_seek(const DumpFormat *format);
 
 /*
  * Lay a dump of @guest out, and set the total of @progress; both must outlive

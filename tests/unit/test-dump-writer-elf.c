@@ -502,6 +502,7 @@ static void test_refused(void)
                         "dump: guest memory is too large for an ELF32 core");
     }
     g_assert_false(dump_writer_available(&flat));
+    g_assert_null(dump_writer_must_seek(&flat));
 }
 
 static void test_failures(void)

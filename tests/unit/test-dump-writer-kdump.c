@@ -387,6 +387,8 @@ static void test_codecs(void)
     }
     g_assert_cmpuint(tried, >, 0);
     g_assert_true(dump_writer_available(&zlib_raw));
+    g_assert_nonnull(dump_writer_must_seek(&zlib_raw));
+    g_assert_null(dump_writer_must_seek(&zlib_flat));
 }
 
 static void test_abis(void)
