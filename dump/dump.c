@@ -358,6 +358,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .length = opts->length,
         .low_memory_only = ops->low_memory,
         .windows = ops->windows,
+        .report = &job->report,
     };
     dump_output_init(&job->out);
     dump_progress_init(&job->progress);

@@ -8,7 +8,6 @@
 #include "qapi/error.h"
 #include "exec/cpu-common.h"
 #include "migration/misc.h"
-#include "qemu/error-report.h"
 #include "system/memory.h"
 #include "system/ramblock.h"
 #include "dump-target.h"
@@ -91,13 +90,14 @@ void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks,
     guest_ram_seal(ram);
 }
 
-static void drop_far_memory(GuestRam *ram)
+static void drop_far_memory(DumpGuest *guest)
 {
-    uint64_t bytes = guest_ram_drop_far(ram);
+    uint64_t bytes = guest_ram_drop_far(&guest->ram);
 
     if (bytes) {
-        warn_report("dump: %" PRIu64 " bytes of device memory are left out: "
-                    "their address is too high for this format", bytes);
+        dump_report_warn(guest->report, "%" PRIu64 " bytes of device memory "
+                         "are left out: their address is too high for this "
+                         "format", bytes);
     }
 }
 
@@ -119,7 +119,7 @@ void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
     guest_ram_clip_of(&guest->ram, &state->all, target->filter_area_begin,
                       target->filter_area_length);
     if (query->low_memory_only) {
-        drop_far_memory(&guest->ram);
+        drop_far_memory(guest);
     }
     target->total_size = guest->ram.bytes;
 }

@@ -9,7 +9,6 @@
 #include "hw/core/cpu.h"
 #include "hw/misc/vmcoreinfo.h"
 #include "qemu/bswap.h"
-#include "qemu/error-report.h"
 #include "qemu/units.h"
 #include "guest-notes.h"
 #include "trace.h"
@@ -112,9 +111,7 @@ uint8_t *guest_note_read(const GuestRam *ram, uint32_t *size, Error **errp)
 static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
 {
     g_autofree uint8_t *buf = NULL;
-    VmcoreInfo *info;
     uint32_t size = 0;
-    size_t used;
     Error *err = NULL;
 
     if (!guest_note_present()) {
@@ -122,15 +119,10 @@ static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
     }
     buf = guest_note_read(ram, &size, &err);
     if (!buf) {
-        warn_report_err(err);
+        dump_report_warn_err(guest->report, err);
         return NULL;
     }
-    info = linux_guest_add_notes(guest, buf, size, &used);
-    if (used < size) {
-        warn_report("guest note is damaged: left out from byte %zu of %"
-                    PRIu32 " on", used, size);
-    }
-    return info;
+    return linux_guest_add_notes(guest, buf, size);
 }
 
 /* Notes of the CPUs, then of the guest; and what the latter tell. */
@@ -143,10 +135,7 @@ bool guest_notes_collect(GuestState *state, Error **errp)
         return false;
     }
     info = collect_guest_notes(guest, &state->all);
-    if (!linux_guest_describe(guest, &state->all, info)) {
-        warn_report("guest note: a page size or physical base that makes no "
-                    "sense is passed over");
-    }
+    linux_guest_describe(guest, &state->all, info);
     trace_dump_linux_guest(guest->page_size, guest->phys_base,
                            guest->uts.release, guest->uts.machine);
     return true;

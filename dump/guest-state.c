@@ -104,6 +104,7 @@ GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
     g_autoptr(GuestState) state = g_new0(GuestState, 1);
 
     dump_guest_init(&state->guest);
+    state->guest.report = query->report;
     guest_phys_blocks_init(&state->target.guest_phys_blocks);
     guest_phys_blocks_append(&state->target.guest_phys_blocks);
     if (!guest_state_collect(state, query, errp)) {

@@ -28,6 +28,7 @@ typedef struct GuestStateQuery {
     uint64_t length;
     bool low_memory_only;       /* leave out what guest_ram_drop_far drops */
     bool windows;               /* for a Windows crash dump */
+    DumpReport *report;         /* told what is left out; NULL is allowed */
 } GuestStateQuery;
 
 /*

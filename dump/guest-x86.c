@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "hw/core/cpu.h"
-#include "qemu/error-report.h"
 #include "guest-memory.h"
 #include "guest-notes.h"
 #include "guest-x86.h"
@@ -32,16 +31,17 @@ static GArray *get_x86_paging(void)
     return paging;
 }
 
-static GArray *walk_x86_paging(const GArray *paging, const GuestRam *ram)
+static GArray *walk_x86_paging(const GArray *paging, const GuestRam *ram,
+                               DumpReport *report)
 {
     GArray *mappings;
     bool whole;
 
     mappings = x86_paging_mappings(paging, ram, &whole);
     if (!whole) {
-        warn_report("dump: the guest's page tables map too much: %u pieces "
-                    "of address space are taken, others left out",
-                    mappings->len);
+        dump_report_warn(report, "the guest's page tables map too much: %u "
+                         "pieces of address space are taken, others left "
+                         "out", mappings->len);
     }
     trace_dump_mappings(mappings->len, whole);
     return mappings;
@@ -81,7 +81,7 @@ bool guest_x86_collect_mappings(GuestState *state, Error **errp)
     g_autoptr(GArray) paging = get_x86_paging();
 
     state->guest.mappings = paging->len ?
-        walk_x86_paging(paging, &state->all) :
+        walk_x86_paging(paging, &state->all, state->guest.report) :
         get_target_mappings(&state->target.guest_phys_blocks, errp);
     return state->guest.mappings;
 }
@@ -162,9 +162,7 @@ bool guest_x86_collect_windows(GuestState *state, Error **errp)
     }
     guest->windows = dump_windows_new(&hdr, &guest->ram, regs, n, paging,
                                       &warning);
-    if (warning) {
-        warn_report_err(warning);
-    }
+    dump_report_warn_err(guest->report, warning);
     trace_dump_windows(windmp_get(&guest->windows->header, WINDMP_KDBG),
                        windmp_get(&guest->windows->header,
                                   WINDMP_BUGCHECK_CODE),

@@ -31,13 +31,13 @@ static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
 }
 
 VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
-                                  size_t len, size_t *used)
+                                  size_t len)
 {
     VmcoreInfo *info = NULL;
+    size_t used = 0;
     ElfNote note;
 
-    *used = 0;
-    while (elf_note_next(&guest->abi, buf, len, used, &note)) {
+    while (elf_note_next(&guest->abi, buf, len, &used, &note)) {
         if (!info && elf_note_is(&note, "VMCOREINFO")) {
             info = add_vmcoreinfo(guest, &note);
         } else {
@@ -46,6 +46,10 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
             elf_note_append(guest->notes, &guest->abi, name, note.type,
                             note.desc, note.descsz);
         }
+    }
+    if (used < len) {
+        dump_report_warn(guest->report, "guest note is damaged: left out "
+                         "from byte %zu of %zu on", used, len);
     }
     return info;
 }
@@ -160,12 +164,15 @@ static void describe_uts(DumpGuest *guest, const GuestRam *ram,
     }
 }
 
-bool linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
+void linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
                           const VmcoreInfo *info)
 {
     bool ok = describe_page_size(guest, info);
 
     ok &= describe_phys_base(guest, info);
+    if (!ok) {
+        dump_report_warn(guest->report, "guest note: a page size or physical "
+                         "base that makes no sense is passed over");
+    }
     describe_uts(guest, ram, info);
-    return ok;
 }

@@ -16,14 +16,13 @@
 /*
  * Append the notes in @buf[0..@len), which come from the guest, to the notes
  * of @guest, as far as they are whole. The first one called VMCOREINFO sets
- * vmcoreinfo_pos and vmcoreinfo_size.
- *
- * *@used: bytes of @buf up to the first that is not part of a whole note
+ * vmcoreinfo_pos and vmcoreinfo_size. The report of @guest is told if some
+ * are left out.
  *
  * Returns what VMCOREINFO says, NULL if there is none.
  */
 VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
-                                  size_t len, size_t *used);
+                                  size_t len);
 
 /*
  * Fill page_size, phys_base and uts of @guest from @info, as far as it has
@@ -33,9 +32,10 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
  *       from it, and taken only if it agrees with @info
  * @info: NULL is allowed: nothing but the machine's name is filled in then
  *
- * Returns false if a number in @info made no sense and was passed over.
+ * The report of @guest is told if a number in @info made no sense and was
+ * passed over.
  */
-bool linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
+void linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
                           const VmcoreInfo *info);
 
 #endif

@@ -205,16 +205,6 @@ void cpu_synchronize_all_states(void)
 {
 }
 
-void warn_report(const char *fmt, ...)
-{
-    g_assert_not_reached();
-}
-
-void warn_report_err(Error *err)
-{
-    g_assert_not_reached();
-}
-
 void error_prepend(Error *const *errp, const char *fmt, ...)
 {
     g_assert_not_reached();

@@ -26,12 +26,40 @@ static void put_uts(TestBlock *b, uint64_t paddr, const char *release)
     memset(p + 5 * 65, 'd', 65);                        /* no terminator */
 }
 
-static bool describe(TestGuest *t, const char *text)
+/* Let @report be told of @t. */
+static void listen(TestGuest *t, DumpReport *report)
+{
+    dump_report_init(report);
+    t->g.report = report;
+}
+
+/* What it was told, NULL if nothing. */
+static char *told(TestGuest *t)
+{
+    g_auto(GStrv) warnings = dump_report_warnings(t->g.report);
+
+    dump_report_deinit(t->g.report);
+    t->g.report = NULL;
+    return *warnings ? g_strjoinv("\n", warnings) : NULL;
+}
+
+/* Returns what is said against @text, NULL if nothing. */
+static char *doubt(TestGuest *t, const char *text)
 {
     g_autoptr(VmcoreInfo) info = vmcoreinfo_parse((const uint8_t *)text,
                                                   strlen(text));
+    DumpReport report;
 
-    return linux_guest_describe(&t->g, &t->g.ram, info);
+    listen(t, &report);
+    linux_guest_describe(&t->g, &t->g.ram, info);
+    return told(t);
+}
+
+static bool describe(TestGuest *t, const char *text)
+{
+    g_autofree char *against = doubt(t, text);
+
+    return !against;
 }
 
 static void check_kernel_uts(const TestGuest *t, const char *machine)
@@ -130,7 +158,7 @@ static void test_no_info(void)
     test_guest_init(&t, &x86_64, 4096);
     t.g.phys_base = 77;
     guest_ram_seal(&t.g.ram);
-    g_assert_true(linux_guest_describe(&t.g, &t.g.ram, NULL));
+    linux_guest_describe(&t.g, &t.g.ram, NULL);
     g_assert_cmpuint(t.g.page_size, ==, 4096);
     g_assert_cmpint(t.g.phys_base, ==, 77);
     check_note_uts(&t, "");
@@ -256,15 +284,29 @@ static void test_one_bad_number(void)
     g_assert_cmpint(t.g.phys_base, ==, 4096);
 }
 
+/* *@against: what is said against them, NULL if nothing. */
+static VmcoreInfo *add_notes(TestGuest *t, const uint8_t *buf, size_t len,
+                             char **against)
+{
+    DumpReport report;
+    VmcoreInfo *info;
+
+    listen(t, &report);
+    info = linux_guest_add_notes(&t->g, buf, len);
+    *against = told(t);
+    return info;
+}
+
 /* What the guest publishes is taken over note by note. */
 static void test_notes(void)
 {
     static const char text[] = "PAGESIZE=4096\n";
     g_autoptr(GByteArray) theirs = g_byte_array_new();
+    g_autofree char *against = NULL, *damage = NULL;
     g_autoptr(VmcoreInfo) info = NULL;
     g_auto(TestGuest) t;
     ElfNote note;
-    size_t used, pos = 0;
+    size_t pos = 0;
 
     test_guest_init(&t, &x86_64, 4096);
     elf_note_append(t.g.notes, &x86_64, "CORE", 1, "registers", 9);
@@ -273,9 +315,12 @@ static void test_notes(void)
     elf_note_append(theirs, &x86_64, "VMCOREINFO", 0, "second", 6);
     elf_note_append(theirs, &x86_64, "CUT", 0, "1234", 4);
 
-    info = linux_guest_add_notes(&t.g, theirs->data, theirs->len - 1, &used);
+    info = add_notes(&t, theirs->data, theirs->len - 1, &against);
     g_assert_cmpstr(vmcoreinfo_get(info, "PAGESIZE"), ==, "4096");
-    g_assert_cmpuint(used, ==, theirs->len - elf_note_size(4, 4));
+    damage = g_strdup_printf("guest note is damaged: left out from byte %zu "
+                             "of %u on", theirs->len - elf_note_size(4, 4),
+                             theirs->len - 1);
+    g_assert_cmpstr(against, ==, damage);
     g_assert_cmpuint(t.g.vmcoreinfo_size, ==, strlen(text));
     g_assert_cmpmem(t.g.notes->data + t.g.vmcoreinfo_pos, strlen(text),
                     text, strlen(text));

@@ -128,10 +128,8 @@ typedef struct VMCoreInfoState {
 
 VMCoreInfoState *vmcoreinfo_find(void);
 
-/* migration/misc.h, qemu/error-report.h */
+/* migration/misc.h */
 bool migration_in_incoming_postcopy(void);
-void warn_report(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
-void warn_report_err(Error *err);
 
 /* qapi/error.h, beyond what tests/shim/ has */
 #define ERRP_GUARD()
