@@ -52,6 +52,9 @@ bool elf_note_next(const DumpAbi *abi, const uint8_t *buf, size_t len,
     note->namesz = dump_get32(abi, p);
     note->descsz = dump_get32(abi, p + 4);
     note->type = dump_get32(abi, p + 8);
+    if (!note->namesz && !note->descsz && !note->type) {
+        return false;
+    }
 
     /* 64-bit sums of 32-bit values: they cannot wrap. */
     need = ELF_NOTE_HEADER_SIZE + note_pad(note->namesz) + note->descsz;

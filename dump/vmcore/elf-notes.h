@@ -38,8 +38,9 @@ void elf_note_append(GByteArray *out, const DumpAbi *abi, const char *name,
  * Read the note at *@pos of @buf[0..@len) and move *@pos behind it.
  *
  * Returns false at the end (*@pos == @len) and when what is left is not a
- * whole note: *@pos then stays where it was, below @len. Nothing outside
- * the buffer is read whatever the sizes claim. The padding of the very
+ * whole note: *@pos then stays where it was, below @len. The same goes for a
+ * header of zeroes, by which Linux marks the end. Nothing outside the buffer
+ * is read whatever the sizes claim. The padding of the very
  * last descriptor may be missing; *@pos is then @len.
  */
 bool elf_note_next(const DumpAbi *abi, const uint8_t *buf, size_t len,

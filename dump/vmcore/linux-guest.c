@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "elf-notes.h"
 #include "kdump-format.h"
@@ -47,7 +48,8 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
                             note.desc, note.descsz);
         }
     }
-    if (used < len) {
+    /* Linux leaves zeroes behind its note, which may end anywhere. */
+    if (!buffer_is_zero(buf + used, len - used)) {
         dump_report_warn(guest->report, "guest note is damaged: left out "
                          "from byte %zu of %zu on", used, len);
     }

@@ -15,9 +15,9 @@
 
 /*
  * Append the notes in @buf[0..@len), which come from the guest, to the notes
- * of @guest, as far as they are whole. The first one called VMCOREINFO sets
- * vmcoreinfo_pos and vmcoreinfo_size. The report of @guest is told if some
- * are left out.
+ * of @guest, as far as they are whole; zeroes behind them are none. The first
+ * one called VMCOREINFO sets vmcoreinfo_pos and vmcoreinfo_size. The report
+ * of @guest is told if some are left out.
  *
  * Returns what VMCOREINFO says, NULL if there is none.
  */

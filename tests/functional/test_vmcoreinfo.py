@@ -254,6 +254,18 @@ def test_several_notes(guest, out, name):
     assert vmcoreinfo_text(dump) == GOOD.encode()
 
 
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('room', [1, 11, 12, 13, 24, 4096])
+def test_padding(guest, out, name, room):
+    """Linux has room for 4 KiB, and zeroes behind its note."""
+    before = len(guest.vm.stderr())
+    guest.publish(note(GOOD) + bytes(room))
+    dump = guest.dump(out, name)
+    assert [n[0] for n in dump.notes] == ['CORE', 'QEMU', 'VMCOREINFO']
+    assert vmcoreinfo_text(dump) == GOOD.encode()
+    assert guest.vm.stderr()[before:] == ''
+
+
 def test_name_without_terminator(guest, out):
     guest.publish(note(GOOD, b'VMCOREINFO'))
     assert vmcoreinfo_text(guest.dump(out, 'elf')) == GOOD.encode()

@@ -47,6 +47,28 @@ static void test_walk(void)
     g_assert_cmpuint(pos, ==, in->len);
 }
 
+/* A header of zeroes is the end, whatever is behind it. */
+static void test_end_mark(void)
+{
+    static const uint8_t zeroes[40];
+    g_autoptr(GByteArray) in = g_byte_array_new();
+    size_t pos = 0, end;
+    ElfNote n;
+
+    elf_note_append(in, &be, "CORE", 1, "abc", 3);
+    end = in->len;
+    g_byte_array_append(in, zeroes, sizeof(zeroes));
+    elf_note_append(in, &be, "LATE", 1, "abc", 3);
+    g_assert_true(elf_note_next(&be, in->data, in->len, &pos, &n));
+    g_assert_false(elf_note_next(&be, in->data, in->len, &pos, &n));
+    g_assert_cmpuint(pos, ==, end);
+    /* One that has a type is a note. */
+    in->data[end + 11] = 1;
+    g_assert_true(elf_note_next(&be, in->data, in->len, &pos, &n));
+    g_assert_cmpuint(n.namesz + n.descsz, ==, 0);
+    g_assert_cmpuint(pos, ==, end + ELF_NOTE_HEADER_SIZE);
+}
+
 /* Sizes in the other order: the walk ends, at the place it began. */
 static void test_wrong_order(void)
 {
@@ -110,6 +132,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/elf-notes/append", test_append);
     g_test_add_func("/dump/elf-notes/walk", test_walk);
+    g_test_add_func("/dump/elf-notes/end-mark", test_end_mark);
     g_test_add_func("/dump/elf-notes/wrong-order", test_wrong_order);
     g_test_add_func("/dump/elf-notes/cut", test_cut);
     g_test_add_func("/dump/elf-notes/lying-sizes", test_lying_sizes);

@@ -336,6 +336,38 @@ static void test_notes(void)
     g_assert_cmpuint(pos, ==, t.g.notes->len);
 }
 
+/*
+ * Linux has room for a note of 4 KiB, and zeroes behind the one it writes:
+ * no notes, and no damage either. What is behind them is not looked for.
+ */
+static void test_padding(void)
+{
+    for (size_t room = 0; room < 40; room++) {
+        g_autoptr(GByteArray) theirs = g_byte_array_new();
+        g_autofree char *against = NULL, *late = NULL;
+        g_autoptr(VmcoreInfo) info = NULL, again = NULL;
+        g_auto(TestGuest) t;
+        guint end;
+
+        test_guest_init(&t, &x86_64, 4096);
+        elf_note_append(theirs, &x86_64, "VMCOREINFO", 0, "A=1\n", 4);
+        end = theirs->len;
+        g_byte_array_set_size(theirs, end + room);
+        memset(theirs->data + end, 0, room);
+        info = add_notes(&t, theirs->data, theirs->len, &against);
+        g_assert_cmpstr(against, ==, NULL);
+        g_assert_cmpmem(t.g.notes->data, t.g.notes->len, theirs->data, end);
+
+        if (room < ELF_NOTE_HEADER_SIZE) {
+            continue;
+        }
+        elf_note_append(theirs, &x86_64, "X", 0, "late", 4);
+        again = add_notes(&t, theirs->data, theirs->len, &late);
+        g_assert_nonnull(late);
+        g_assert_cmpuint(t.g.notes->len, ==, 2 * end);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -350,6 +382,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/linux-guest/long-release", test_long_release);
     g_test_add_func("/dump/linux-guest/bad-numbers", test_bad_numbers);
     g_test_add_func("/dump/linux-guest/notes", test_notes);
+    g_test_add_func("/dump/linux-guest/padding", test_padding);
     g_test_add_func("/dump/linux-guest/one-bad-number", test_one_bad_number);
     return g_test_run();
 }
