@@ -115,6 +115,10 @@ static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
     Error *err = NULL;
 
     if (!guest_note_present()) {
+        if (vmcoreinfo_find()) {
+            /* A device without its driver: qemu_fw_cfg, on Linux. */
+            dump_report_warn(guest->report, "guest note is not present");
+        }
         return NULL;
     }
     buf = guest_note_read(ram, &size, &err);
