@@ -19,6 +19,12 @@
 #define I386_PAGE_OFFSET        0xc0000000ULL
 #define PPC64_PAGE_OFFSET       0xc000000000000000ULL
 
+typedef enum KernelTrace {
+    KERNEL_NOT_KNOWN,
+    KERNEL_THERE,               /* where VMCOREINFO says */
+    KERNEL_GONE,                /* another or none is there */
+} KernelTrace;
+
 static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
 {
     size_t pos = guest->notes->len;
@@ -54,6 +60,12 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
                          "from byte %zu of %zu on", used, len);
     }
     return info;
+}
+
+static void warn_of_number(DumpGuest *guest, const char *what)
+{
+    dump_report_warn(guest->report, "guest note: a %s that makes no sense is "
+                     "passed over", what);
 }
 
 static bool describe_page_size(DumpGuest *guest, const VmcoreInfo *info)
@@ -115,6 +127,32 @@ static uint64_t kernel_to_phys(const DumpGuest *guest, const VmcoreInfo *info,
     return vaddr;
 }
 
+/*
+ * Can @vaddr be nowhere else than kernel_to_phys() says, if @info is of the
+ * kernel that runs? Not known of i386, whose address space may be split
+ * elsewhere, of s390x, which may have moved the kernel, and of others that
+ * do not say where it is.
+ */
+static bool kernel_place_certain(const DumpGuest *guest,
+                                 const VmcoreInfo *info, uint64_t vaddr)
+{
+    int64_t offset;
+
+    switch (guest->abi.elf_machine) {
+    case EM_X86_64:
+        return vaddr >= X86_64_KERNEL_MAP &&
+               vmcoreinfo_get_number(info, "NUMBER(phys_base)", &offset);
+    case EM_PPC64:
+        return vaddr >= PPC64_PAGE_OFFSET;
+    case EM_AARCH64:
+        return vmcoreinfo_get_number(info, "NUMBER(kimage_voffset)", &offset);
+    case EM_RISCV:
+        return vmcoreinfo_get_number(info, "NUMBER(va_kernel_pa_offset)",
+                                     &offset);
+    }
+    return false;
+}
+
 static void uts_set(char dst[LINUX_UTS_LEN], const char *src)
 {
     g_strlcpy(dst, src, LINUX_UTS_LEN);
@@ -123,10 +161,11 @@ static void uts_set(char dst[LINUX_UTS_LEN], const char *src)
 /*
  * init_uts_ns.name in guest memory. Any address may be claimed, so the
  * bytes count only if they look like the structure and name the release
- * that VMCOREINFO names.
+ * that VMCOREINFO names. If they do not, though they must, the note is of a
+ * kernel that is not there any more.
  */
-static bool read_kernel_uts(const DumpGuest *guest, const GuestRam *ram,
-                            const VmcoreInfo *info, LinuxUts *uts)
+static KernelTrace find_kernel(const DumpGuest *guest, const GuestRam *ram,
+                               const VmcoreInfo *info, LinuxUts *uts)
 {
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
     uint64_t symbol;
@@ -135,46 +174,63 @@ static bool read_kernel_uts(const DumpGuest *guest, const GuestRam *ram,
     if (!release ||
         !vmcoreinfo_get_address(info, "SYMBOL(init_uts_ns)", &symbol) ||
         !vmcoreinfo_get_number(info, "OFFSET(uts_namespace.name)", &offset)) {
-        return false;
+        return KERNEL_NOT_KNOWN;
     }
     if (guest_ram_read(ram, kernel_to_phys(guest, info, symbol + offset),
                        uts, sizeof(*uts)) != sizeof(*uts)) {
-        return false;
+        return KERNEL_NOT_KNOWN;
     }
     for (size_t i = LINUX_UTS_LEN - 1; i < sizeof(*uts); i += LINUX_UTS_LEN) {
         ((char *)uts)[i] = '\0';
     }
-    return !strcmp(uts->sysname, "Linux") && !strcmp(uts->release, release);
+    if (!strcmp(uts->sysname, "Linux") && !strcmp(uts->release, release)) {
+        return KERNEL_THERE;
+    }
+    return kernel_place_certain(guest, info, symbol) ? KERNEL_GONE :
+                                                       KERNEL_NOT_KNOWN;
 }
 
-static void describe_uts(DumpGuest *guest, const GuestRam *ram,
-                         const VmcoreInfo *info)
+static void describe_kernel(DumpGuest *guest, const GuestRam *ram,
+                            const VmcoreInfo *info)
 {
-    const char *machine = kdump_machine_name(&guest->abi);
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
+    int64_t targets_base = guest->phys_base;
     LinuxUts uts;
 
-    if (read_kernel_uts(guest, ram, info, &uts)) {
-        guest->uts = uts;
-    } else if (release) {
-        uts_set(guest->uts.sysname, "Linux");
-        uts_set(guest->uts.release, release);
+    if (!describe_phys_base(guest, info)) {
+        warn_of_number(guest, "physical base");
     }
-    /* The readers look the architecture up by this very spelling. */
-    if (machine) {
-        uts_set(guest->uts.machine, machine);
+    switch (find_kernel(guest, ram, info, &uts)) {
+    case KERNEL_THERE:
+        guest->uts = uts;
+        break;
+    case KERNEL_GONE:
+        dump_report_warn(guest->report, "guest note: guest memory does not "
+                         "bear it out, as if another kernel had been started "
+                         "by kexec; physical base and release are not taken "
+                         "from it");
+        guest->phys_base = targets_base;
+        break;
+    case KERNEL_NOT_KNOWN:
+        if (release) {
+            uts_set(guest->uts.sysname, "Linux");
+            uts_set(guest->uts.release, release);
+        }
+        break;
     }
 }
 
 void linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
                           const VmcoreInfo *info)
 {
-    bool ok = describe_page_size(guest, info);
+    const char *machine = kdump_machine_name(&guest->abi);
 
-    ok &= describe_phys_base(guest, info);
-    if (!ok) {
-        dump_report_warn(guest->report, "guest note: a page size or physical "
-                         "base that makes no sense is passed over");
+    if (!describe_page_size(guest, info)) {
+        warn_of_number(guest, "page size");
     }
-    describe_uts(guest, ram, info);
+    describe_kernel(guest, ram, info);
+    /* The readers look the architecture up by this very spelling. */
+    if (machine) {
+        uts_set(guest->uts.machine, machine);
+    }
 }

@@ -210,6 +210,83 @@ static void test_uts_disagrees(void)
     }
 }
 
+/* A kernel that is not where its note says, or not any more. */
+static void test_other_kernel(void)
+{
+    static const struct {
+        DumpAbi abi;
+        const char *text;           /* puts init_uts_ns to 0x20000 */
+        bool judged;                /* it can be nowhere else */
+    } cases[] = {
+        { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=4096\n"
+          "SYMBOL(init_uts_ns)=ffffffff8001f000", true },
+        { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 },
+          "SYMBOL(init_uts_ns)=ffffffff80020000", false },
+        { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=x\n"
+          "SYMBOL(init_uts_ns)=ffffffff80020000", false },
+        { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 },
+          "NUMBER(phys_base)=-9223372036854775808\n"
+          "SYMBOL(init_uts_ns)=7fffffff80020000", false },
+        { { ELFCLASS64, ELFDATA2LSB, EM_PPC64 },
+          "SYMBOL(init_uts_ns)=c000000000020000", true },
+        { { ELFCLASS64, ELFDATA2LSB, EM_AARCH64 },
+          "NUMBER(kimage_voffset)=0xffff800008000000\n"
+          "NUMBER(PHYS_OFFSET)=0x1000\n"
+          "SYMBOL(init_uts_ns)=ffff800008020000", true },
+        { { ELFCLASS64, ELFDATA2LSB, EM_AARCH64 },
+          "SYMBOL(init_uts_ns)=20000", false },
+        { { ELFCLASS64, ELFDATA2LSB, EM_RISCV },
+          "NUMBER(va_kernel_pa_offset)=0xffffffff80000000\n"
+          "SYMBOL(init_uts_ns)=ffffffff80020000", true },
+        { { ELFCLASS64, ELFDATA2LSB, EM_RISCV },
+          "SYMBOL(init_uts_ns)=20000", false },
+        /* The split of address space, and where s390x has its kernel, vary. */
+        { { ELFCLASS32, ELFDATA2LSB, EM_386 },
+          "SYMBOL(init_uts_ns)=c0020000", false },
+        { { ELFCLASS64, ELFDATA2MSB, EM_S390 },
+          "SYMBOL(init_uts_ns)=20000", false },
+        { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=4096\n"
+          "SYMBOL(init_uts_ns)=no number", false },
+        /* Not in memory */
+        { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=4096\n"
+          "SYMBOL(init_uts_ns)=ffffffff800fef00", false },
+    };
+    static const char *const there[] = { "", "6.1.1", "6.1.0" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(there); i++) {
+        const DumpAbi *abi = &cases[i / ARRAY_SIZE(there)].abi;
+        const char *what = cases[i / ARRAY_SIZE(there)].text;
+        const char *release = there[i % ARRAY_SIZE(there)];
+        bool other = cases[i / ARRAY_SIZE(there)].judged &&
+                     strcmp(release, "6.1.0");
+        g_autofree char *text = g_strdup_printf(
+            "OSRELEASE=6.1.0\nPAGESIZE=8192\nOFFSET(uts_namespace.name)=0\n"
+            "%s\n", what);
+        g_autofree char *against = NULL;
+        g_auto(TestGuest) t;
+        TestBlock *b;
+
+        test_guest_init(&t, abi, 4096);
+        t.g.phys_base = 77;
+        b = test_guest_add(&t, 0, 0x100000);
+        if (*release) {
+            put_uts(b, 0x20000, release);
+        }
+        guest_ram_seal(&t.g.ram);
+        against = doubt(&t, text);
+        g_assert_cmpint(against && strstr(against, "bear"), ==, other);
+        g_assert_cmpstr(t.g.uts.release, ==, other ? "" : "6.1.0");
+        g_assert_cmpstr(t.g.uts.sysname, ==, other ? "" : "Linux");
+        g_assert_cmpstr(t.g.uts.machine, ==, kdump_machine_name(abi));
+        g_assert_cmpuint(t.g.page_size, ==, 8192);
+        if (other) {
+            g_assert_cmpint(t.g.phys_base, ==, 77);
+        } else if (strstr(what, "=4096") || strstr(what, "=0x1000")) {
+            g_assert_cmpint(t.g.phys_base, ==, 4096);
+        }
+    }
+}
+
 static void test_uts_offsets(void)
 {
     static const char *const offsets[] = {
@@ -378,6 +455,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/linux-guest/no-info", test_no_info);
     g_test_add_func("/dump/linux-guest/unknown-machine", test_unknown_machine);
     g_test_add_func("/dump/linux-guest/uts-disagrees", test_uts_disagrees);
+    g_test_add_func("/dump/linux-guest/other-kernel", test_other_kernel);
     g_test_add_func("/dump/linux-guest/uts-offsets", test_uts_offsets);
     g_test_add_func("/dump/linux-guest/long-release", test_long_release);
     g_test_add_func("/dump/linux-guest/bad-numbers", test_bad_numbers);
