@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What QEMU 7.2 writes differently in files that no macro can reach.
-# scripts/qemu-tree passes every text that it puts into a 7.2 tree through
-# rewrite().
+# What QEMU 7.2 writes differently in files that no macro can reach: of these
+# texts that scripts/qemu-tree puts into a 7.2 tree, what is replaced (in the
+# way of re.sub) and by what. Each has to be found.
 
 import re
 
@@ -19,34 +19,32 @@ def _example(match):
     return '# Example:\n' + body
 
 
-def _qapi(text):
-    text = re.sub(r'(?m)^# \.\. qmp-example::\n((?:#\n|#     .*\n)+)',
-                  _example, text)
-    return re.sub(r'(?m)^(# @[\w-]+: )(\S.*\n)((?:#    +\S.*\n)+)',
-                  _argument, text)
-
-
-def rewrite(path, text):
-    if path == 'dump/meson.build':
-        return text.replace('system_ss', 'softmmu_ss').replace(
-            'CONFIG_SYSTEM_ONLY', 'CONFIG_SOFTMMU')
-    if path == 'dump/guest-memory.c':
+REWRITE = {
+    'dump/meson.build': [
+        ('system_ss', 'softmmu_ss'),
+        ('CONFIG_SYSTEM_ONLY', 'CONFIG_SOFTMMU'),
+    ],
+    'dump/guest-memory.c': [
         # Files of guest memory are mapped from their start there. (Only the
         # x-remote machine does otherwise, which has no CPU to dump.)
-        return text.replace('rb->fd_offset', '0')
-    if path == 'dump/dump.c':
+        ('rb->fd_offset', '0'),
+    ],
+    'dump/dump.c': [
         # Nor can an optional list do without.
-        return text.replace(
-            '    result->warnings = dump_job_warnings(job);\n',
-            '    result->warnings = dump_job_warnings(job);\n'
-            '    result->has_warnings = result->warnings;\n')
-    if path == 'dump/dump-qmp.c':
+        (r'    result->warnings = dump_job_warnings\(job\);\n',
+         r'\g<0>    result->has_warnings = result->warnings;\n'),
+    ],
+    'dump/dump-qmp.c': [
         # An optional string has a has_ of its own there.
-        return text.replace('const char *job_id, Error',
-                            'bool has_job_id, const char *job_id,\n'
-                            '                           Error')
-    if path == 'dump/dump-hmp-cmds.c':
-        return text.replace('NULL, errp);', 'false, NULL, errp);')
-    if path == 'qapi/dump.json':
-        return _qapi(text)
-    return text
+        (r'const char \*job_id, Error',
+         'bool has_job_id, const char *job_id,\n'
+         '                           Error'),
+    ],
+    'dump/dump-hmp-cmds.c': [
+        (r'NULL, errp\);', 'false, NULL, errp);'),
+    ],
+    'qapi/dump.json': [
+        (r'(?m)^# \.\. qmp-example::\n((?:#\n|#     .*\n)+)', _example),
+        (r'(?m)^(# @[\w-]+: )(\S.*\n)((?:#    +\S.*\n)+)', _argument),
+    ],
+}

@@ -124,22 +124,24 @@ def backport_folders(tree):
             if os.path.exists(os.path.join(tree, sign))]
 
 
-def load_rewrite(folders):
-    """What the folders' rewrite.py make of a text, one after the other."""
-    rewrites = []
+def rewritten(files, folders):
+    """@files as the folders' rewrite.py say: path -> what is replaced, and
+    by what, each at one place at least."""
     for folder in folders:
         path = os.path.join(folder, 'rewrite.py')
-        if os.path.exists(path):
-            spec = importlib.util.spec_from_file_location('rewrite', path)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            rewrites.append(module.rewrite)
-
-    def rewrite(path, text):
-        for one in rewrites:
-            text = one(path, text)
-        return text
-    return rewrite
+        if not os.path.exists(path):
+            continue
+        spec = importlib.util.spec_from_file_location('rewrite', path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name, pairs in module.REWRITE.items():
+            for pattern, replacement in pairs:
+                files[name], found = re.subn(pattern, replacement,
+                                             files.get(name, ''))
+                if not found:
+                    raise ApplyError(f'{path}: nothing in {name} is '
+                                     f'{pattern!r}')
+    return files
 
 
 def whole_files(folders):
@@ -147,12 +149,13 @@ def whole_files(folders):
     files = {}
     for path in WHOLE:
         full = os.path.join(REPO, path)
-        if os.path.isdir(full):
-            for sub in filter(SOURCES.search, walk(full)):
-                files[os.path.join(path, sub)] = read(os.path.join(full, sub))
-        else:
-            for one in glob.glob(full):
-                files[os.path.relpath(one, REPO)] = read(one)
+        names = [os.path.join(path, sub) for sub in walk(full)
+                 if SOURCES.search(sub)]
+        names += [os.path.relpath(one, REPO) for one in glob.glob(full)
+                  if not os.path.isdir(one)]
+        if not names:
+            raise ApplyError(f'{REPO} has no {path}')
+        files.update((name, read(os.path.join(REPO, name))) for name in names)
     for folder in folders:
         for sub in walk(folder):
             if sub.endswith('.h'):
@@ -179,15 +182,15 @@ def unit_tests():
 
 def fragment(path):
     """What of ours goes into the tree's file: all but our licence line."""
-    return re.sub(r'\A.*SPDX-License-Identifier.*\n', '',
-                  read(os.path.join(REPO, path)))
+    return splice(REPO, path, r'\A.*SPDX-License-Identifier.*\n',
+                  lambda _: '', 'the licence line')
 
 
 def job_type(tree):
     """A dump can be a job: a type more, and its documentation."""
     path = 'qapi/job.json'
     text = read(os.path.join(tree, path))
-    if 'dump-guest-memory' in text:
+    if ",\n           'dump-guest-memory']" in text:
         return text
     return splice(
         tree, path,
@@ -243,9 +246,7 @@ def plan(tree):
     """Path -> new text, or None to delete, of all that is ours."""
     check_tree(tree)
     folders = backport_folders(tree)
-    rewrite = load_rewrite(folders)
-    new = {path: rewrite(path, text)
-           for path, text in whole_files(folders).items()}
+    new = rewritten(whole_files(folders), folders)
     new.update(spliced_files(tree))
     for owned in OWNED:
         for sub in walk(os.path.join(tree, owned)):

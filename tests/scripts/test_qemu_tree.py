@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -127,6 +128,7 @@ def test_unknown_version(tree, version):
     ('docs/interop/index.rst', 'virtio-balloon-stats', 'balloon'),
     ('docs/devel/index-internals.rst', '   clocks', '   watches'),
     ('docs/system/index.rst', '   managed-startup', '   startup'),
+    ('qapi/job.json', "'enum': 'JobType'", "'enum': 'TypeOfJob'"),
 ])
 def test_missing_anchor(tree, path, old, new):
     full = os.path.join(tree, path)
@@ -139,6 +141,31 @@ def test_missing_anchor(tree, path, old, new):
     assert r.returncode != 0
     assert f'{path}: expected' in r.stderr and '0 times' in r.stderr
     assert digest(tree) == before
+
+
+REWRITES = os.path.join(REPO, 'backports/7.2/rewrite.py')
+REWRITTEN = sorted(runpy.run_path(REWRITES)['REWRITE'])
+
+
+@pytest.mark.parametrize('path', REWRITTEN)
+def test_nothing_to_rewrite(path):
+    """As after a change of ours that the backport does not know of; also
+    when the file has another name now."""
+    folders = [os.path.dirname(REWRITES)]
+    files = {p: tree_apply.read(os.path.join(REPO, p)) for p in REWRITTEN}
+    rewritten = tree_apply.rewritten(dict(files), folders)
+    assert all(rewritten[p] != files[p] for p in files)
+    for changed in ({**files, path: 'something else\n'},
+                    {p: t for p, t in files.items() if p != path}):
+        with pytest.raises(tree_apply.ApplyError, match=f'in {path} is'):
+            tree_apply.rewritten(changed, folders)
+
+
+def test_no_file_of_ours(tree, monkeypatch):
+    """A pattern of WHOLE that matches nothing any more."""
+    monkeypatch.setattr(tree_apply, 'WHOLE', ['dump', 'tests/unit/tset-*.c'])
+    with pytest.raises(tree_apply.ApplyError, match='no tests/unit/tset'):
+        tree_apply.plan(tree)
 
 
 def test_doubled_anchor(tree):
