@@ -76,12 +76,11 @@ def say(text):
 
 def cache_dir():
     base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    path = os.path.join(base, 'qemu-guest-memory-dump')
-    os.makedirs(path, exist_ok=True)
-    return path
+    return os.path.join(base, 'qemu-guest-memory-dump')
 
 
 def locked(folder):
+    os.makedirs(folder, exist_ok=True)
     return tree_apply.locked(folder, say)
 
 
@@ -354,7 +353,6 @@ class Tree:
 
     def build(self, stock, targets):
         self.fetch()
-        os.makedirs(self.home, exist_ok=True)
         work = self.work(stock)
         with locked(self.home):
             self.prepare(stock)
@@ -479,6 +477,17 @@ def cmd_path(args):
     print(binary)
 
 
+APPLY_HELP = """\
+Of a directory nothing is lost: what was there and is replaced or removed is
+kept in .guest-memory-dump/replaced-1 (-2 the next time, ...), and named,
+unless git has it, or an earlier apply put it there. In a git checkout that
+is what is not committed. Elsewhere nobody knows what is yours and what the
+package's, and the first apply keeps all of it.
+
+An error leaves the tree as it was. A run that is killed may leave it half
+done: the next one first undoes that.
+"""
+
 SERIES_HELP = """\
 The patches, taken with 'git am --empty=drop DIR/*.patch', end in the tree
 that apply makes of BASE. Each builds, and passes the unit tests that there
@@ -511,7 +520,8 @@ def main():
             ('build', cmd_build, 'build it; prints the binary'),
             ('path', cmd_path, 'print the built binary')):
         p = sub.add_parser(name, help=text, description=text,
-                           epilog=SERIES_HELP if name == 'series' else None,
+                           epilog={'apply': APPLY_HELP,
+                                   'series': SERIES_HELP}.get(name),
                            formatter_class=argparse.
                            RawDescriptionHelpFormatter)
         p.set_defaults(func=func)

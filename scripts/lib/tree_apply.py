@@ -3,22 +3,32 @@
 # Put this subsystem into a QEMU source tree.
 #
 # Everything is worked out before anything is written. What is replaced is
-# first kept in a journal, so that an interrupted run is rolled back by the
-# next one: a tree is never left half applied.
+# first copied to a journal: an error rolls the tree back at once, and what a
+# killed run left half done is rolled back by the next one. Of the journal
+# stays what nobody else has: see known().
 
 import contextlib
 import fcntl
 import filecmp
 import glob
+import hashlib
 import importlib.util
+import itertools
 import os
 import re
 import shutil
 import stat
+import subprocess
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-JOURNAL = '.guest-memory-dump-journal'
+# A folder of the tree for our own use, which git does not see.
+STATE = '.guest-memory-dump'
+JOURNAL = STATE + '/journal'
+# What apply has put there, in the manner of sha256sum.
+APPLIED = STATE + '/applied'
+# What apply has replaced and nobody else has: this and a number.
+REPLACED = STATE + '/replaced-'
 
 # Files and folders of ours that go in whole.
 WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
@@ -248,10 +258,19 @@ def plan(tree):
     folders = backport_folders(tree)
     new = rewritten(whole_files(folders), folders)
     new.update(spliced_files(tree))
+    check_folders(tree, new)
     for owned in OWNED:
         for sub in walk(os.path.join(tree, owned)):
             new.setdefault(os.path.join(owned, sub), None)
     return new
+
+
+def check_folders(tree, paths):
+    for folder in sorted({os.path.join(tree, *parts[:n])
+                          for parts in (path.split('/') for path in paths)
+                          for n in range(1, len(parts))}):
+        if os.path.lexists(folder) and not os.path.isdir(folder):
+            raise ApplyError(f"'{folder}' is in the way: a folder goes there")
 
 
 def differing(tree, new):
@@ -270,7 +289,8 @@ def replace(path, text):
 
 
 def remove(path):
-    with contextlib.suppress(FileNotFoundError):
+    # A read-only file system refuses even what is not there.
+    if os.path.lexists(path):
         os.unlink(path)
 
 
@@ -282,39 +302,102 @@ def remove_empty(folder, top):
             folder = os.path.dirname(folder)
 
 
+def manifest_line(path, text):
+    data = text.encode(TEXT['encoding'], TEXT['errors'])
+    return f'{hashlib.sha256(data).hexdigest()}  {path}\n'
+
+
+def uncommitted(tree, paths):
+    """Those of @paths that git cannot bring back: all if it knows nothing of
+    the tree."""
+    git = ['git', '--literal-pathspecs', 'status', '--porcelain', '-z',
+           '--no-renames', '--ignored', '--untracked-files=all', '--', *paths]
+    env = {k: v for k, v in os.environ.items() if not k.startswith('GIT_')}
+    try:
+        os.stat(os.path.join(tree, '.git'))
+        out = subprocess.run(git, cwd=tree, env=env, check=True,
+                             stdout=subprocess.PIPE).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return set(paths)
+    return {os.fsdecode(entry[3:]) for entry in out.split(b'\0')}
+
+
+def known(tree, paths):
+    """Those of @paths that need not be kept: git has them as they are, or an
+    earlier apply put them there."""
+    applied = os.path.join(tree, APPLIED)
+    lines = set(read(applied).splitlines(True)
+                if os.path.exists(applied) else [])
+    ours = {p for p in paths if os.path.isfile(os.path.join(tree, p)) and
+            manifest_line(p, read(os.path.join(tree, p))) in lines}
+    return ours | (set(paths) - uncommitted(tree, paths))
+
+
 def roll_back(tree, journal):
-    """Undo what the journal has: old/ is put back, added/ removed."""
+    """Undo what the journal has: old/ and kept/ are put back, added/
+    removed."""
     for path in walk(os.path.join(journal, 'added')):
         full = os.path.join(tree, path)
         remove(full)
         remove(full + '.part')
         remove_empty(os.path.dirname(full), tree)
-    for path in list(walk(os.path.join(journal, 'old'))):
-        full = os.path.join(tree, path)
-        remove(full + '.part')
-        if not path.endswith('.part'):
-            os.makedirs(os.path.dirname(full), exist_ok=True)
-            os.replace(os.path.join(journal, 'old', path), full)
+    for kind in 'old', 'kept':
+        for path in list(walk(os.path.join(journal, kind))):
+            put_back(os.path.join(journal, kind, path),
+                     os.path.join(tree, path))
     shutil.rmtree(journal)
+    remove_empty(os.path.dirname(journal), tree)
 
 
-def write(tree, path, text, journal):
+def put_back(copy, full):
+    remove(full + '.part')
+    # What could not be written to cannot be written to now either.
+    same = os.path.isfile(full) and not os.path.islink(copy) and \
+        filecmp.cmp(copy, full, shallow=False)
+    if not same and not copy.endswith('.part'):
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        os.replace(copy, full)
+
+
+def write(tree, path, text, journal, kind):
+    """Write or remove a file. @kind: the folder of the journal that it
+    belongs to."""
     full = os.path.join(tree, path)
-    kind = 'old' if os.path.lexists(full) else 'added'
-    kept = os.path.join(journal, kind, path)
-    os.makedirs(os.path.dirname(kept), exist_ok=True)
-    if kind == 'old':
-        # Under a name that roll_back does not take, until it is whole.
-        shutil.copy2(full, kept + '.part', follow_symlinks=False)
-        os.replace(kept + '.part', kept)
-    else:
-        with open(kept, 'w'):
+    copy = os.path.join(journal, kind, path)
+    os.makedirs(os.path.dirname(copy), exist_ok=True)
+    if kind == 'added':
+        with open(copy, 'w'):
             pass
+    else:
+        # Under a name that roll_back does not take, until it is whole.
+        shutil.copy2(full, copy + '.part', follow_symlinks=False)
+        os.replace(copy + '.part', copy)
     if text is None:
         os.unlink(full)
         remove_empty(os.path.dirname(full), tree)
     else:
         replace(full, text)
+
+
+def write_all(tree, changes, journal):
+    there = [p for p in changes if os.path.lexists(os.path.join(tree, p))]
+    no_copy = known(tree, there)
+    for path, text in sorted(changes.items()):
+        write(tree, path, text, journal, 'added' if path not in there else
+              'old' if path in no_copy else 'kept')
+
+
+def finish(tree, say):
+    """Set aside what is to be kept of an apply that was done."""
+    done = os.path.join(tree, JOURNAL + '-done')
+    kept = os.path.join(done, 'kept')
+    if os.path.isdir(kept):
+        aside = next(f'{tree}/{REPLACED}{n}' for n in itertools.count(1)
+                     if not os.path.exists(f'{tree}/{REPLACED}{n}'))
+        os.rename(kept, aside)
+        say(f'kept in {aside} is what was there and is not in git: '
+            f'{", ".join(sorted(walk(aside)))}')
+    shutil.rmtree(done, ignore_errors=True)
 
 
 def report(changes, say):
@@ -340,23 +423,34 @@ def apply(tree, say):
 
 def apply_locked(tree, say):
     journal = os.path.join(tree, JOURNAL)
-    shutil.rmtree(journal + '-done', ignore_errors=True)
+    finish(tree, say)
     if os.path.isdir(journal):
         say('undoing an apply that was interrupted')
         roll_back(tree, journal)
-    changes = differing(tree, plan(tree))
+    new = plan(tree)
+    changes = differing(tree, new)
     if changes:
+        os.makedirs(journal)
         try:
-            os.makedirs(journal)
-            for path, text in sorted(changes.items()):
-                write(tree, path, text, journal)
-        except BaseException:
-            roll_back(tree, journal)
+            write_all(tree, changes, journal)
+            replace(os.path.join(tree, STATE, '.gitignore'), '*\n')
+            replace(os.path.join(tree, APPLIED), ''.join(
+                manifest_line(p, t) for p, t in sorted(new.items()) if t))
+        except BaseException as e:
+            undo(tree, journal, e)
             raise
         # Renamed first: a journal that is half removed must undo nothing.
         os.rename(journal, journal + '-done')
-        shutil.rmtree(journal + '-done')
     report(changes, say)
+    finish(tree, say)
+
+
+def undo(tree, journal, cause):
+    try:
+        roll_back(tree, journal)
+    except OSError as e:
+        raise ApplyError(f'{cause}; undoing what was done failed, too: {e}; '
+                         'the next run will try again') from cause
 
 
 def mirror(src, dst, new):
@@ -369,7 +463,7 @@ def mirror(src, dst, new):
     be done.
     """
     before = differing(dst if os.path.isdir(dst) else src, new)
-    skip = {'.git', JOURNAL, JOURNAL + '-done', 'build'}
+    skip = {'.git', STATE, 'build'}
     skip |= {os.path.basename(os.path.dirname(p)) for p in
              glob.glob(os.path.join(glob.escape(src), '*', 'build.ninja'))}
     theirs = {path for path in walk(src, skip) if path not in new}

@@ -29,7 +29,7 @@ def tool(*args):
 def digest(top):
     """Path -> hash and time, of every file."""
     out = {}
-    for path in tree_apply.walk(top):
+    for path in tree_apply.walk(top, {tree_apply.STATE}):
         full = os.path.join(top, path)
         if os.path.islink(full):
             value = os.readlink(full)
@@ -226,6 +226,208 @@ def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, stop_after):
     assert contents(tree) == contents(whole)
 
 
+def test_failure_that_cannot_be_undone(tree, monkeypatch):
+    """Says both why it failed and why it is not undone; the next run does
+    what is left to do."""
+    whole = shutil.copytree(tree, tree + '-whole')
+    tree_apply.apply(whole, lambda text: None)
+
+    def full(*args):
+        raise OSError('disk full')
+
+    def gone(*args):
+        raise OSError('disk gone')
+
+    with monkeypatch.context() as m:
+        m.setattr(tree_apply, 'replace', full)
+        m.setattr(tree_apply, 'put_back', gone)
+        with pytest.raises(tree_apply.ApplyError,
+                           match='disk full; .*disk gone'):
+            tree_apply.apply(tree, lambda text: None)
+    tree_apply.apply(tree, lambda text: None)
+    assert contents(tree) == contents(whole)
+
+
+# Trees that cannot be written to, or have something in the way.
+
+
+def everything(top):
+    """Names, folders' too, and contents, of our own as well."""
+    return {os.path.join(folder, name):
+            os.path.isfile(os.path.join(folder, name)) and
+            tree_apply.read(os.path.join(folder, name))
+            for folder, dirs, names in os.walk(top) for name in dirs + names}
+
+
+def as_anybody(*argv):
+    """Run without the rights of root, who may write to anything."""
+    drop = ['setpriv', '--inh-caps=-all', '--bounding-set=-all']
+    return subprocess.run([*(drop if os.geteuid() == 0 else []), *argv],
+                          capture_output=True, text=True)
+
+
+def test_read_only_mount(tree):
+    before = everything(tree)
+    shell = ('mount -o bind,ro "$1" "$1" && exec "$0" apply "$1"')
+    r = subprocess.run(['unshare', '-m' if os.geteuid() == 0 else '-rm',
+                        'sh', '-c', shell, SCRIPT, tree],
+                       capture_output=True, text=True)
+    assert r.returncode != 0
+    assert r.stderr == ("error: [Errno 30] Read-only file system: "
+                        f"'{tree}/{tree_apply.STATE}'\n")
+    assert everything(tree) == before
+
+
+@pytest.mark.parametrize('path', ['', 'dump', 'qapi', 'tests/unit'])
+def test_no_right_to_write(tree, tmp_path, path):
+    """Of the tree, or of a folder in it: said, and undone. There is no
+    home to keep anything in, either."""
+    before = everything(tree)
+    folder = os.path.join(tree, path)
+    os.chmod(folder, 0o555)
+    home = tmp_path / 'home'
+    home.mkdir(mode=0o555)
+    r = as_anybody('env', f'HOME={home}', 'XDG_CACHE_HOME=', SCRIPT, 'apply',
+                   tree)
+    assert r.returncode != 0
+    assert re.fullmatch(r"error: \[Errno 13\] Permission denied: '" +
+                        re.escape(os.path.join(folder, '')) + r".+'\n",
+                        r.stderr)
+    os.chmod(folder, 0o755)
+    assert everything(tree) == before
+
+
+@pytest.mark.parametrize('way', ['include/system', 'dump/vmcore',
+                                 'tests/unit/test-dump-layout.c'])
+def test_something_in_the_way(tree, way):
+    """A file where a folder of ours goes, or a folder for a file."""
+    full = os.path.join(tree, way)
+    if way.endswith('.c'):
+        os.mkdir(full)
+    else:
+        shutil.rmtree(full, ignore_errors=True)
+        with open(full, 'w') as f:
+            f.write('\n')
+    before = everything(tree)
+    r = tool('apply', tree)
+    assert r.returncode != 0 and f"'{full}'" in r.stderr
+    assert everything(tree) == before
+    os.rmdir(full) if way.endswith('.c') else os.unlink(full)
+    r = tool('apply', tree)
+    assert r.returncode == 0, r.stderr
+
+
+# What was there and is replaced.
+
+
+def git(tree, *args):
+    subprocess.run(['git', '-c', 'user.name=N', '-c', 'user.email=n@a.org',
+                    *args], cwd=tree, check=True, capture_output=True)
+
+
+def checkout(tree):
+    """Made a git checkout."""
+    git(tree, 'init', '-q')
+    git(tree, 'add', '--all', '--force')
+    git(tree, 'commit', '-q', '-m', 'base')
+
+
+def edit(tree, path):
+    """A user's change; returns the file's new text."""
+    with open(os.path.join(tree, path), 'a') as f:
+        f.write('# edited\n')
+    return tree_apply.read(os.path.join(tree, path))
+
+
+def kept(tree, number=1):
+    top = f'{tree}/{tree_apply.REPLACED}{number}'
+    return {p: tree_apply.read(os.path.join(top, p))
+            for p in tree_apply.walk(top)}
+
+
+def names_of_kept(said):
+    m = re.search(r'(?m)^== kept in \S+ is .*: (.*)$', said)
+    return set(m[1].split(', ')) if m else set()
+
+
+# Changed, spliced into, new.
+EDITS = ['dump/meson.build', 'qapi/dump.json', 'MAINTAINERS', 'dump/own.c',
+         'dump/notes']
+
+
+def test_local_changes_are_kept(tree):
+    """In git: those that are not committed, and only those; ignored files
+    count."""
+    with open(os.path.join(tree, '.gitignore'), 'w') as f:
+        f.write('notes\n')
+    checkout(tree)
+    mine = {path: edit(tree, path) for path in EDITS}
+    git(tree, 'add', 'dump/own.c')
+    r = tool('apply', tree)
+    assert r.returncode == 0, r.stderr
+    assert kept(tree) == mine
+    assert names_of_kept(r.stderr) == set(mine)
+    assert not os.path.exists(os.path.join(tree, 'dump/own.c'))
+    # Once more, one of them, as in a tree that was applied before.
+    mine = {'dump/dump.c': edit(tree, 'dump/dump.c')}
+    r = tool('apply', tree)
+    assert kept(tree, 2) == mine and names_of_kept(r.stderr) == set(mine)
+
+
+def test_nothing_to_keep(tree, monkeypatch, tmp_path):
+    """What is committed, and what an earlier apply put there, though the
+    subsystem has changed since."""
+    checkout(tree)
+    r = tool('apply', tree)
+    assert r.returncode == 0 and 'kept' not in r.stderr
+    status = subprocess.run(['git', 'status', '--porcelain'], cwd=tree,
+                            capture_output=True, text=True).stdout
+    assert 'dump/dump.c' in status and tree_apply.STATE not in status
+    repo = str(tmp_path / 'repo')
+    shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns('.git'))
+    edit(repo, 'dump/meson.build')
+    os.unlink(os.path.join(repo, 'dump/vmcore/elf-notes.h'))
+    monkeypatch.setattr(tree_apply, 'REPO', repo)
+    said = []
+    tree_apply.apply(tree, said.append)
+    assert any('removed: dump/vmcore/elf-notes.h' in s for s in said)
+    assert not any('kept' in s for s in said)
+    assert kept(tree) == {}
+
+
+def test_package_is_kept(tree):
+    """Nobody knows what is whose: the first time all, then what changed."""
+    before = contents(tree)
+    r = tool('apply', tree)
+    assert r.returncode == 0, r.stderr
+    after = contents(tree)
+    gone = {p for p in before if after.get(p) != before[p]}
+    assert 'dump/dump.c' in gone and 'MAINTAINERS' in gone
+    assert set(kept(tree)) == gone == names_of_kept(r.stderr)
+    mine = {'dump/trace-events': edit(tree, 'dump/trace-events')}
+    r = tool('apply', tree)
+    assert kept(tree, 2) == mine and names_of_kept(r.stderr) == set(mine)
+    assert contents(tree) == after
+
+
+def test_kept_is_not_built(tree, tmp_path):
+    assert tool('apply', tree).returncode == 0
+    copy = str(tmp_path / 'copy')
+    make_copy(tree, copy)
+    assert tree_apply.STATE not in os.listdir(copy)
+
+
+def test_kill_before_it_is_kept(tree, monkeypatch):
+    mine = edit(tree, 'dump/meson.build')
+    with monkeypatch.context() as m:
+        m.setattr(tree_apply, 'finish', lambda *args: None)
+        tree_apply.apply(tree, lambda text: None)
+    assert kept(tree) == {}
+    r = tool('apply', tree)
+    assert 'nothing to do' in r.stderr
+    assert kept(tree)['dump/meson.build'] == mine
+
+
 def test_path_of_what_is_not_built(tree):
     r = tool('path', tree)
     assert r.returncode != 0 and 'is not built' in r.stderr
@@ -331,7 +533,7 @@ def test_torn_writes_are_undone(tree, monkeypatch, stop_at):
         m.setattr(tree_apply, 'roll_back', lambda *args: None)
         with pytest.raises(Killed):
             tree_apply.apply(tree, lambda text: None)
-    assert any(p.endswith('.part') for p in contents(tree))
+    assert any(p.endswith('.part') for p in tree_apply.walk(tree))
     undone = shutil.copytree(tree, tree + '-undone')
     tree_apply.roll_back(undone, os.path.join(undone, tree_apply.JOURNAL))
     assert contents(undone) == before
@@ -348,7 +550,7 @@ def test_kill_at_the_end(tree):
     tree_apply.apply(tree, lambda text: None)
     assert 'vmcore-formats' in tree_apply.read(
         os.path.join(tree, 'MAINTAINERS'))
-    assert [n for n in os.listdir(tree) if 'journal' in n] == []
+    assert 'journal' not in ' '.join(tree_apply.walk(tree))
 
 
 def test_two_at_once(tree):

@@ -54,6 +54,7 @@ def test_series_is_apply(checkout, tmp_path):
     got = git(checkout, 'rev-parse', 'HEAD^{tree}')
     git(checkout, 'checkout', '-q', '-f', f'HEAD~{len(patches) - 1}')
     tree_apply.apply(checkout, lambda text: None)
+    shutil.rmtree(os.path.join(checkout, tree_apply.STATE))
     git(checkout, 'add', '--all', '--force')
     assert git(checkout, 'write-tree') == got
 

@@ -89,6 +89,7 @@ def test_ends_in_what_apply_makes(series):
     """And that is what was built."""
     series.checkout('base')
     run([SCRIPT, 'apply', series.top], '/')
+    shutil.rmtree(os.path.join(series.top, tree_apply.STATE))
     series.git('add', '--all', '--force')
     applied = series.git('write-tree')
     series.git('reset', '-q', '--hard', 'series')
