@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Machines that the tests share."""
 
+import os
+import subprocess
+
 import pytest
 
 import ram
-from vm import VM
+from vm import HERE, VM
 
 SIZE = 32 << 20
 
@@ -54,6 +57,15 @@ def full(full_vm):
     """A running machine with more to dump than a pipe holds."""
     full_vm.qmp.event_names()
     return full_vm
+
+
+@pytest.fixture(scope='session')
+def faults_so(tmp_path_factory):
+    """To be preloaded: see faults.py."""
+    path = str(tmp_path_factory.mktemp('faults') / 'faults.so')
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', path,
+                    os.path.join(HERE, 'faults.c')], check=True)
+    return path
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ import time
 import pytest
 
 import fault_table
+import faults
 import ram
 from conftest import SIZE
 from qmp import QMPError
 from test_lifecycle import Stalled
-from vm import HERE, VM
+from vm import VM
 from vmcore import Bad, ElfDump, open_dump
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
@@ -24,14 +25,6 @@ STREAMS = ['elf', 'kdump-zlib']
 
 # Memory that the firmware, which runs here, does not touch.
 WINDOW = range(2 << 20, 28 << 20, 4096)
-
-
-@pytest.fixture(scope='module')
-def faults_so(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp('faults') / 'faults.so')
-    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', path,
-                    os.path.join(HERE, 'faults.c')], check=True)
-    return path
 
 
 def start(ram_file, *args, **options):
@@ -42,9 +35,8 @@ def start(ram_file, *args, **options):
 
 def faulty(ram_file, faults_so, path, fault, *args):
     """... with a fault for the file @path."""
-    return start(ram_file, *args, env={
-        'LD_PRELOAD': faults_so, 'DUMP_FAULT_PATH': path,
-        'DUMP_FAULT': fault})
+    return start(ram_file, *args,
+                 env=faults.environment(faults_so, path, fault))
 
 
 @pytest.fixture
@@ -355,9 +347,7 @@ class Paused:
         self.vm = faulty(ram_file, faults_so, path, 'pause:2000000', *args)
         self.fds = descriptors(self.vm)
         self.vm.dump(path, format=name, detach=True)
-        # The write that was the last is not counted yet.
-        while os.stat(path).st_blocks * 512 < 2000000:
-            time.sleep(0.01)
+        faults.wait_for_pause(path, 2000000)
 
     def go_on(self):
         with open(self.path + '.go', 'w'):
