@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Dumps by a QEMU in the sandbox that libvirt puts it into: a system call
+that is not allowed there ends the process."""
+
+import os
+import resource
+import signal
+
+import pytest
+
+import ram
+from conftest import SIZE
+from qmp import QMPError
+from test_cancel import job_states
+from test_formats import FORMATS, check_ram
+from test_lifecycle import Stalled
+from vm import VM
+from vmcore import open_dump
+from windmp import WinDump
+from windows import Windows
+
+SANDBOX = ('-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,'
+           'resourcecontrol=deny')
+FILTERED = 2            # of Seccomp: in /proc/PID/status
+
+
+@pytest.fixture(scope='module')
+def vm(ram_file):
+    """Whatever a test does here, the next finds it alive."""
+    with VM(*ram.backend(ram_file, SIZE), *SANDBOX, machine=None) as vm:
+        with open(f'/proc/{vm.proc.pid}/status') as f:
+            assert f'Seccomp:\t{FILTERED}\n' in f.read()
+        yield vm
+
+
+def dump(vm, detach=True, **arguments):
+    """Dump, and what came of it: a text, or 'completed'."""
+    vm.qmp.event_names()                # of earlier dumps
+    try:
+        vm.qmp.cmd('dump-guest-memory', paging=False, detach=detach,
+                   **arguments)
+    except QMPError:
+        pass                            # the event says it, too
+    event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+    assert vm.qmp.cmd('query-status')['running'] is False
+    return event.get('error', event['result']['status'])
+
+
+def test_sandbox_kills():
+    """This is what would happen."""
+    with VM('-m', '16M', '-S', *SANDBOX) as vm:
+        with pytest.raises(ConnectionError):
+            vm.qmp.cmd('migrate', uri='exec:true')
+        assert vm.proc.wait(30) == -signal.SIGSYS
+
+
+@pytest.mark.parametrize('detach', [False, True])
+@pytest.mark.parametrize('name', FORMATS)
+def test_file(vm, ram_file, out, name, detach):
+    assert dump(vm, detach, protocol='file:' + out,
+                format=name) == 'completed'
+    assert check_ram(open_dump(out), ram_file) > SIZE * 0.9
+
+
+@pytest.mark.parametrize('threads', [1, 4])
+@pytest.mark.parametrize('name', FORMATS[1:])
+def test_threads(vm, ram_file, out, name, threads):
+    assert dump(vm, protocol='file:' + out, format=name,
+                threads=threads) == 'completed'
+    assert check_ram(open_dump(out), ram_file) > SIZE * 0.9
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-zstd'])
+def test_pipe(vm, name):
+    stalled = Stalled(vm, format=name)
+    assert stalled.drain()['data']['result']['status'] == 'completed'
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-zstd'])
+def test_cancel(vm, name):
+    stalled = Stalled(vm, format=name)
+    vm.qmp.cmd('dump-cancel')
+    event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+    assert event['error'] == 'dump: cancelled'
+    os.close(stalled.r)
+
+
+def test_reader_gone(vm):
+    os.close(Stalled(vm).r)
+    event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+    assert 'Broken pipe' in event['error']
+
+
+@pytest.mark.parametrize('detach', [False, True])
+@pytest.mark.parametrize('name', FORMATS)
+def test_file_size_limit(vm, out, name, detach):
+    """SIGXFSZ is dealt with, too."""
+    limit = resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
+                     (1 << 20, limit[1]))
+    try:
+        assert 'File too large' in dump(vm, detach, protocol='file:' + out,
+                                        format=name)
+    finally:
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE, limit)
+
+
+def test_disk_full(vm):
+    assert 'No space left' in dump(vm, protocol='file:/dev/full')
+
+
+def test_paging(vm, ram_file, out):
+    vm.dump(out, paging=True)
+    assert check_ram(open_dump(out), ram_file) > SIZE * 0.9
+
+
+def test_job(vm, out):
+    vm.dump(out, job_id='job')
+    assert job_states(vm, 'job', 'concluded')
+    vm.qmp.cmd('job-dismiss', id='job')
+    open_dump(out)
+
+
+@pytest.mark.parametrize('detach', [False, True])
+def test_windows(tmp_path, out, detach):
+    with Windows(str(tmp_path), 'long', args=SANDBOX) as vm:
+        vm.make()
+        vm.publish()
+        vm.dump(out, format='win-dmp', detach=detach)
+        event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert event['result']['status'] == 'completed'
+        assert len(WinDump(out, vm.paging).runs) > 0
