@@ -3,16 +3,18 @@
  *
  * The life of one guest memory dump.
  *
- *   main thread, big lock held             this thread, or a dump thread
+ *   main thread, BQL held                  this thread, or a dump thread
  *   --------------------------------       -----------------------------
  *   check, block migration, open output
- *   stop guest, collect, plan
- *                                  ------> write
+ *   stop guest, collect from QEMU
+ *                                  ------> look into guest memory, plan,
+ *                                          truncate the output, write
  *   release, resume, unblock,      <------
  *   publish, event
  *
- * Up to the stop nothing is changed, so that a refused dump leaves nothing
- * behind. There is one way out, dump_job_finish.
+ * Until the plan is made nothing is changed but the guest's run state, so that
+ * a refused dump leaves nothing behind. There is one way out,
+ * dump_job_finish.
  */
 
 #include "qemu/osdep.h"
@@ -237,7 +239,31 @@ static void dump_drop_signal(const sigset_t *set, int sig)
     }
 }
 
-static void dump_job_write(DumpJob *job)
+/*
+ * All that needs no more of QEMU than what guest_state_new has collected.
+ * The output is not touched before it is sure that the guest can be dumped.
+ */
+static bool dump_job_make(DumpJob *job, Error **errp)
+{
+    if (!guest_state_analyse(job->state, &job->progress, errp)) {
+        return false;
+    }
+    job->writer = dump_writer_plan(&job->opts.format, &job->state->guest,
+                                   &job->progress, errp);
+    if (!job->writer) {
+        return false;
+    }
+    trace_dump_plan(dump_progress_total(&job->progress));
+    job->sink = dump_output_begin(&job->out, job->opts.format.flat,
+                                  &job->progress, errp);
+    if (!job->sink) {
+        return false;
+    }
+    dump_progress_set_phase(&job->progress, DUMP_PROGRESS_WRITE);
+    return dump_writer_write(job->writer, job->sink, errp);
+}
+
+static void dump_job_run(DumpJob *job)
 {
     sigset_t set, old;
     bool ok;
@@ -246,7 +272,7 @@ static void dump_job_write(DumpJob *job)
     sigemptyset(&set);
     sigaddset(&set, SIGXFSZ);
     pthread_sigmask(SIG_BLOCK, &set, &old);
-    ok = dump_writer_write(job->writer, job->sink, &job->error);
+    ok = dump_job_make(job, &job->error);
     dump_drop_signal(&set, SIGXFSZ);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     trace_dump_written(ok, dump_progress_completed(&job->progress),
@@ -267,7 +293,7 @@ static void *dump_thread(void *opaque)
 {
     DumpJob *job = opaque;
 
-    dump_job_write(job);
+    dump_job_run(job);
     aio_bh_schedule_oneshot(qemu_get_aio_context(), dump_thread_done, job);
     return NULL;
 }
@@ -326,25 +352,6 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     return true;
 }
 
-/* Collect and plan with the guest standing still. */
-static bool dump_job_prepare(DumpJob *job, Error **errp)
-{
-    job->state = guest_state_new(&job->query, errp);
-    if (!job->state) {
-        return false;
-    }
-    job->writer = dump_writer_plan(&job->opts.format, &job->state->guest,
-                                   &job->progress, errp);
-    if (!job->writer) {
-        return false;
-    }
-    trace_dump_plan(dump_progress_total(&job->progress));
-    job->sink = dump_output_begin(&job->out, job->opts.format.flat,
-                                  &job->progress, errp);
-    dump_progress_set_phase(&job->progress, DUMP_PROGRESS_WRITE);
-    return job->sink;
-}
-
 static DumpJob *dump_job_new(const DumpOptions *opts)
 {
     const DumpWriterOps *ops = dump_writer_ops(opts->format.kind);
@@ -393,7 +400,8 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
 
     job->start_us = g_get_monotonic_time();
     guest_pause_begin(&job->pause, dump_job_exit);
-    if (!dump_job_prepare(job, &job->error) ||
+    job->state = guest_state_new(&job->query, &job->error);
+    if (!job->state ||
         (opts->detach && !dump_job_detach(job, &job->error))) {
         dump_job_finish(job, true, false, errp);
         return false;
@@ -401,7 +409,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     if (opts->detach) {
         return true;
     }
-    dump_job_write(job);
-    dump_job_finish(job, true, true, errp);
+    dump_job_run(job);
+    dump_job_finish(job, true, job->sink, errp);
     return !*errp;
 }

@@ -35,59 +35,49 @@ bool guest_memory_check_range(const GuestPhysBlockList *blocks,
 }
 
 /* How the memory is mapped, for what is never touched. */
-static GuestRamBacking find_backing(RAMBlock *rb,
-                                    const DumpUntouched *untouched)
+static GuestRamBacking find_backing(const RAMBlock *rb)
 {
-    bool shared;
-    int fd;
+    bool shared = qemu_ram_is_shared((RAMBlock *)rb);
+    int fd = qemu_ram_get_fd((RAMBlock *)rb);
 
-    /* Memory that a device brought along may be mapped in any way. */
-    if (!rb || (rb->flags & RAM_PREALLOC)) {
-        return GUEST_RAM_OTHER;
-    }
-    fd = qemu_ram_get_fd(rb);
-    shared = qemu_ram_is_shared(rb);
     if (fd < 0) {
         return shared ? GUEST_RAM_OTHER : GUEST_RAM_ANON;
     }
     if (dump_untouched_trusts_fd(fd)) {
         return shared ? GUEST_RAM_SHARED_FILE : GUEST_RAM_PRIVATE_FILE;
     }
-    return dump_untouched_maps_all(untouched, fd, rb->host, rb->used_length,
-                                   shared) ?
-           GUEST_RAM_ANON : GUEST_RAM_OTHER;
+    if (dump_untouched_is_huge(fd)) {
+        return shared ? GUEST_RAM_SHARED_HUGE : GUEST_RAM_PRIVATE_HUGE;
+    }
+    return GUEST_RAM_OTHER;
 }
 
-void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks,
-                           const DumpUntouched *untouched)
+static void add_block(GuestRam *ram, const GuestPhysBlock *block)
 {
-    GuestRamBacking backing = GUEST_RAM_OTHER;
-    GuestPhysBlock *block;
-    RAMBlock *last = NULL;
+    RAMBlock *rb = block->mr->ram_block;
+    GuestRamRun run = {
+        .paddr = block->target_start,
+        .size = block->target_end - block->target_start,
+        .host = block->host_addr,
+        .fd = -1,
+    };
 
-    guest_ram_init(ram);
-    QTAILQ_FOREACH(block, &blocks->head, next) {
-        RAMBlock *rb = block->mr->ram_block;
-        GuestRamRun run = {
-            .paddr = block->target_start,
-            .size = block->target_end - block->target_start,
-            .host = block->host_addr,
-        };
-
-        /* Most blocks are pieces of one memory, and asking may take long. */
-        if (rb != last) {
-            backing = find_backing(rb, untouched);
-            last = rb;
-        }
-        run.backing = backing;
-        if (backing == GUEST_RAM_SHARED_FILE ||
-            backing == GUEST_RAM_PRIVATE_FILE) {
-            run.fd = qemu_ram_get_fd(rb);
-            run.fd_offset = rb->fd_offset + (run.host - rb->host);
-        }
-        guest_ram_add_run(ram, &run);
+    /* Memory that a device brought along may be mapped in any way. */
+    if (rb && !(rb->flags & RAM_PREALLOC)) {
+        run.backing = find_backing(rb);
+        run.fd = qemu_ram_get_fd(rb);
+        run.fd_offset = rb->fd_offset + (run.host - rb->host);
     }
-    guest_ram_seal(ram);
+    guest_ram_add_run(ram, &run);
+}
+
+void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
+{
+    GuestPhysBlock *block;
+
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        add_block(ram, block);
+    }
 }
 
 static void drop_far_memory(DumpGuest *guest)
@@ -110,14 +100,13 @@ void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
     if (!migration_in_incoming_postcopy()) {
         guest->untouched = dump_untouched_new();
     }
-    guest_memory_describe(&state->all, &target->guest_phys_blocks,
-                          guest->untouched);
+    guest_memory_describe(&guest->all, &target->guest_phys_blocks);
     if (query->has_range) {
         target->filter_area_begin = query->begin;
         target->filter_area_length = query->length;
     }
-    guest_ram_clip_of(&guest->ram, &state->all, target->filter_area_begin,
-                      target->filter_area_length);
+    dump_guest_seal(guest, target->filter_area_begin,
+                    target->filter_area_length);
     if (query->low_memory_only) {
         drop_far_memory(guest);
     }

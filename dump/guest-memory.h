@@ -15,13 +15,8 @@
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);
 
-/*
- * All memory, whatever the range of the dump; @ram is initialized and sealed.
- *
- * @untouched: NULL if memory is only looked at here and there
- */
-void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks,
-                           const DumpUntouched *untouched);
+/* Add all memory, whatever the range of the dump, to @ram; to be sealed. */
+void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks);
 
 /*
  * All memory, the memory that is dumped, and how to tell what of it is

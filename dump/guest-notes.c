@@ -75,11 +75,12 @@ bool guest_note_present(void)
 }
 
 /* The bytes that the guest's vmcoreinfo driver points at. */
-uint8_t *guest_note_read(const GuestRam *ram, uint32_t *size, Error **errp)
+GByteArray *guest_note_read(DumpPagesReader *mem, Error **errp)
 {
     VMCoreInfoState *dev = vmcoreinfo_find();
     g_autofree uint8_t *buf = NULL;
-    uint64_t paddr;
+    uint32_t size = le32_to_cpu(dev->vmcoreinfo.size);
+    uint64_t paddr = le64_to_cpu(dev->vmcoreinfo.paddr);
 
     if (le16_to_cpu(dev->vmcoreinfo.guest_format) !=
         FW_CFG_VMCOREINFO_FORMAT_ELF) {
@@ -87,31 +88,26 @@ uint8_t *guest_note_read(const GuestRam *ram, uint32_t *size, Error **errp)
                    le16_to_cpu(dev->vmcoreinfo.guest_format));
         return NULL;
     }
-    *size = le32_to_cpu(dev->vmcoreinfo.size);
-    paddr = le64_to_cpu(dev->vmcoreinfo.paddr);
-    trace_dump_guest_note(paddr, *size);
-    if (*size > GUEST_NOTE_MAX) {
+    trace_dump_guest_note(paddr, size);
+    if (size > GUEST_NOTE_MAX) {
         error_setg(errp, "guest note of %" PRIu32 " bytes is left out: too "
-                   "large", *size);
+                   "large", size);
         return NULL;
     }
-    buf = g_malloc(MAX(*size, 1));
-    if (guest_ram_read(ram, paddr, buf, *size) != *size) {
+    buf = g_malloc(MAX(size, 1));
+    if (dump_pages_read(mem, paddr, buf, size, NULL) != size) {
         error_setg(errp, "guest note at 0x%" PRIx64 " is left out: not in "
                    "guest memory", paddr);
         return NULL;
     }
-    return g_steal_pointer(&buf);
+    return g_byte_array_new_take(g_steal_pointer(&buf), size);
 }
 
-/*
- * Append the guest's notes, as far as they are whole, to ours. Returns
- * what VMCOREINFO says, NULL if there is none.
- */
-static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
+/* What the driver published is read now; it is looked into later. */
+static bool collect_guest_note(GuestState *state, Error **errp)
 {
-    g_autofree uint8_t *buf = NULL;
-    uint32_t size = 0;
+    DumpGuest *guest = &state->guest;
+    g_autoptr(DumpPagesReader) mem = NULL;
     Error *err = NULL;
 
     if (!guest_note_present()) {
@@ -119,28 +115,18 @@ static VmcoreInfo *collect_guest_notes(DumpGuest *guest, const GuestRam *ram)
             /* A device without its driver: qemu_fw_cfg, on Linux. */
             dump_report_warn(guest->report, "guest note is not present");
         }
-        return NULL;
+        return true;
     }
-    buf = guest_note_read(ram, &size, &err);
-    if (!buf) {
-        dump_report_warn_err(guest->report, err);
-        return NULL;
-    }
-    return linux_guest_add_notes(guest, buf, size);
-}
-
-/* Notes of the CPUs, then of the guest; and what the latter tell. */
-bool guest_notes_collect(GuestState *state, Error **errp)
-{
-    g_autoptr(VmcoreInfo) info = NULL;
-    DumpGuest *guest = &state->guest;
-
-    if (!collect_cpu_notes(state, errp)) {
+    mem = dump_pages_reader_new(guest->pages, errp);
+    if (!mem) {
         return false;
     }
-    info = collect_guest_notes(guest, &state->all);
-    linux_guest_describe(guest, &state->all, info);
-    trace_dump_linux_guest(guest->page_size, guest->phys_base,
-                           guest->uts.release, guest->uts.machine);
+    state->findings.guest_note = guest_note_read(mem, &err);
+    dump_report_warn_err(guest->report, err);
     return true;
+}
+
+bool guest_notes_collect(GuestState *state, Error **errp)
+{
+    return collect_cpu_notes(state, errp) && collect_guest_note(state, errp);
 }

@@ -12,7 +12,7 @@
 
 #include "guest-state.h"
 
-/* Notes of the CPUs, then of the guest; and what the latter tell. */
+/* Notes of the CPUs; and the bytes of those that the guest published. */
 bool guest_notes_collect(GuestState *state, Error **errp);
 
 /* Has the guest's driver told the vmcoreinfo device of a note? */
@@ -22,8 +22,8 @@ bool guest_note_present(void);
  * The bytes that the guest's driver points at, to be freed by the caller;
  * NULL with @errp set if they cannot be had. Only if there is a note.
  *
- * @ram: all memory of the guest, sealed
+ * @mem: all memory of the guest
  */
-uint8_t *guest_note_read(const GuestRam *ram, uint32_t *size, Error **errp);
+GByteArray *guest_note_read(DumpPagesReader *mem, Error **errp);
 
 #endif

@@ -95,7 +95,7 @@ static bool guest_state_collect(GuestState *state,
     cpu_synchronize_all_states();
     dump_target_add_sections(state);
     return guest_notes_collect(state, errp) &&
-           (!query->paging || guest_x86_collect_mappings(state, errp)) &&
+           (!query->paging || guest_x86_collect_paging(state, errp)) &&
            (!query->windows || guest_x86_collect_windows(state, errp));
 }
 
@@ -104,6 +104,7 @@ GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
     g_autoptr(GuestState) state = g_new0(GuestState, 1);
 
     dump_guest_init(&state->guest);
+    dump_findings_init(&state->findings);
     state->guest.report = query->report;
     guest_phys_blocks_init(&state->target.guest_phys_blocks);
     guest_phys_blocks_append(&state->target.guest_phys_blocks);
@@ -116,6 +117,30 @@ GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
     return g_steal_pointer(&state);
 }
 
+bool guest_state_analyse(GuestState *state, const DumpProgress *progress,
+                         Error **errp)
+{
+    const DumpGuest *guest = &state->guest;
+    const DumpWindows *windows;
+
+    if (!dump_guest_analyse(&state->guest, &state->findings, progress,
+                            errp)) {
+        return false;
+    }
+    trace_dump_linux_guest(guest->page_size, guest->phys_base,
+                           guest->uts.release, guest->uts.machine);
+    if (guest->mappings) {
+        trace_dump_mappings(guest->mappings->len);
+    }
+    windows = guest->windows;
+    if (windows) {
+        trace_dump_windows(windmp_get(&windows->header, WINDMP_KDBG),
+                           windmp_get(&windows->header, WINDMP_BUGCHECK_CODE),
+                           windows->contexts);
+    }
+    return true;
+}
+
 void guest_state_free(GuestState *state)
 {
     if (!state) {
@@ -125,7 +150,7 @@ void guest_state_free(GuestState *state)
         state->target.dump_info.arch_cleanup_fn(&state->target);
     }
     dump_guest_deinit(&state->guest);
-    guest_ram_deinit(&state->all);
+    dump_findings_deinit(&state->findings);
     guest_phys_blocks_free(&state->target.guest_phys_blocks);
     g_free(state);
 }

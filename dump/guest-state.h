@@ -4,20 +4,20 @@
  * What a dump needs of the guest, asked from QEMU and turned into the
  * engine's values.
  *
- * Everything here is called with the BQL held.
+ * Everything here is called with the BQL held, except guest_state_analyse.
  */
 
 #ifndef DUMP_GUEST_STATE_H
 #define DUMP_GUEST_STATE_H
 
 #include "system/dump.h"
-#include "vmcore/dump-guest.h"
+#include "vmcore/analyse.h"
 
 typedef struct GuestState {
     DumpState target;           /* what the target's writers see */
     bool sections_added;        /* arch_cleanup_fn is due */
-    GuestRam all;               /* memory, whatever is dumped of it; sealed */
     DumpGuest guest;            /* what the engine writes */
+    DumpFindings findings;      /* and has to look into before */
     DumpExtraSections extra;
 } GuestState;
 
@@ -38,11 +38,18 @@ typedef struct GuestStateQuery {
 bool guest_state_check(const GuestStateQuery *query, Error **errp);
 
 /*
- * Collect everything from a stopped guest. The result keeps references
- * to the guest's memory regions until guest_state_free. NULL with @errp set
- * on failure.
+ * Collect from a stopped guest what only QEMU knows. The result keeps
+ * references to the guest's memory regions until guest_state_free. NULL with
+ * @errp set on failure.
  */
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp);
+
+/*
+ * Find out the rest, by looking into guest memory. No lock is needed, and it
+ * may take a while. False with @errp set, also when @progress is cancelled.
+ */
+bool guest_state_analyse(GuestState *state, const DumpProgress *progress,
+                         Error **errp);
 
 /* NULL is allowed. */
 void guest_state_free(GuestState *state);

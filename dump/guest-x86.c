@@ -31,22 +31,6 @@ static GArray *get_x86_paging(void)
     return paging;
 }
 
-static GArray *walk_x86_paging(const GArray *paging, const GuestRam *ram,
-                               DumpReport *report)
-{
-    GArray *mappings;
-    bool whole;
-
-    mappings = x86_paging_mappings(paging, ram, &whole);
-    if (!whole) {
-        dump_report_warn(report, "the guest's page tables map too much: %u "
-                         "pieces of address space are taken, others left "
-                         "out", mappings->len);
-    }
-    trace_dump_mappings(mappings->len, whole);
-    return mappings;
-}
-
 /* What QEMU has for a CPU of another kind, or without paging. */
 static GArray *get_target_mappings(const GuestPhysBlockList *blocks,
                                    Error **errp)
@@ -73,17 +57,21 @@ static GArray *get_target_mappings(const GuestPhysBlockList *blocks,
 }
 
 /*
- * QEMU can walk the tables of x86 too, but without a bound, and in a time
- * that grows with the square of what they map.
+ * The page tables of x86 are walked later. QEMU can do that too, but without
+ * a bound, and in a time that grows with the square of what they map.
  */
-bool guest_x86_collect_mappings(GuestState *state, Error **errp)
+bool guest_x86_collect_paging(GuestState *state, Error **errp)
 {
-    g_autoptr(GArray) paging = get_x86_paging();
+    DumpFindings *findings = &state->findings;
 
-    state->guest.mappings = paging->len ?
-        walk_x86_paging(paging, &state->all, state->guest.report) :
-        get_target_mappings(&state->target.guest_phys_blocks, errp);
-    return state->guest.mappings;
+    findings->paging = get_x86_paging();
+    findings->want_mappings = findings->paging->len;
+    if (!findings->want_mappings) {
+        state->guest.mappings =
+            get_target_mappings(&state->target.guest_phys_blocks, errp);
+        return state->guest.mappings;
+    }
+    return true;
 }
 
 /* -- Windows ------------------------------------------------------------- */
@@ -92,13 +80,13 @@ bool guest_x86_collect_mappings(GuestState *state, Error **errp)
  * The crash dump header that the guest's driver published. It may change at
  * any time while the guest runs: what is returned is a copy.
  */
-static bool find_windows_header(const ArchDumpInfo *info, const GuestRam *ram,
-                                WinDmpHeader *hdr, Error **errp)
+static bool find_windows_header(const ArchDumpInfo *info,
+                                DumpPagesReader *mem, WinDmpHeader *hdr,
+                                Error **errp)
 {
     const DumpAbi abi = { .elf_class = info->d_class,
                           .elf_data = info->d_endian };
-    g_autofree uint8_t *buf = NULL;
-    uint32_t size = 0;
+    g_autoptr(GByteArray) bytes = NULL;
     size_t pos = 0;
     ElfNote note;
 
@@ -111,11 +99,11 @@ static bool find_windows_header(const ArchDumpInfo *info, const GuestRam *ram,
                    "through a vmcoreinfo device");
         return false;
     }
-    buf = guest_note_read(ram, &size, errp);
-    if (!buf) {
+    bytes = guest_note_read(mem, errp);
+    if (!bytes) {
         return false;
     }
-    while (elf_note_next(&abi, buf, size, &pos, &note)) {
+    while (elf_note_next(&abi, bytes->data, bytes->len, &pos, &note)) {
         if (elf_note_is(&note, "VMCOREINFO")) {
             return windmp_header_read(hdr, note.desc, note.descsz, errp);
         }
@@ -128,44 +116,43 @@ bool guest_x86_check_windows(const GuestPhysBlockList *blocks,
                              const ArchDumpInfo *info, Error **errp)
 {
     ERRP_GUARD();
+    g_autoptr(DumpPagesReader) mem = NULL;
     WinDmpHeader hdr;
-    GuestRam ram;
+    DumpGuest guest;
     bool ok;
 
-    guest_memory_describe(&ram, blocks, NULL);
-    ok = find_windows_header(info, &ram, &hdr, errp);
-    guest_ram_deinit(&ram);
+    dump_guest_init(&guest);
+    guest_memory_describe(&guest.all, blocks);
+    dump_guest_seal(&guest, 0, 0);
+    mem = dump_pages_reader_new(guest.pages, errp);
+    ok = mem && find_windows_header(info, mem, &hdr, errp);
+    g_clear_pointer(&mem, dump_pages_reader_free);
+    dump_guest_deinit(&guest);
     if (!ok) {
         error_prepend(errp, "no Windows crash dump of this guest: ");
     }
     return ok;
 }
 
-/* The last thing to look at memory: some of it is laid over. */
 bool guest_x86_collect_windows(GuestState *state, Error **errp)
 {
-    DumpGuest *guest = &state->guest;
-    g_autofree WinDmpCpu *regs = g_new0(WinDmpCpu, guest->nr_cpus);
-    g_autoptr(GArray) paging = NULL;
-    WinDmpHeader hdr;
-    Error *warning = NULL;
-    unsigned n = 0;
+    DumpFindings *findings = &state->findings;
+    g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(state->guest.pages,
+                                                           errp);
     CPUState *cpu;
 
-    if (!find_windows_header(&state->target.dump_info, &guest->ram, &hdr,
-                             errp)) {
+    if (!mem || !find_windows_header(&state->target.dump_info, mem,
+                                     &findings->windows_header, errp)) {
         return false;
     }
-    paging = get_x86_paging();
+    findings->want_windows = true;
+    findings->paging = get_x86_paging();
+    findings->windows_cpus = g_array_new(false, false, sizeof(WinDmpCpu));
     CPU_FOREACH(cpu) {
-        x86_cpu_get_winregs(cpu, &regs[n++]);
+        WinDmpCpu regs;
+
+        x86_cpu_get_winregs(cpu, &regs);
+        g_array_append_val(findings->windows_cpus, regs);
     }
-    guest->windows = dump_windows_new(&hdr, &guest->ram, regs, n, paging,
-                                      &warning);
-    dump_report_warn_err(guest->report, warning);
-    trace_dump_windows(windmp_get(&guest->windows->header, WINDMP_KDBG),
-                       windmp_get(&guest->windows->header,
-                                  WINDMP_BUGCHECK_CODE),
-                       guest->windows->contexts);
     return true;
 }

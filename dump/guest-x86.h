@@ -13,8 +13,11 @@
 
 #include "guest-state.h"
 
-/* All mappings, whatever the range of the dump. */
-bool guest_x86_collect_mappings(GuestState *state, Error **errp);
+/*
+ * All mappings, whatever the range of the dump; or where to find them, if
+ * the CPUs' page tables have to be walked.
+ */
+bool guest_x86_collect_paging(GuestState *state, Error **errp);
 
 /*
  * Has the guest published a crash dump header? It may change while the guest
@@ -23,7 +26,7 @@ bool guest_x86_collect_mappings(GuestState *state, Error **errp);
 bool guest_x86_check_windows(const GuestPhysBlockList *blocks,
                              const ArchDumpInfo *info, Error **errp);
 
-/* The last thing to look at memory: some of it is laid over. */
+/* The header that the guest published, and the registers of its CPUs. */
 bool guest_x86_collect_windows(GuestState *state, Error **errp);
 
 #endif

@@ -20,7 +20,7 @@ struct DumpJobView {
     const DumpProgress *progress;   /* NULL when the dump is over */
     void (*cancel)(void);
     bool started;
-    uint64_t shown;                 /* bytes that the job knows of */
+    uint64_t shown, total;          /* bytes that the job knows of */
     QemuCoSleep sleep;
     Error *error;                   /* how the dump ended */
 };
@@ -28,7 +28,13 @@ struct DumpJobView {
 static void job_view_update(DumpJobView *view)
 {
     uint64_t now = dump_progress_completed(view->progress);
+    uint64_t total = dump_progress_total(view->progress);
 
+    /* The total is known when the dump is planned. */
+    if (total != view->total) {
+        view->total = total;
+        job_progress_set_remaining(&view->common, total - view->shown);
+    }
     job_progress_update(&view->common, now - view->shown);
     view->shown = now;
 }
@@ -92,8 +98,6 @@ DumpJobView *dump_job_view_new(const char *id, const DumpProgress *progress,
 void dump_job_view_start(DumpJobView *view)
 {
     view->started = true;
-    job_progress_set_remaining(&view->common,
-                               dump_progress_total(view->progress));
     job_start(&view->common);
 }
 

@@ -11,8 +11,8 @@
 #include "guest-ram.h"
 #include "linux-uts.h"
 #include "mappings.h"
+#include "pages.h"
 #include "report.h"
-#include "untouched.h"
 #include "windows-guest.h"
 
 /*
@@ -41,8 +41,10 @@ typedef struct DumpGuest {
     uint32_t page_size;         /* bytes, a power of two, 4 KiB or more */
     int64_t phys_base;
     unsigned nr_cpus;
-    GuestRam ram;               /* sealed; clipped if a range was asked */
+    GuestRam all;               /* all memory; sealed */
+    GuestRam ram;               /* what of it is dumped; sealed */
     DumpUntouched *untouched;   /* owned; NULL: all memory is read */
+    DumpPages *pages;           /* owned; what is in memory */
     GArray *mappings;           /* DumpMapping; NULL without paging */
     GByteArray *notes;          /* all notes, in the target's order */
     size_t vmcoreinfo_pos;      /* VMCOREINFO text inside notes, bytes */
@@ -57,5 +59,12 @@ typedef struct DumpGuest {
 
 void dump_guest_init(DumpGuest *guest);
 void dump_guest_deinit(DumpGuest *guest);
+
+/*
+ * All memory was added to @guest->all, and stands still; of that [@begin,
+ * @begin + @length) is to be dumped, as in guest_ram_clip_of. Seals both, and
+ * makes @guest->pages.
+ */
+void dump_guest_seal(DumpGuest *guest, uint64_t begin, uint64_t length);
 
 #endif

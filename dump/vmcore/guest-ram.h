@@ -19,6 +19,8 @@ typedef enum GuestRamBacking {
     GUEST_RAM_ANON,             /* zero where the process has no page */
     GUEST_RAM_SHARED_FILE,      /* shared mapping of fd */
     GUEST_RAM_PRIVATE_FILE,     /* private mapping of fd */
+    GUEST_RAM_SHARED_HUGE,      /* the same on hugetlbfs: not known before */
+    GUEST_RAM_PRIVATE_HUGE,     /* ... dump_guest_analyse has looked at it */
 } GuestRamBacking;
 
 typedef struct GuestRamRun {
@@ -114,21 +116,6 @@ GArray *guest_ram_pfn_runs(const GuestRam *ram, size_t page_size);
 
 /* One past the highest page frame: ceil(end of RAM / page_size). */
 uint64_t guest_ram_max_pfn(const GuestRam *ram, size_t page_size);
-
-/*
- * Copy @len bytes from guest-physical @paddr. What is not RAM reads as
- * zero. Returns the number of bytes that are RAM.
- */
-size_t guest_ram_read(const GuestRam *ram, uint64_t paddr, void *buf,
-                      size_t len);
-
-/*
- * The page of @page_size bytes at page frame @pfn: a pointer into guest
- * memory when one run holds it whole, else @scratch (page_size bytes) filled
- * from the runs and with zeroes between them.
- */
-const uint8_t *guest_ram_page(const GuestRam *ram, uint64_t pfn,
-                              size_t page_size, uint8_t *scratch);
 
 /*
  * Bytes from @paddr, which is not RAM, to the next RAM above it;

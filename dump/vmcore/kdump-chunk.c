@@ -15,7 +15,8 @@
 
 typedef struct KdumpWorker {
     void *codec;                /* the codec's state */
-    uint8_t *scratch;           /* a page that no single run holds */
+    DumpPagesReader *reader;
+    uint8_t *scratch;           /* a page that is not of one kind */
 } KdumpWorker;
 
 void kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
@@ -82,7 +83,10 @@ void kdump_chunk_worker_free(void *opaque, void *p)
     const KdumpChunks *c = opaque;
     KdumpWorker *worker = p;
 
-    c->codec->destroy(worker->codec);
+    if (worker->codec) {
+        c->codec->destroy(worker->codec);
+    }
+    dump_pages_reader_free(worker->reader);
     g_free(worker->scratch);
     g_free(worker);
 }
@@ -90,15 +94,21 @@ void kdump_chunk_worker_free(void *opaque, void *p)
 void *kdump_chunk_worker_new(void *opaque, Error **errp)
 {
     const KdumpChunks *c = opaque;
-    KdumpWorker *worker;
-    void *codec = c->codec->create(errp);
+    KdumpWorker *worker = g_new0(KdumpWorker, 1);
 
-    if (!codec) {
+    worker->scratch = g_try_malloc(c->guest->page_size);
+    if (!worker->scratch) {
+        error_setg(errp, "dump: no memory to compress pages");
+    } else {
+        worker->codec = c->codec->create(errp);
+    }
+    if (worker->codec) {
+        worker->reader = dump_pages_reader_new(c->guest->pages, errp);
+    }
+    if (!worker->reader) {
+        kdump_chunk_worker_free(opaque, worker);
         return NULL;
     }
-    worker = g_new0(KdumpWorker, 1);
-    worker->codec = codec;
-    worker->scratch = g_malloc(c->guest->page_size);
     return worker;
 }
 
@@ -124,66 +134,93 @@ static void kdump_compress_page(const KdumpChunks *c, KdumpWorker *worker,
     slot->used += page->size;
 }
 
-/* What is known of memory around the page in hand. */
-typedef struct KdumpProbe {
-    uint64_t start, end;        /* guest-physical bytes that it is for */
-    bool untouched;
-} KdumpProbe;
+/* A page of which parts are of different kinds. */
+static void kdump_mixed_page(const KdumpChunks *c, KdumpWorker *worker,
+                             uint64_t paddr, KdumpSlot *slot, KdumpPage *page)
+{
+    size_t lost;
+
+    dump_pages_read(worker->reader, paddr, worker->scratch,
+                    c->guest->page_size, &lost);
+    if (lost) {
+        *page = (KdumpPage) { .missing = true };
+        dump_report_add_lost(c->guest->report, c->guest->page_size);
+    } else {
+        kdump_compress_page(c, worker, worker->scratch, slot, page);
+    }
+}
+
+/* @n pages of one kind; @bytes: what they are, if they are data. */
+static void kdump_stretch(const KdumpChunks *c, KdumpWorker *worker,
+                          DumpPagesKind kind, const uint8_t *bytes,
+                          KdumpSlot *slot, KdumpPage *pages, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (kind == DUMP_PAGES_DATA) {
+            kdump_compress_page(c, worker, bytes, slot, &pages[i]);
+            bytes += c->guest->page_size;
+        } else {
+            pages[i] = (KdumpPage) { .missing = kind == DUMP_PAGES_LOST ||
+                                                kind == DUMP_PAGES_LEFT_OUT };
+        }
+    }
+}
 
 /*
- * Is the page known to be zero without a look at it? @ahead: bytes from
- * there on that will be asked for too.
+ * The pages of one kind that the @n frames from @pfn on begin with, or one
+ * page that is not of one kind. Returns their number.
  */
-static bool kdump_untouched(const DumpGuest *guest, KdumpProbe *probe,
-                            uint64_t paddr, uint64_t ahead)
+static unsigned kdump_some_pages(const KdumpChunks *c, KdumpWorker *worker,
+                                 uint64_t pfn, unsigned n, KdumpSlot *slot,
+                                 KdumpPage *pages)
 {
-    uint64_t len = ahead;
+    uint64_t size = c->guest->page_size;
+    uint64_t paddr = pfn * size, len;
+    size_t used = slot->used;
+    const uint8_t *bytes;
+    DumpPagesKind kind;
 
-    if (paddr < probe->start || paddr >= probe->end) {
-        probe->untouched = dump_untouched_probe(guest->untouched, &guest->ram,
-                                                paddr, &len);
-        probe->start = paddr;
-        probe->end = paddr + len;
+    do {
+        slot->used = used;
+        len = n * size;
+        kind = dump_pages_get(worker->reader, paddr, &len, &bytes);
+        if (len < size) {
+            kdump_mixed_page(c, worker, paddr, slot, pages);
+            return 1;
+        }
+        kdump_stretch(c, worker, kind, bytes, slot, pages, len / size);
+    } while (!dump_pages_put(worker->reader, paddr, len / size * size));
+    if (kind == DUMP_PAGES_LOST) {
+        dump_report_add_lost(c->guest->report, len / size * size);
     }
-    /* A page that is only partly so is read. */
-    return probe->untouched && probe->end - paddr >= guest->page_size;
+    return len / size;
 }
 
 bool kdump_chunk_work(void *opaque, void *p, uint64_t index, void *q,
                       Error **errp)
 {
     const KdumpChunks *c = opaque;
-    KdumpWorker *worker = p;
     KdumpSlot *slot = q;
     uint64_t first = index * c->chunk_pages;
-    const PfnRun *runs = (const PfnRun *)c->runs->data;
-    KdumpProbe probe = { 0 };
-    size_t r = 0;
+    const PfnRun *run = (const PfnRun *)c->runs->data;
+    unsigned i = 0;
 
     slot->nr_pages = MIN(c->chunk_pages, c->nr_pages - first);
     slot->used = 0;
-    for (; first >= runs[r].count; r++) {
-        first -= runs[r].count;
+    for (; first >= run->count; run++) {
+        first -= run->count;
     }
-    for (unsigned i = 0; i < slot->nr_pages; i++, first++) {
-        uint64_t pfn, ahead;
+    while (i < slot->nr_pages) {
+        unsigned n = MIN(slot->nr_pages - i, run->count - first);
 
-        if (first == runs[r].count) {
-            r++;
+        n = kdump_some_pages(c, p, run->first + first, n, slot,
+                             &slot->pages[i]);
+        i += n;
+        first += n;
+        if (first == run->count) {
+            run++;
             first = 0;
         }
-        pfn = runs[r].first + first;
-        ahead = MIN(slot->nr_pages - i, runs[r].count - first);
-        if (kdump_untouched(c->guest, &probe, pfn * c->guest->page_size,
-                            ahead * c->guest->page_size)) {
-            slot->pages[i] = (KdumpPage) { 0 };
-            continue;
-        }
-        kdump_compress_page(c, worker,
-                            guest_ram_page(&c->guest->ram, pfn,
-                                           c->guest->page_size,
-                                           worker->scratch),
-                            slot, &slot->pages[i]);
     }
     return true;
 }

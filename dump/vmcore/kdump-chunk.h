@@ -26,6 +26,7 @@ typedef struct KdumpChunks {
 typedef struct KdumpPage {
     uint32_t size;              /* bytes in the slot's data; 0: zero page */
     uint32_t flags;             /* KDUMP_PAGE_* */
+    bool missing;               /* lost or left out: not in the file at all */
 } KdumpPage;
 
 /* One chunk's results. */
@@ -59,7 +60,8 @@ void kdump_chunk_worker_free(void *chunks, void *worker);
 
 /*
  * Compress chunk @index: pages index * chunk_pages and on, counted over all
- * runs. A page that does not shrink is stored as it is.
+ * runs. A page that does not shrink is stored as it is; one of which a part
+ * cannot be read is missing, and counted in the guest's report.
  */
 bool kdump_chunk_work(void *chunks, void *worker, uint64_t index, void *slot,
                       Error **errp);

@@ -96,9 +96,10 @@ uint64_t kdump_layout_closing_bytes(const KdumpLayout *l)
 
 /* -- writing ------------------------------------------------------------- */
 
-/* @limit: as in pfn_bitmap_fill. */
+/* @limit: as in pfn_bitmap_fill. @missing: pages that it is not to have */
 static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
-                               uint64_t limit, DumpSink *sink, Error **errp)
+                               uint64_t limit, const GArray *missing,
+                               DumpSink *sink, Error **errp)
 {
     const GArray *runs = l->chunks->runs;
     uint64_t size = dump_layout_size(l->file, extent);
@@ -113,6 +114,10 @@ static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
 
         pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, limit,
                         buf, n);
+        if (missing) {
+            pfn_bitmap_clear((PfnRun *)missing->data, missing->len, pos * 8,
+                             buf, n);
+        }
         if (!dump_layout_write(l->file, extent, pos, buf, n, sink, errp)) {
             return false;
         }
@@ -123,16 +128,39 @@ static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
 bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
                                 Error **errp)
 {
-    return kdump_write_bitmap(l, l->bitmap1, UINT64_MAX, sink, errp);
+    return kdump_write_bitmap(l, l->bitmap1, UINT64_MAX, NULL, sink, errp);
 }
 
 bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
-                                DumpSink *sink, Error **errp)
+                                const GArray *missing, DumpSink *sink,
+                                Error **errp)
 {
     const GArray *runs = l->chunks->runs;
     uint64_t limit = pfn_runs_nth((PfnRun *)runs->data, runs->len, nr_pages);
 
-    return kdump_write_bitmap(l, l->bitmap2, limit, sink, errp);
+    return kdump_write_bitmap(l, l->bitmap2, limit, missing, sink, errp);
+}
+
+bool kdump_layout_fill_descs(const KdumpLayout *l, uint64_t nr_pages,
+                             DumpSink *sink, Error **errp)
+{
+    static const uint8_t zero[64 * KDUMP_PAGE_DESC_SIZE];
+    uint64_t size = dump_layout_size(l->file, l->descs);
+    uint64_t pos = nr_pages * KDUMP_PAGE_DESC_SIZE;
+
+    if (dump_sink_has_holes(sink)) {
+        dump_layout_skip(l->file, l->descs, size - pos);
+        return true;
+    }
+    while (pos < size) {
+        size_t n = MIN(size - pos, sizeof(zero));
+
+        if (!dump_layout_write(l->file, l->descs, pos, zero, n, sink, errp)) {
+            return false;
+        }
+        pos += n;
+    }
+    return true;
 }
 
 static void kdump_fill_sub_header(const KdumpLayout *l, uint8_t *buf)

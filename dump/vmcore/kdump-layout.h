@@ -49,9 +49,16 @@ bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
 bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
                                 Error **errp);
 
-/* Those of the first @nr_pages pages. */
+/*
+ * Those of the first @nr_pages pages but for @missing, of PfnRun, sorted.
+ */
 bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
-                                DumpSink *sink, Error **errp);
+                                const GArray *missing, DumpSink *sink,
+                                Error **errp);
+
+/* What the table of page descriptors has behind the first @nr_pages. */
+bool kdump_layout_fill_descs(const KdumpLayout *l, uint64_t nr_pages,
+                             DumpSink *sink, Error **errp);
 
 /* @status: KDUMP_STATUS_INCOMPLETE or 0 */
 bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,

@@ -164,7 +164,7 @@ static void uts_set(char dst[LINUX_UTS_LEN], const char *src)
  * that VMCOREINFO names. If they do not, though they must, the note is of a
  * kernel that is not there any more.
  */
-static KernelTrace find_kernel(const DumpGuest *guest, const GuestRam *ram,
+static KernelTrace find_kernel(const DumpGuest *guest, DumpPagesReader *mem,
                                const VmcoreInfo *info, LinuxUts *uts)
 {
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
@@ -176,8 +176,8 @@ static KernelTrace find_kernel(const DumpGuest *guest, const GuestRam *ram,
         !vmcoreinfo_get_number(info, "OFFSET(uts_namespace.name)", &offset)) {
         return KERNEL_NOT_KNOWN;
     }
-    if (guest_ram_read(ram, kernel_to_phys(guest, info, symbol + offset),
-                       uts, sizeof(*uts)) != sizeof(*uts)) {
+    if (dump_pages_read(mem, kernel_to_phys(guest, info, symbol + offset),
+                        uts, sizeof(*uts), NULL) != sizeof(*uts)) {
         return KERNEL_NOT_KNOWN;
     }
     for (size_t i = LINUX_UTS_LEN - 1; i < sizeof(*uts); i += LINUX_UTS_LEN) {
@@ -190,7 +190,7 @@ static KernelTrace find_kernel(const DumpGuest *guest, const GuestRam *ram,
                                                        KERNEL_NOT_KNOWN;
 }
 
-static void describe_kernel(DumpGuest *guest, const GuestRam *ram,
+static void describe_kernel(DumpGuest *guest, DumpPagesReader *mem,
                             const VmcoreInfo *info)
 {
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
@@ -200,7 +200,7 @@ static void describe_kernel(DumpGuest *guest, const GuestRam *ram,
     if (!describe_phys_base(guest, info)) {
         warn_of_number(guest, "physical base");
     }
-    switch (find_kernel(guest, ram, info, &uts)) {
+    switch (find_kernel(guest, mem, info, &uts)) {
     case KERNEL_THERE:
         guest->uts = uts;
         break;
@@ -220,7 +220,7 @@ static void describe_kernel(DumpGuest *guest, const GuestRam *ram,
     }
 }
 
-void linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
+void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
                           const VmcoreInfo *info)
 {
     const char *machine = kdump_machine_name(&guest->abi);
@@ -228,7 +228,7 @@ void linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
     if (!describe_page_size(guest, info)) {
         warn_of_number(guest, "page size");
     }
-    describe_kernel(guest, ram, info);
+    describe_kernel(guest, mem, info);
     /* The readers look the architecture up by this very spelling. */
     if (machine) {
         uts_set(guest->uts.machine, machine);

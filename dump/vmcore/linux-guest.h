@@ -29,14 +29,14 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
  * them and they make sense; what it has not is left as it was. If the kernel
  * is not where @info says, only page_size is believed.
  *
- * @ram: all memory of the guest, sealed; the kernel's own utsname is read
- *       from it, and taken only if it agrees with @info
+ * @mem: all memory of the guest; the kernel's own utsname is read from it,
+ *       and taken only if it agrees with @info
  * @info: NULL is allowed: nothing but the machine's name is filled in then
  *
  * The report of @guest is told of a number that makes no sense, and of a
  * kernel that is not there.
  */
-void linux_guest_describe(DumpGuest *guest, const GuestRam *ram,
+void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
                           const VmcoreInfo *info);
 
 #endif

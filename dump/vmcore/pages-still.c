@@ -60,10 +60,9 @@ typedef struct StillReader {
 static DumpPagesMethod still_best_method(size_t page)
 {
 #ifdef CONFIG_LINUX
-    static const uint8_t here = 0;
+    uint8_t here = 1, byte;
     void *at = (void *)QEMU_ALIGN_DOWN((uintptr_t)&here, page);
-    struct iovec from = { .iov_base = (void *)&here, .iov_len = 1 };
-    uint8_t byte;
+    struct iovec from = { .iov_base = &here, .iov_len = 1 };
     struct iovec to = { .iov_base = &byte, .iov_len = 1 };
 
     if (madvise(at, page, MADV_POPULATE_READ) == 0) {

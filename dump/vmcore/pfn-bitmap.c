@@ -7,21 +7,28 @@
 #include "qemu/osdep.h"
 #include "pfn-bitmap.h"
 
-/* Set @count bits from bit @first on; whole bytes at once. */
-static void bitmap_set_bits(uint8_t *buf, uint64_t first, uint64_t count)
+static void bitmap_put_bit(uint8_t *buf, uint64_t bit, bool value)
+{
+    uint8_t mask = 1 << (bit % 8);
+
+    buf[bit / 8] = value ? buf[bit / 8] | mask : buf[bit / 8] & ~mask;
+}
+
+/* Make @count bits from bit @first on @value; whole bytes at once. */
+static void bitmap_put_bits(uint8_t *buf, uint64_t first, uint64_t count,
+                            bool value)
 {
     uint64_t end = first + count;
 
     while (first < end && first % 8) {
-        buf[first / 8] |= 1 << (first % 8);
-        first++;
+        bitmap_put_bit(buf, first++, value);
     }
     if (first < end) {
-        memset(buf + first / 8, 0xff, (end - first) / 8);
+        memset(buf + first / 8, value ? 0xff : 0, (end - first) / 8);
         first += (end - first) / 8 * 8;
     }
-    for (; first < end; first++) {
-        buf[first / 8] |= 1 << (first % 8);
+    while (first < end) {
+        bitmap_put_bit(buf, first++, value);
     }
 }
 
@@ -43,22 +50,36 @@ static size_t first_run_above(const PfnRun *runs, size_t nr_runs,
     return lo;
 }
 
+/* Make the bits of @runs in [@first_pfn, @end_pfn) @value. */
+static void bitmap_put_runs(const PfnRun *runs, size_t nr_runs,
+                            uint64_t first_pfn, uint64_t end_pfn, bool value,
+                            uint8_t *buf)
+{
+    for (size_t i = first_run_above(runs, nr_runs, first_pfn);
+         i < nr_runs && runs[i].first < end_pfn; i++) {
+        uint64_t start = MAX(runs[i].first, first_pfn);
+        uint64_t end = MIN(runs[i].first + runs[i].count, end_pfn);
+
+        bitmap_put_bits(buf, start - first_pfn, end - start, value);
+    }
+}
+
 void pfn_bitmap_fill(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
                      uint64_t limit, uint8_t *buf, size_t len)
 {
     uint64_t end_pfn = MIN(first_pfn + (uint64_t)len * 8, limit);
 
     memset(buf, 0, len);
-    if (end_pfn <= first_pfn) {
-        return;
+    if (end_pfn > first_pfn) {
+        bitmap_put_runs(runs, nr_runs, first_pfn, end_pfn, true, buf);
     }
-    for (size_t i = first_run_above(runs, nr_runs, first_pfn);
-         i < nr_runs && runs[i].first < end_pfn; i++) {
-        uint64_t start = MAX(runs[i].first, first_pfn);
-        uint64_t end = MIN(runs[i].first + runs[i].count, end_pfn);
+}
 
-        bitmap_set_bits(buf, start - first_pfn, end - start);
-    }
+void pfn_bitmap_clear(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
+                      uint8_t *buf, size_t len)
+{
+    bitmap_put_runs(runs, nr_runs, first_pfn, first_pfn + (uint64_t)len * 8,
+                    false, buf);
 }
 
 uint64_t pfn_runs_count(const PfnRun *runs, size_t nr_runs)

@@ -29,6 +29,10 @@ typedef struct PfnRun {
 void pfn_bitmap_fill(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
                      uint64_t limit, uint8_t *buf, size_t len);
 
+/* Clear the bits of the pages in @runs, in a @buf that was filled so. */
+void pfn_bitmap_clear(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
+                      uint8_t *buf, size_t len);
+
 /* Pages in all runs. */
 uint64_t pfn_runs_count(const PfnRun *runs, size_t nr_runs);
 

@@ -3,9 +3,9 @@
  *
  * Progress and cancellation of one dump.
  *
- * total is set before work starts and does not change then. completed,
- * written, phase and grace are changed by the one thread that writes the
- * output and may be read by any. The cancel flag may be set by any thread.
+ * total is 0 until the dump is planned and does not change then. It,
+ * completed, written, phase and grace are changed by the one thread that
+ * writes the output and may be read by any. The cancel flag may be set by any thread.
  */
 
 #ifndef DUMP_VMCORE_PROGRESS_H

@@ -77,46 +77,59 @@ static bool copy_zeroes(const DumpRamCopy *c, unsigned extent, uint64_t pos,
     return true;
 }
 
+static bool copy_data(const DumpRamCopy *c, unsigned extent, uint64_t pos,
+                      const uint8_t *bytes, uint64_t len, Error **errp)
+{
+    return dump_sink_has_holes(c->sink) ?
+           copy_sparse(c, extent, pos, bytes, len, errp) :
+           dump_layout_write(c->layout, extent, pos, bytes, len, c->sink,
+                             errp);
+}
+
 /*
  * One piece that is of one kind. *@len: bytes wanted; on return the bytes
  * that were copied.
  */
-static bool copy_piece(const DumpRamCopy *c, unsigned extent, uint64_t pos,
-                       uint64_t paddr, uint64_t *len, Error **errp)
+static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
+                       unsigned extent, uint64_t pos, uint64_t paddr,
+                       uint64_t *len, Error **errp)
 {
-    uint64_t there;
-    const uint8_t *host = guest_ram_host(c->ram, paddr, &there);
+    const uint8_t *bytes;
+    DumpPagesKind kind = dump_pages_get(reader, paddr, len, &bytes);
+    bool ok;
 
-    if (!host) {
-        *len = MIN(*len, guest_ram_gap(c->ram, paddr));
-        return copy_zeroes(c, extent, pos, *len, errp);
+    if (kind == DUMP_PAGES_LOST) {
+        dump_report_add_lost(c->report, *len);
     }
-    *len = MIN(*len, there);
-    if (dump_untouched_probe(c->untouched, c->ram, paddr, len)) {
-        return copy_zeroes(c, extent, pos, *len, errp);
+    ok = kind == DUMP_PAGES_DATA ?
+         copy_data(c, extent, pos, bytes, *len, errp) :
+         copy_zeroes(c, extent, pos, *len, errp);
+    /* What is written is written: no source may change its mind here yet. */
+    if (!dump_pages_put(reader, paddr, *len)) {
+        g_assert_not_reached();
     }
-    if (dump_sink_has_holes(c->sink)) {
-        return copy_sparse(c, extent, pos, host, *len, errp);
-    }
-    return dump_layout_write(c->layout, extent, pos, host, *len, c->sink,
-                             errp);
+    return ok;
 }
 
 bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
                    uint64_t paddr, uint64_t len, Error **errp)
 {
-    for (uint64_t done = 0; done < len; ) {
+    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(copy->pages,
+                                                              errp);
+
+    for (uint64_t done = 0; reader && done < len; ) {
         uint64_t n = MIN(len - done, COPY_CHUNK);
 
         if (dump_progress_cancelled(copy->progress)) {
             error_setg(errp, "dump: cancelled");
             return false;
         }
-        if (!copy_piece(copy, extent, pos + done, paddr + done, &n, errp)) {
+        if (!copy_piece(copy, reader, extent, pos + done, paddr + done, &n,
+                        errp)) {
             return false;
         }
         dump_progress_advance(copy->progress, n);
         done += n;
     }
-    return true;
+    return reader;
 }

@@ -8,11 +8,12 @@
 #define DUMP_VMCORE_RAM_COPY_H
 
 #include "layout.h"
-#include "untouched.h"
+#include "pages.h"
+#include "report.h"
 
 typedef struct DumpRamCopy {
-    const GuestRam *ram;
-    const DumpUntouched *untouched; /* NULL: all memory is read */
+    DumpPages *pages;
+    DumpReport *report;         /* told what cannot be read; may be NULL */
     DumpLayout *layout;
     DumpSink *sink;
     DumpProgress *progress;     /* advanced by every byte copied */
@@ -20,9 +21,8 @@ typedef struct DumpRamCopy {
 
 /*
  * Copy guest-physical [@paddr, @paddr + @len) to @pos bytes into @extent.
- * What is not RAM goes out as zeroes. Zeroes become holes where the sink can
- * have them, and memory that was never touched is not read. Looks at the
- * cancel flag once per megabyte.
+ * What is not RAM, or cannot be read, goes out as zeroes. Zeroes become holes
+ * where the sink can have them. Looks at the cancel flag once per megabyte.
  */
 bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
                    uint64_t paddr, uint64_t len, Error **errp);

@@ -16,7 +16,9 @@
 
 void dump_rate_init(DumpRate *r, uint64_t time)
 {
-    *r = (DumpRate) { .time = time };
+    qatomic_set_u64(&r->rate, 0);
+    qatomic_set_u64(&r->amount, 0);
+    qatomic_set_u64(&r->time, time);
 }
 
 static double rate_since(const DumpRate *r, uint64_t time, uint64_t amount)

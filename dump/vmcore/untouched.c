@@ -91,6 +91,13 @@ static bool huge_file(int fd, uint64_t *pages, uint64_t *page)
     return false;
 }
 
+bool dump_untouched_is_huge(int fd)
+{
+    uint64_t pages, page;
+
+    return huge_file(fd, &pages, &page);
+}
+
 bool dump_untouched_maps_all(const DumpUntouched *u, int fd,
                              const uint8_t *host, uint64_t len, bool shared)
 {

@@ -33,6 +33,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpUntouched, dump_untouched_free)
  */
 bool dump_untouched_trusts_fd(int fd);
 
+/* Is @fd a file on hugetlbfs? */
+bool dump_untouched_is_huge(int fd);
+
 /*
  * Huge pages: hugetlbfs does not tell the holes of a file, but how many
  * pages it has. If the mapping of @len bytes at @host has as many, the

@@ -25,7 +25,8 @@
 /* What the guest says, and the way to its memory. */
 typedef struct WinGuest {
     DumpWindows *dump;
-    const GuestRam *ram;        /* as it is, without the pages of dump */
+    const GuestRam *ram;
+    DumpPagesReader *mem;       /* as it is, without the pages of dump */
     const WinDmpCpu *cpus;
     unsigned nr_cpus;
     X86Paging paging;
@@ -62,7 +63,7 @@ static bool win_read(const WinGuest *g, uint64_t vaddr, void *buf, size_t len)
 {
     vaddr = win_address(g, vaddr);
     return win_in_kernel(g, vaddr, len) &&
-           x86_paging_read(&g->paging, g->ram, vaddr, buf, len);
+           x86_paging_read(&g->paging, g->mem, vaddr, buf, len);
 }
 
 static size_t win_word_size(const WinGuest *g)
@@ -263,7 +264,12 @@ static uint8_t *win_page(const WinGuest *g, uint64_t paddr)
     if (!run || run->size - (paddr - run->paddr) < WINDMP_PAGE_SIZE) {
         return NULL;
     }
-    page = g_memdup2(run->host + (paddr - run->paddr), WINDMP_PAGE_SIZE);
+    page = g_malloc(WINDMP_PAGE_SIZE);
+    if (dump_pages_read(g->mem, paddr, page, WINDMP_PAGE_SIZE, NULL) <
+        WINDMP_PAGE_SIZE) {
+        g_free(page);
+        return NULL;
+    }
     g_hash_table_insert(g->dump->pages, g_memdup2(&paddr, sizeof(paddr)),
                         page);
     return page;
@@ -288,7 +294,7 @@ static bool win_lay_over(const WinGuest *g, uint64_t vaddr,
         uint64_t in_page = at % WINDMP_PAGE_SIZE;
         uint64_t paddr, left;
 
-        if (!x86_paging_translate(&g->paging, g->ram, at, &paddr, &left)) {
+        if (!x86_paging_translate(&g->paging, g->mem, at, &paddr, &left)) {
             return false;
         }
         to[i] = win_page(g, paddr - in_page);
@@ -369,11 +375,12 @@ static void win_lay_pages_over(const DumpWindows *dump, GuestRam *ram)
 }
 
 DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
+                              DumpPagesReader *mem,
                               const WinDmpCpu *cpus, unsigned nr_cpus,
                               const GArray *paging, Error **warning)
 {
     DumpWindows *dump = g_new0(DumpWindows, 1);
-    WinGuest g = { .dump = dump, .ram = ram, .cpus = cpus,
+    WinGuest g = { .dump = dump, .ram = ram, .mem = mem, .cpus = cpus,
                    .nr_cpus = nr_cpus };
     Error *count = NULL, *rest = NULL;
     bool follow;

@@ -22,7 +22,6 @@
 #ifndef DUMP_VMCORE_WINDOWS_GUEST_H
 #define DUMP_VMCORE_WINDOWS_GUEST_H
 
-#include "guest-ram.h"
 #include "windmp-format.h"
 #include "x86-paging.h"
 
@@ -37,11 +36,13 @@ typedef struct DumpWindows {
  * which is sealed and all of the guest's memory. @ram is changed only in
  * what stands for those pages; the result must outlive it.
  *
+ * @mem: reads @ram; not to be used for anything else meanwhile
  * @nr_cpus: CPUs of the machine, at least 1
  * @paging: X86Paging, of those CPUs that have it on
  * @warning: set if something was left out; the rest goes on without it
  */
 DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
+                              DumpPagesReader *mem,
                               const WinDmpCpu *cpus, unsigned nr_cpus,
                               const GArray *paging, Error **warning);
 

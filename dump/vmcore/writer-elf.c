@@ -388,8 +388,8 @@ static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
 static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
 {
     DumpRamCopy copy = {
-        .ram = &w->parent.guest->ram,
-        .untouched = w->parent.guest->untouched,
+        .pages = w->parent.guest->pages,
+        .report = w->parent.guest->report,
         .layout = w->parent.layout,
         .sink = sink,
         .progress = w->parent.progress,

@@ -41,6 +41,8 @@ typedef struct KdumpWriter {
     KdumpDescBatch desc_batch;
     KdumpMarks marks;
     uint64_t nr_done;           /* pages in the batches or the output */
+    GArray *missing;            /* PfnRun: those of them that are not */
+    uint64_t nr_missing;
     uint64_t data_pos;          /* bytes of page data handed out */
     uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
     bool closing;               /* bitmap 2 and header are begun */
@@ -52,6 +54,7 @@ static void kdump_release(DumpWriter *parent)
 {
     KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
+    g_clear_pointer(&w->missing, g_array_unref);
     kdump_marks_deinit(&w->marks);
     kdump_data_batch_deinit(&w->data_batch);
     kdump_desc_batch_deinit(&w->desc_batch);
@@ -64,6 +67,7 @@ static bool kdump_plan(DumpWriter *parent, const DumpFormat *format,
     KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
     w->threads = format->threads;
+    w->missing = g_array_new(false, false, sizeof(PfnRun));
     kdump_chunks_init(&w->chunks, parent->guest,
                       dump_codec_find(format->codec));
     *total = w->chunks.nr_pages * parent->guest->page_size;
@@ -97,7 +101,26 @@ static void kdump_add_zero_page(KdumpWriter *w)
     kdump_data_batch_add_zero_page(&w->data_batch);
 }
 
-static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
+/* The next page is not in the file. There is no descriptor for it either. */
+static void kdump_add_missing(KdumpWriter *w)
+{
+    const GArray *runs = w->chunks.runs;
+    PfnRun run = {
+        .first = pfn_runs_nth((PfnRun *)runs->data, runs->len, w->nr_done),
+        .count = 1,
+    };
+    PfnRun *last = w->missing->len ?
+        &g_array_index(w->missing, PfnRun, w->missing->len - 1) : NULL;
+
+    w->nr_missing++;
+    if (last && last->first + last->count == run.first) {
+        last->count++;
+    } else {
+        g_array_append_val(w->missing, run);
+    }
+}
+
+static void kdump_add_desc(KdumpWriter *w, const KdumpPage *page)
 {
     KdumpPageDesc desc = {
         .offset = w->zero_page,
@@ -113,11 +136,21 @@ static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
     kdump_desc_batch_add(&w->desc_batch, &w->parent.guest->abi, &desc);
 }
 
+static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
+{
+    if (page->missing) {
+        kdump_add_missing(w);
+    } else {
+        kdump_add_desc(w, page);
+    }
+    w->nr_done++;
+}
+
 /* Does the chunk need the shared zero page, which is not there yet? */
 static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
 {
     for (unsigned i = 0; !w->zero_page && i < slot->nr_pages; i++) {
-        if (!slot->pages[i].size) {
+        if (!slot->pages[i].size && !slot->pages[i].missing) {
             return true;
         }
     }
@@ -137,7 +170,6 @@ static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
     for (unsigned i = 0; i < slot->nr_pages; i++) {
         kdump_add_page(w, &slot->pages[i]);
     }
-    w->nr_done += slot->nr_pages;
     if (kdump_desc_batch_due(&w->desc_batch)) {
         ok = kdump_sync(w, errp);
     } else if (kdump_data_batch_due(&w->data_batch)) {
@@ -162,9 +194,11 @@ static bool kdump_write_pages(KdumpWriter *w, Error **errp)
     };
 
     return dump_pipeline_run(&ops, &w->chunks, w, w->threads,
-                             kdump_chunks_count(&w->chunks), w->parent.progress,
-                             errp) &&
-           kdump_sync(w, errp);
+                             kdump_chunks_count(&w->chunks),
+                             w->parent.progress, errp) &&
+           kdump_sync(w, errp) &&
+           kdump_layout_fill_descs(&w->parts, w->nr_done - w->nr_missing,
+                                   w->sink, errp);
 }
 
 /* What comes before the pages, and room for what comes behind them. */
@@ -190,7 +224,8 @@ static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
 {
     w->closing = true;
     dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
-    return kdump_layout_write_bitmap2(&w->parts, nr_pages, w->sink, errp) &&
+    return kdump_layout_write_bitmap2(&w->parts, nr_pages, w->missing,
+                                      w->sink, errp) &&
            kdump_layout_write_header(&w->parts, status, w->sink, errp) &&
            dump_sink_finish(w->sink, kdump_layout_data(&w->parts) +
                             data_bytes, errp);

@@ -147,8 +147,8 @@ static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
 static bool windmp_write_memory(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     DumpRamCopy copy = {
-        .ram = &w->parent.guest->ram,
-        .untouched = w->parent.guest->untouched,
+        .pages = w->parent.guest->pages,
+        .report = w->parent.guest->report,
         .layout = w->parent.layout,
         .sink = sink,
         .progress = w->parent.progress,

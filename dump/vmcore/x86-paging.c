@@ -37,12 +37,12 @@ static bool x86_get_entry(const uint8_t *p, unsigned size, uint64_t *entry)
     return *entry & X86_PTE_PRESENT;
 }
 
-static bool x86_read_entry(const GuestRam *ram, uint64_t paddr, unsigned size,
-                           uint64_t *entry)
+static bool x86_read_entry(DumpPagesReader *mem, uint64_t paddr,
+                           unsigned size, uint64_t *entry)
 {
     uint8_t buf[8];
 
-    return guest_ram_read(ram, paddr, buf, size) == size &&
+    return dump_pages_read(mem, paddr, buf, size, NULL) == size &&
            x86_get_entry(buf, size, entry);
 }
 
@@ -74,7 +74,7 @@ static bool x86_maps_page(const X86PagingInfo *info, uint64_t entry,
     return shift == 12 || (entry & X86_PTE_LARGE && info->large >> shift & 1);
 }
 
-bool x86_paging_translate(const X86Paging *paging, const GuestRam *ram,
+bool x86_paging_translate(const X86Paging *paging, DumpPagesReader *mem,
                           uint64_t vaddr, uint64_t *paddr, uint64_t *left)
 {
     const X86PagingInfo *info = &x86_paging_info[paging->mode];
@@ -88,7 +88,7 @@ bool x86_paging_translate(const X86Paging *paging, const GuestRam *ram,
     for (const unsigned *bits = info->bits; ; bits++) {
         shift -= *bits;
         index = vaddr >> shift & ((1u << *bits) - 1);
-        if (!x86_read_entry(ram, table + index * info->entry, info->entry,
+        if (!x86_read_entry(mem, table + index * info->entry, info->entry,
                             &entry)) {
             return false;
         }
@@ -103,18 +103,18 @@ bool x86_paging_translate(const X86Paging *paging, const GuestRam *ram,
     return true;
 }
 
-bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
+bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                      uint64_t vaddr, void *buf, size_t len)
 {
     while (len) {
         uint64_t paddr, left;
         size_t n;
 
-        if (!x86_paging_translate(paging, ram, vaddr, &paddr, &left)) {
+        if (!x86_paging_translate(paging, mem, vaddr, &paddr, &left)) {
             return false;
         }
         n = MIN(len, left);
-        if (guest_ram_read(ram, paddr, buf, n) != n) {
+        if (dump_pages_read(mem, paddr, buf, n, NULL) != n) {
             return false;
         }
         vaddr += n;
@@ -131,6 +131,8 @@ bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
 typedef struct X86Walk {
     X86PagingMode mode;
     const GuestRam *ram;
+    DumpPagesReader *mem;
+    const DumpProgress *progress;
     GArray *mappings;           /* DumpMapping */
     GHashTable *seen;           /* top entries, see x86_walk_is_new */
     uint64_t tables;            /* that may yet be read */
@@ -194,12 +196,13 @@ static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
     uint8_t *table = w->table[level];
     bool ok = true;
 
-    if (!w->tables) {
+    if (!w->tables ||
+        (w->progress && dump_progress_cancelled(w->progress))) {
         return false;
     }
     w->tables--;
     /* What is no memory has no entries: it reads as zero. */
-    if (!guest_ram_read(w->ram, paddr, table, count * info->entry)) {
+    if (!dump_pages_read(w->mem, paddr, table, count * info->entry, NULL)) {
         return true;
     }
     shift -= info->bits[level];
@@ -223,11 +226,14 @@ static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
 }
 
 GArray *x86_paging_mappings(const GArray *paging, const GuestRam *ram,
-                            bool *whole)
+                            DumpPagesReader *mem,
+                            const DumpProgress *progress, bool *whole)
 {
     g_autofree X86Walk *w = g_new0(X86Walk, 1);
 
     w->ram = ram;
+    w->mem = mem;
+    w->progress = progress;
     w->mappings = g_array_new(false, false, sizeof(DumpMapping));
     w->seen = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
     w->tables = X86_PAGING_MAX_TABLES(ram);

@@ -10,14 +10,15 @@
  *
  * Layout source: Intel SDM volume 3, "Paging".
  *
- * Pure functions; any thread may call them.
+ * Any thread may call these, with a reader of its own.
  */
 
 #ifndef DUMP_VMCORE_X86_PAGING_H
 #define DUMP_VMCORE_X86_PAGING_H
 
-#include "guest-ram.h"
 #include "mappings.h"
+#include "pages.h"
+#include "progress.h"
 
 typedef enum X86PagingMode {
     X86_PAGING_32BIT,
@@ -44,14 +45,14 @@ static inline bool x86_paging_is64(X86PagingMode mode)
  * mapped, not canonical, or a table is not in guest memory. Whether
  * *@paddr is memory is not asked.
  */
-bool x86_paging_translate(const X86Paging *paging, const GuestRam *ram,
+bool x86_paging_translate(const X86Paging *paging, DumpPagesReader *mem,
                           uint64_t vaddr, uint64_t *paddr, uint64_t *left);
 
 /*
  * Read @len bytes at @vaddr. False, with undefined bytes in @buf, unless
  * all of them are mapped and in guest memory.
  */
-bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
+bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                      uint64_t vaddr, void *buf, size_t len);
 
 /*
@@ -69,9 +70,13 @@ bool x86_paging_read(const X86Paging *paging, const GuestRam *ram,
  * first.
  *
  * @paging: X86Paging of the CPUs
- * @whole: false if there was more than the bounds allow, which is missing
+ * @ram: all memory, which is read by @mem
+ * @progress: looked at for a cancel; may be NULL
+ * @whole: false if there was more than the bounds allow, or the dump was
+ *         cancelled: the rest is missing
  */
 GArray *x86_paging_mappings(const GArray *paging, const GuestRam *ram,
-                            bool *whole);
+                            DumpPagesReader *mem,
+                            const DumpProgress *progress, bool *whole);
 
 #endif

@@ -138,19 +138,20 @@ static void make_memory(Case *c, FuzzInput *in)
         length = fuzz_seldom(in, 2) ? fuzz_edge(in) : fuzz_u32(in) % 0x80000;
         length = MIN(length, UINT64_MAX - begin + 1);
     }
-    fuzz_memory_tell(&c->memory, &c->g.ram, begin, length);
+    fuzz_memory_tell(&c->memory, &c->g.all, begin, length);
     if (length) {
-        guest_ram_clip(&c->g.ram, begin, length);
+        guest_ram_clip(&c->g.all, begin, length);
     }
-    guest_ram_seal(&c->g.ram);
+    guest_ram_seal(&c->g.all);
     if (c->format.kind == DUMP_KIND_KDUMP && fuzz_seldom(in, 2)) {
-        guest_ram_drop_far(&c->g.ram);
+        guest_ram_drop_far(&c->g.all);
         fuzz_memory_drop_far(&c->memory);
     }
     c->facts.memory = &c->memory;
     if (fuzz_seldom(in, 2)) {
         c->g.untouched = dump_untouched_new();
     }
+    dump_guest_seal(&c->g, 0, 0);
 }
 
 static void make_mappings(Case *c, FuzzInput *in)
@@ -522,6 +523,15 @@ static void plan_and_dump(Case *c)
     dump_writer_free(w);
 }
 
+static size_t read_memory(const Case *c, uint64_t paddr, void *buf,
+                          size_t len)
+{
+    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(c->g.pages,
+                                                              &error_abort);
+
+    return dump_pages_read(reader, paddr, buf, len, NULL);
+}
+
 /* Any stretch near an edge of memory reads as it should. */
 static void check_reads(const Case *c, FuzzInput *in)
 {
@@ -535,7 +545,7 @@ static void check_reads(const Case *c, FuzzInput *in)
         g_autofree uint8_t *want = g_malloc(len + 1);
         g_autofree uint8_t *got = g_malloc(len + 1);
 
-        FUZZ_CHECK(guest_ram_read(&c->g.ram, paddr, got, len) ==
+        FUZZ_CHECK(read_memory(c, paddr, got, len) ==
                    fuzz_memory_read(&c->memory, paddr, want, len));
         FUZZ_CHECK(!memcmp(got, want, len));
     }

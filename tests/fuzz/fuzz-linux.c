@@ -362,6 +362,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_autofree char *text = NULL;
     g_autofree uint8_t *exact = NULL;
     g_autoptr(VmcoreInfo) info = NULL;
+    DumpPagesReader *mem;
     g_auto(GStrv) warnings = NULL;
     DumpReport report;
 
@@ -376,19 +377,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     exact = g_malloc(MAX(c.len, 1));
     memcpy(exact, text, c.len);
     c.text = (const char *)exact;
-    fuzz_memory_tell(&c.memory, &c.g.ram, 0, 0);
-    guest_ram_seal(&c.g.ram);
+    fuzz_memory_tell(&c.memory, &c.g.all, 0, 0);
+    dump_guest_seal(&c.g, 0, 0);
+    mem = dump_pages_reader_new(c.g.pages, &error_abort);
 
     info = vmcoreinfo_parse(exact, c.len);
     check_lookups(&c, info);
     dump_report_init(&report);
     c.g.report = &report;
-    linux_guest_describe(&c.g, &c.g.ram, info);
+    linux_guest_describe(&c.g, mem, info);
     warnings = dump_report_warnings(&report);
     dump_report_deinit(&report);
     FUZZ_CHECK(check_page_size(&c, 65536) + check_kernel(&c, -7) ==
                g_strv_length(warnings));
 
+    dump_pages_reader_free(mem);
     fuzz_memory_deinit(&c.memory);
     dump_guest_deinit(&c.g);
     return 0;

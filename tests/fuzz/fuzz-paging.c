@@ -11,6 +11,7 @@
 
 #include <sys/mman.h>
 #include "fuzz.h"
+#include "qapi/error.h"
 #include "x86-paging.h"
 
 #define PAGES           8
@@ -22,6 +23,8 @@ typedef struct Case {
     uint8_t *host;              /* PAGES pages */
     uint64_t zero_base, zero_size;      /* zeroes, if any */
     GuestRam ram;
+    DumpPages *pages;
+    DumpPagesReader *mem;
     GArray *paging;             /* X86Paging */
 } Case;
 
@@ -109,7 +112,7 @@ static void check_translate(const Case *c, const X86Paging *p, uint64_t va)
     uint64_t want = 0, got, left, last;
     bool mapped = look_up(c, p, va, &want);
 
-    FUZZ_CHECK(x86_paging_translate(p, &c->ram, va, &got, &left) == mapped);
+    FUZZ_CHECK(x86_paging_translate(p, c->mem, va, &got, &left) == mapped);
     if (mapped) {
         FUZZ_CHECK(got == want);
         FUZZ_CHECK(left && left <= 1 << 30);
@@ -154,7 +157,8 @@ static void check_found(const GArray *found, uint64_t va, uint64_t pa)
 static void check_mappings(const Case *c, const uint64_t *at, size_t n)
 {
     bool whole;
-    g_autoptr(GArray) found = x86_paging_mappings(c->paging, &c->ram, &whole);
+    g_autoptr(GArray) found = x86_paging_mappings(c->paging, &c->ram, c->mem,
+                                                  NULL, &whole);
     size_t step = found->len / 64 + 1;
 
     FUZZ_CHECK(found->len <= X86_PAGING_MAX_MAPPINGS);
@@ -251,6 +255,8 @@ static void make_case(Case *c, FuzzInput *in)
         guest_ram_add(&c->ram, c->zero_base, c->zero_size, zeroes());
     }
     guest_ram_seal(&c->ram);
+    c->pages = dump_pages_still_new(&c->ram, NULL);
+    c->mem = dump_pages_reader_new(c->pages, &error_abort);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -267,6 +273,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     check_mappings(&c, at, ARRAY_SIZE(at));
+    dump_pages_reader_free(c.mem);
+    dump_pages_free(c.pages);
     guest_ram_deinit(&c.ram);
     g_array_unref(c.paging);
     g_free(c.host);

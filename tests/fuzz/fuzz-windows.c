@@ -51,7 +51,7 @@ static void check(const TestWindows *w, const uint8_t *before,
         const uint8_t *page = g_hash_table_lookup(d->pages, &paddr);
 
         laid_over += page != NULL;
-        if (guest_ram_read(&w->t.g.ram, paddr, seen + at, 4096) < 4096) {
+        if (test_guest_read(&w->t.g, paddr, seen + at, 4096) < 4096) {
             memcpy(seen + at, before + at, 4096);
         }
         FUZZ_CHECK(!memcmp(seen + at, page ?: before + at, 4096));
@@ -93,9 +93,9 @@ static void replace_word(TestWindows *w, FuzzInput *in)
 static void make_case(TestWindows *w, FuzzInput *in, uint8_t flags)
 {
     if (flags & 2) {            /* half a page of memory is not there */
-        g_array_set_size(w->t.g.ram.runs, 0);
-        guest_ram_add(&w->t.g.ram, WIN_RAM, 0x51800, w->ram.host);
-        guest_ram_add(&w->t.g.ram, WIN_RAM + 0x52000, WIN_RAM_SIZE - 0x52000,
+        g_array_set_size(w->t.g.all.runs, 0);
+        guest_ram_add(&w->t.g.all, WIN_RAM, 0x51800, w->ram.host);
+        guest_ram_add(&w->t.g.all, WIN_RAM + 0x52000, WIN_RAM_SIZE - 0x52000,
                       w->ram.host + 0x52000);
     }
     if (flags & 4) {
@@ -121,15 +121,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     win_init(&w, flags & 1);
     make_case(&w, &in, flags);
     before = g_memdup2(w.ram.host, WIN_RAM_SIZE);
-    guest_ram_seal(&w.t.g.ram);
+    dump_guest_seal(&w.t.g, 0, 0);
     if (windmp_header_read(&hdr, w.header, w.is64 ? WINDMP_HEADER_SIZE64 :
                            WINDMP_HEADER_SIZE32, NULL)) {
         /* Of exactly that size, for the sanitizer. */
         g_autofree WinDmpCpu *cpus = g_memdup2(w.cpus,
                                                nr_cpus * sizeof(*cpus));
+        g_autoptr(DumpPagesReader) mem =
+            dump_pages_reader_new(w.t.g.pages, &error_abort);
         Error *warning = NULL;
 
-        w.t.g.windows = dump_windows_new(&hdr, &w.t.g.ram, cpus, nr_cpus,
+        w.t.g.windows = dump_windows_new(&hdr, &w.t.g.all, mem, cpus, nr_cpus,
                                          w.paging, &warning);
         check(&w, before, nr_cpus);
         FUZZ_CHECK(warning || w.t.g.windows->contexts ==

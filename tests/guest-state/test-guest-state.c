@@ -239,7 +239,8 @@ static bool write_all(GuestState *state, int fd, Error **errp)
     bool ok;
 
     dump_progress_init(&progress);
-    w = dump_writer_plan(&format, &state->guest, &progress, errp);
+    w = guest_state_analyse(state, &progress, errp) ?
+        dump_writer_plan(&format, &state->guest, &progress, errp) : NULL;
     if (!w) {
         close(fd);
         return false;

@@ -10,6 +10,7 @@
 #define DUMP_TEST_GUEST_H
 
 #include <glib/gstdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include "qapi/error.h"
 #include "sink-fd.h"
@@ -79,8 +80,81 @@ static inline TestBlock *test_guest_add(TestGuest *t, uint64_t paddr,
 
     test_fill(b.host, size, t->blocks->len);
     g_array_append_val(t->blocks, b);
-    guest_ram_add(&t->g.ram, paddr, size, b.host);
+    guest_ram_add(&t->g.all, paddr, size, b.host);
     return &g_array_index(t->blocks, TestBlock, t->blocks->len - 1);
+}
+
+/* What a dump reads at @paddr; the number of bytes that are memory. */
+static inline size_t test_guest_read(const DumpGuest *g, uint64_t paddr,
+                                     void *buf, size_t len)
+{
+    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(g->pages,
+                                                              &error_abort);
+
+    return dump_pages_read(reader, paddr, buf, len, NULL);
+}
+
+/* Memory of which some pages of the host cannot be read. */
+typedef struct TestLossy {
+    uint64_t paddr;
+    size_t size;
+    uint8_t *host;              /* mapped */
+    uint8_t *bytes;             /* what can be read; zero where it cannot */
+    DumpReport report;
+} TestLossy;
+
+#define TEST_LOSSY_PAGES 300
+
+static inline bool test_lossy_page(unsigned i)
+{
+    return i == 5 || (i >= 130 && i < 140) || i == TEST_LOSSY_PAGES - 1;
+}
+
+/* To be called before the guest is sealed. */
+static inline void test_lossy_add(TestLossy *l, TestGuest *t, uint64_t paddr)
+{
+    size_t page = qemu_real_host_page_size();
+
+    l->paddr = paddr;
+    l->size = TEST_LOSSY_PAGES * page;
+    l->host = mmap(NULL, l->size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_assert_true(l->host != MAP_FAILED);
+    test_fill(l->host, l->size, 7);
+    l->bytes = g_memdup2(l->host, l->size);
+    for (unsigned i = 0; i < TEST_LOSSY_PAGES; i++) {
+        if (test_lossy_page(i)) {
+            g_assert_cmpint(mprotect(l->host + i * page, page, PROT_NONE), ==,
+                            0);
+            memset(l->bytes + i * page, 0, page);
+        }
+    }
+    guest_ram_add(&t->g.all, paddr, l->size, l->host);
+    dump_report_init(&l->report);
+    t->g.report = &l->report;
+}
+
+/* Is any byte of [@paddr, @paddr + @len) one that cannot be read? */
+static inline bool test_lossy_has(const TestLossy *l, uint64_t paddr,
+                                  uint64_t len)
+{
+    size_t page = qemu_real_host_page_size();
+
+    for (unsigned i = 0; i < TEST_LOSSY_PAGES; i++) {
+        uint64_t at = l->paddr + i * page;
+
+        if (test_lossy_page(i) && at < paddr + len && paddr < at + page) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline void test_lossy_free(TestLossy *l)
+{
+    munmap(l->host, l->size);
+    g_free(l->bytes);
+    dump_report_deinit(&l->report);
 }
 
 /*

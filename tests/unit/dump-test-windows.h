@@ -179,12 +179,14 @@ static inline char *win_describe(TestWindows *w, unsigned nr_cpus)
                                            nr_cpus * sizeof(*cpus));
     Error *warning = NULL;
     char *text = NULL;
+    g_autoptr(DumpPagesReader) mem = NULL;
     WinDmpHeader hdr;
 
     windmp_header_read(&hdr, w->header, w->is64 ? WINDMP_HEADER_SIZE64 :
                        WINDMP_HEADER_SIZE32, &error_abort);
-    guest_ram_seal(&w->t.g.ram);
-    w->t.g.windows = dump_windows_new(&hdr, &w->t.g.ram, cpus, nr_cpus,
+    dump_guest_seal(&w->t.g, 0, 0);
+    mem = dump_pages_reader_new(w->t.g.pages, &error_abort);
+    w->t.g.windows = dump_windows_new(&hdr, &w->t.g.all, mem, cpus, nr_cpus,
                                       w->paging, &warning);
     g_assert_true(!memcmp(before, w->ram.host, WIN_RAM_SIZE));
     if (warning) {

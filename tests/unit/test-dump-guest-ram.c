@@ -5,11 +5,24 @@
  */
 
 #include "qemu/osdep.h"
-#include "guest-ram.h"
+#include "qapi/error.h"
+#include "pages.h"
 
 #define MODEL_SIZE 65536
 
 static uint8_t host[MODEL_SIZE * 2];
+
+static size_t ram_read(const GuestRam *ram, uint64_t paddr, void *buf,
+                       size_t len)
+{
+    DumpPages *pages = dump_pages_still_new(ram, NULL);
+    DumpPagesReader *reader = dump_pages_reader_new(pages, &error_abort);
+    size_t found = dump_pages_read(reader, paddr, buf, len, NULL);
+
+    dump_pages_reader_free(reader);
+    dump_pages_free(pages);
+    return found;
+}
 
 static void test_seal(void)
 {
@@ -77,10 +90,10 @@ static void test_partial_pages(void)
     memcpy(want + 0x800, host, 0x100);
     memcpy(want + 0xa00, host + 0x4000, 0x600);
     memset(scratch, 0xaa, sizeof(scratch));
-    g_assert_true(guest_ram_page(&ram, 1, 4096, scratch) == scratch);
+    g_assert_cmpuint(ram_read(&ram, 0x1000, scratch, 4096), ==, 0x700);
     g_assert_cmpmem(scratch, 4096, want, 4096);
     memset(scratch, 0xaa, sizeof(scratch));
-    guest_ram_page(&ram, 3, 4096, scratch);
+    g_assert_cmpuint(ram_read(&ram, 0x3000, scratch, 4096), ==, 0);
     memset(want, 0, sizeof(want));
     g_assert_cmpmem(scratch, 4096, want, 4096);
     guest_ram_deinit(&ram);
@@ -123,7 +136,7 @@ static void test_empty(void)
     g_assert_cmpuint(guest_ram_max_pfn(&ram, 4096), ==, 0);
     g_assert_null(guest_ram_host(&ram, 0x1000, &len));
     memset(buf, 0xaa, sizeof(buf));
-    g_assert_cmpuint(guest_ram_read(&ram, 0x1000, buf, 16), ==, 0);
+    g_assert_cmpuint(ram_read(&ram, 0x1000, buf, 16), ==, 0);
     g_assert_cmpmem(buf, 16, zero, 16);
     pfns = guest_ram_pfn_runs(&ram, 4096);
     g_assert_cmpuint(pfns->len, ==, 0);
@@ -214,7 +227,7 @@ static void test_overlay(void)
     memset(want + 0x1000, 0x55, 0x100);
     memset(want + 0x1f00, 0x66, 0x100);
     g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 6);
-    g_assert_cmpuint(guest_ram_read(&ram, 0x1000, buf, 0x2000), ==, 0x2000);
+    g_assert_cmpuint(ram_read(&ram, 0x1000, buf, 0x2000), ==, 0x2000);
     g_assert_cmpmem(buf, 0x2000, want, 0x2000);
     g_assert_true(guest_ram_host(&ram, 0x2100, &len) == host + 0x8100);
     g_assert_cmphex(len, ==, 0xe00);
@@ -245,16 +258,16 @@ static void test_read_edges(void)
     guest_ram_add(&ram, UINT64_MAX - 3, 4, host);
     guest_ram_add(&ram, 100, 4, host + 10);
     guest_ram_seal(&ram);
-    g_assert_cmpuint(guest_ram_read(&ram, UINT64_MAX - 7, buf, 16), ==, 4);
+    g_assert_cmpuint(ram_read(&ram, UINT64_MAX - 7, buf, 16), ==, 4);
     memcpy(want + 4, host, 4);
     g_assert_cmpmem(buf, 16, want, 16);
-    g_assert_cmpuint(guest_ram_read(&ram, 96, buf, 16), ==, 4);
+    g_assert_cmpuint(ram_read(&ram, 96, buf, 16), ==, 4);
     memcpy(want + 4, host + 10, 4);
     g_assert_cmpmem(buf, 16, want, 16);
-    g_assert_cmpuint(guest_ram_read(&ram, 103, buf, 16), ==, 1);
-    g_assert_cmpuint(guest_ram_read(&ram, 104, buf, 16), ==, 0);
-    g_assert_cmpuint(guest_ram_read(&ram, 84, buf, 16), ==, 0);
-    g_assert_cmpuint(guest_ram_read(&ram, 100, NULL, 0), ==, 0);
+    g_assert_cmpuint(ram_read(&ram, 103, buf, 16), ==, 1);
+    g_assert_cmpuint(ram_read(&ram, 104, buf, 16), ==, 0);
+    g_assert_cmpuint(ram_read(&ram, 84, buf, 16), ==, 0);
+    g_assert_cmpuint(ram_read(&ram, 100, NULL, 0), ==, 0);
     guest_ram_deinit(&ram);
 }
 
@@ -262,12 +275,14 @@ static void test_read_edges(void)
 static void test_whole_page(void)
 {
     GuestRam ram;
+    uint64_t len;
 
     guest_ram_init(&ram);
     guest_ram_add(&ram, 0x10000, 0x3000, host);
     guest_ram_seal(&ram);
-    g_assert_true(guest_ram_page(&ram, 0x11, 4096, NULL) == host + 0x1000);
-    g_assert_true(guest_ram_page(&ram, 0x12, 4096, NULL) == host + 0x2000);
+    g_assert_true(guest_ram_host(&ram, 0x11000, &len) == host + 0x1000);
+    g_assert_cmphex(len, ==, 0x2000);
+    g_assert_true(guest_ram_host(&ram, 0x12000, &len) == host + 0x2000);
     guest_ram_deinit(&ram);
 }
 
@@ -296,8 +311,8 @@ static void model_pages(const GuestRam *ram, const uint8_t **model,
         }
         g_assert_cmpint(is_ram, ==, r < pfns->len && pfn >= runs[r].first);
         max = is_ram ? pfn + 1 : max;
-        g_assert_cmpmem(guest_ram_page(ram, pfn, PAGE, scratch), PAGE,
-                        bytes + pfn * PAGE, PAGE);
+        ram_read(ram, pfn * PAGE, scratch, PAGE);
+        g_assert_cmpmem(scratch, PAGE, bytes + pfn * PAGE, PAGE);
     }
     g_assert_cmpuint(guest_ram_max_pfn(ram, PAGE), ==, max);
     g_array_unref(pfns);
@@ -342,7 +357,7 @@ static void model_round(GRand *r)
     guest_ram_clip_of(&ram, &all, begin, length);
     guest_ram_deinit(&all);
     g_assert_cmpuint(ram.bytes, ==, bytes);
-    g_assert_cmpuint(guest_ram_read(&ram, 0, got, MODEL_SIZE), ==, bytes);
+    g_assert_cmpuint(ram_read(&ram, 0, got, MODEL_SIZE), ==, bytes);
     for (size_t k = 0; k < MODEL_SIZE; k++) {
         g_assert_cmpuint(got[k], ==, model[k] ? *model[k] : 0);
     }

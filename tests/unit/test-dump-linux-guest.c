@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "dump-test-guest.h"
 #include "elf-notes.h"
+#include "kdump-format.h"
 #include "linux-guest.h"
 
 static const DumpAbi x86_64 = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
@@ -27,7 +28,7 @@ static void put_uts(TestBlock *b, uint64_t paddr, const char *release)
 }
 
 /* Let @report be told of @t. */
-static void listen(TestGuest *t, DumpReport *report)
+static void listen_to(TestGuest *t, DumpReport *report)
 {
     dump_report_init(report);
     t->g.report = report;
@@ -48,10 +49,12 @@ static char *doubt(TestGuest *t, const char *text)
 {
     g_autoptr(VmcoreInfo) info = vmcoreinfo_parse((const uint8_t *)text,
                                                   strlen(text));
+    g_autoptr(DumpPagesReader) mem = NULL;
     DumpReport report;
 
-    listen(t, &report);
-    linux_guest_describe(&t->g, &t->g.ram, info);
+    listen_to(t, &report);
+    mem = dump_pages_reader_new(t->g.pages, &error_abort);
+    linux_guest_describe(&t->g, mem, info);
     return told(t);
 }
 
@@ -90,7 +93,7 @@ static void test_x86_64(void)
     test_guest_init(&t, &x86_64, 65536);
     b = test_guest_add(&t, 0x10000000, 0x100000);
     put_uts(b, 0x10020004, "6.1.0");
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
 
     /* Moved down by KASLR: 0xffffffffb0020000 lies at 0x10020000. */
     g_assert_true(describe(&t, "OSRELEASE=6.1.0\nPAGESIZE=4096\n"
@@ -131,7 +134,7 @@ static void test_other_targets(void)
 
         test_guest_init(&t, &targets[i].abi, 4096);
         put_uts(test_guest_add(&t, 0, 0x100000), 0x20000, "6.1.0");
-        guest_ram_seal(&t.g.ram);
+        dump_guest_seal(&t.g, 0, 0);
         g_assert_true(describe(&t, text));
         check_kernel_uts(&t, targets[i].machine);
     }
@@ -142,7 +145,7 @@ static void test_arm64_phys_offset(void)
     g_auto(TestGuest) t;
 
     test_guest_init(&t, &aarch64, 65536);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     g_assert_true(describe(&t, "NUMBER(PHYS_OFFSET)=0x40000000\n"
                            "PAGESIZE=16384\n"));
     g_assert_cmphex(t.g.phys_base, ==, 0x40000000);
@@ -154,11 +157,13 @@ static void test_arm64_phys_offset(void)
 static void test_no_info(void)
 {
     g_auto(TestGuest) t;
+    g_autoptr(DumpPagesReader) mem = NULL;
 
     test_guest_init(&t, &x86_64, 4096);
     t.g.phys_base = 77;
-    guest_ram_seal(&t.g.ram);
-    linux_guest_describe(&t.g, &t.g.ram, NULL);
+    dump_guest_seal(&t.g, 0, 0);
+    mem = dump_pages_reader_new(t.g.pages, &error_abort);
+    linux_guest_describe(&t.g, mem, NULL);
     g_assert_cmpuint(t.g.page_size, ==, 4096);
     g_assert_cmpint(t.g.phys_base, ==, 77);
     check_note_uts(&t, "");
@@ -171,7 +176,7 @@ static void test_unknown_machine(void)
     g_auto(TestGuest) t;
 
     test_guest_init(&t, &m32, 4096);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     g_assert_true(describe(&t, "OSRELEASE=6.1.0"));
     check_note_uts(&t, "6.1.0");
     g_assert_cmpstr(t.g.uts.machine, ==, "");
@@ -203,7 +208,7 @@ static void test_uts_disagrees(void)
         strcpy((char *)b->host + 0x30000, "Minix");
         strcpy((char *)b->host + 0xfff00, "Linux");
         strcpy((char *)b->host + 0xfff00 + 2 * 65, "6.1.0");
-        guest_ram_seal(&t.g.ram);
+        dump_guest_seal(&t.g, 0, 0);
         g_assert_true(describe(&t, text));
         check_note_uts(&t, "6.1.0");
         g_assert_cmpstr(t.g.uts.machine, ==, "x86_64");
@@ -272,7 +277,7 @@ static void test_other_kernel(void)
         if (*release) {
             put_uts(b, 0x20000, release);
         }
-        guest_ram_seal(&t.g.ram);
+        dump_guest_seal(&t.g, 0, 0);
         against = doubt(&t, text);
         g_assert_cmpint(against && strstr(against, "bear"), ==, other);
         g_assert_cmpstr(t.g.uts.release, ==, other ? "" : "6.1.0");
@@ -302,7 +307,7 @@ static void test_uts_offsets(void)
 
         test_guest_init(&t, &x86_64, 4096);
         put_uts(test_guest_add(&t, 0, 0x100000), 0x20000, "6.1.0");
-        guest_ram_seal(&t.g.ram);
+        dump_guest_seal(&t.g, 0, 0);
         g_assert_true(describe(&t, text));
         check_note_uts(&t, "6.1.0");
     }
@@ -315,7 +320,7 @@ static void test_long_release(void)
     g_auto(TestGuest) t;
 
     test_guest_init(&t, &x86_64, 4096);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     g_assert_true(describe(&t, text));
     g_assert_cmpuint(strlen(t.g.uts.release), ==, 64);
 }
@@ -339,7 +344,7 @@ static void test_bad_numbers(void)
 
         test_guest_init(&t, &x86_64, 65536);
         t.g.phys_base = 77;
-        guest_ram_seal(&t.g.ram);
+        dump_guest_seal(&t.g, 0, 0);
         if (describe(&t, text)) {
             g_error("'%s' was taken for good", bad[i]);
         }
@@ -355,7 +360,7 @@ static void test_one_bad_number(void)
     g_auto(TestGuest) t;
 
     test_guest_init(&t, &x86_64, 65536);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     g_assert_false(describe(&t, "PAGESIZE=3\nNUMBER(phys_base)=4096\n"));
     g_assert_cmpuint(t.g.page_size, ==, 65536);
     g_assert_cmpint(t.g.phys_base, ==, 4096);
@@ -368,7 +373,7 @@ static VmcoreInfo *add_notes(TestGuest *t, const uint8_t *buf, size_t len,
     DumpReport report;
     VmcoreInfo *info;
 
-    listen(t, &report);
+    listen_to(t, &report);
     info = linux_guest_add_notes(&t->g, buf, len);
     *against = told(t);
     return info;

@@ -20,7 +20,7 @@ static void check_context(TestWindows *w, unsigned i, unsigned cpu)
     size_t n = windmp_context_size(w->is64);
 
     windmp_put_context(w->is64, &w->cpus[cpu], want);
-    g_assert_cmpuint(guest_ram_read(&w->t.g.ram, WIN_CONTEXT +
+    g_assert_cmpuint(test_guest_read(&w->t.g, WIN_CONTEXT +
                                     i * WIN_CONTEXT_STEP, got, n), ==, n);
     g_assert_cmpmem(got, n, want, n);
 }
@@ -32,7 +32,7 @@ static void check_memory(TestWindows *w, unsigned nr_contexts)
     size_t n = windmp_context_size(w->is64);
 
     g_assert_cmpuint(w->t.g.windows->contexts, ==, nr_contexts);
-    g_assert_cmpuint(guest_ram_read(&w->t.g.ram, WIN_RAM, got, WIN_RAM_SIZE),
+    g_assert_cmpuint(test_guest_read(&w->t.g, WIN_RAM, got, WIN_RAM_SIZE),
                      ==, WIN_RAM_SIZE);
     for (unsigned i = 0; i < nr_contexts; i++) {
         size_t at = WIN_CONTEXT + i * WIN_CONTEXT_STEP - WIN_RAM;
@@ -381,7 +381,7 @@ static void test_frame_over_structures(void)
     g_assert_null(win_describe(&w, WIN_CPUS));
     check_context(&w, 2, 2);
     windmp_put_context(true, &w.cpus[1], want);
-    guest_ram_read(&w.t.g.ram, WIN_ROOT + 0xf00, got, sizeof(got));
+    test_guest_read(&w.t.g, WIN_ROOT + 0xf00, got, sizeof(got));
     g_assert_cmpmem(got, sizeof(got), want, sizeof(want));
 }
 

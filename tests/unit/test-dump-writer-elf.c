@@ -143,7 +143,7 @@ static void check_memory(const DumpAbi *abi, TestOutput kind)
     test_guest_add(&t, 0xa0000, 0x10);
     test_guest_add(&t, 0x100123, 0x4321);
     test_guest_add(&t, 0xfffff000, 0x1000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
 
     f = test_dump(&elf, &t, kind, 1, &plan);
     if (kind != TEST_OLD_FILE) {
@@ -178,13 +178,43 @@ static void test_clip(void)
     test_guest_init(&t, &abis[0], 4096);
     test_guest_add(&t, 0, 0x10000);
     test_guest_add(&t, 0x20000, 0x10000);
-    guest_ram_clip(&t.g.ram, 0xfff0, 0x10020);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0xfff0, 0x10020);
 
     f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
     g_assert_cmpuint(get_phnum(f), ==, 3);
     check_load(f, &t, 1, 0xfff0, 0xfff0, 0x10);
     check_load(f, &t, 2, 0x20000, 0x20000, 0x10);
+}
+
+/* What cannot be read is zero, and told. */
+static void check_lost(TestOutput kind)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    size_t page = qemu_real_host_page_size();
+    uint64_t plan;
+    TestLossy l;
+    Segment s;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0, 0x10000);
+    test_lossy_add(&l, &t, 0x100000);
+    dump_guest_seal(&t.g, 0, 0);
+    f = test_dump(&elf, &t, kind, 1, &plan);
+    check_load(f, &t, 1, 0, 0, 0x10000);
+    s = get_segment(f, 2);
+    g_assert_cmphex(s.paddr, ==, l.paddr);
+    g_assert_cmphex(s.filesz, ==, l.size);
+    g_assert_cmpmem(test_at(f, s.offset, l.size), l.size, l.bytes, l.size);
+    g_assert_cmpuint(dump_report_lost(&l.report), ==, 12 * page);
+    test_lossy_free(&l);
+}
+
+static void test_lost(void)
+{
+    check_lost(TEST_FILE);
+    check_lost(TEST_OLD_FILE);
+    check_lost(TEST_STREAM);
 }
 
 /* The last page of the address space: its end is 2^64. */
@@ -198,7 +228,7 @@ static void test_top(void)
 
     test_guest_init(&t, &abis[0], 4096);
     b = test_guest_add(&t, -0x1000ULL, 0x1000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
 
     f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
     s = get_segment(f, 1);
@@ -219,7 +249,7 @@ static void test_holes(void)
     b = test_guest_add(&t, 0, 8 << 20);
     memset(b->host, 0, b->size);
     memset(b->host + (3 << 20) + 5, 0x77, 10);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
 
     f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
     g_assert_cmpuint(f->len, ==, plan);
@@ -249,7 +279,7 @@ static void check_paging(TestOutput kind)
     test_guest_add(&t, 0, 0x10000);
     test_guest_add(&t, 0x10000, 0x10000);
     test_guest_add(&t, 0x40000, 0x10000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     map(&t, 0x8000, 0xffffffff80000000ULL, 0x10000);    /* over two blocks */
     map(&t, 0x8000, 0xffff888000000000ULL, 0x1000);     /* the same again */
     map(&t, 0x1f000, 0x7000, 0x22000);                  /* over a gap */
@@ -285,7 +315,7 @@ static void test_paging_nothing(void)
     test_guest_init(&t, &abis[0], 4096);
     add_notes(&t);
     test_guest_add(&t, 0, 0x1000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     map(&t, 0x100000, 0x100000, 0x1000);
 
     f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
@@ -319,7 +349,7 @@ static void check_many(const DumpAbi *abi, unsigned loads, bool xnum)
 
     test_guest_init(&t, abi, 4096);
     test_guest_add(&t, 0, 0x20000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     for (unsigned i = 0; i < loads; i++) {
         map(&t, i, 0x1000000 + i, 16);
     }
@@ -407,7 +437,7 @@ static void check_extra(const DumpAbi *abi, TestOutput kind)
     test_guest_init(&t, abi, 4096);
     add_notes(&t);
     test_guest_add(&t, 0, 0x3000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     t.g.extra = &extra;
 
     f = test_dump(&elf, &t, kind, 1, &plan);
@@ -450,7 +480,7 @@ static void test_extra_fails(void)
 
     test_guest_init(&t, &abis[1], 4096);
     test_guest_add(&t, 0, 0x1000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     t.g.extra = &extra;
     text = test_plan_error(&elf, &t.g);
     g_assert_nonnull(strstr(text, "section headers"));
@@ -474,8 +504,8 @@ static char *plan_error(const DumpAbi *abi, uint64_t paddr, uint64_t size)
     g_auto(TestGuest) t;
 
     test_guest_init(&t, abi, 4096);
-    guest_ram_add(&t.g.ram, paddr, size, (const uint8_t *)0x1000);
-    guest_ram_seal(&t.g.ram);
+    guest_ram_add(&t.g.all, paddr, size, (const uint8_t *)0x1000);
+    dump_guest_seal(&t.g, 0, 0);
     return test_plan_error(&elf, &t.g);
 }
 
@@ -512,7 +542,7 @@ static void test_failures(void)
 
     test_guest_init(&t, &abis[0], 4096);
     test_guest_add(&t, 0, 0x10000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
 
     full = test_full_error(&elf, &t.g, 1);
     g_assert_cmpstr(full, ==,
@@ -560,7 +590,7 @@ static void test_incomplete(void)
         add_notes(&t);
         b = test_guest_add(&t, 0x10000, 0x301000);
         memset(b->host + 0x2f0000, 0, 0x11000);
-        guest_ram_seal(&t.g.ram);
+        dump_guest_seal(&t.g, 0, 0);
         check_incomplete(&abis[i], &t, 0x3000);
         check_incomplete(&abis[i], &t, 0x123456);
         check_incomplete(&abis[i], &t, 0x2f8000);
@@ -572,6 +602,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/writer-elf/memory", test_memory);
     g_test_add_func("/dump/writer-elf/clip", test_clip);
+    g_test_add_func("/dump/writer-elf/lost", test_lost);
     g_test_add_func("/dump/writer-elf/top", test_top);
     g_test_add_func("/dump/writer-elf/holes", test_holes);
     g_test_add_func("/dump/writer-elf/paging", test_paging);

@@ -148,7 +148,7 @@ static uint64_t find_limit(const Kdump *k)
 }
 
 /* Offsets from the format's description. */
-static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
+static Kdump open_any_kdump(const TestImage *f, const DumpAbi *abi)
 {
     bool is64 = abi->elf_class == ELFCLASS64;
     uint64_t status = is64 ? 424 : 412;
@@ -176,7 +176,14 @@ static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
     test_at(f, k.descs, k.nr_descs * 24);
     k.limit = find_limit(&k);
     k.status = test_get(f, status, 4);
-    /* Pages may be missing only if the file says so. */
+    return k;
+}
+
+/* Pages may be missing from it only if the file says so. */
+static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
+{
+    Kdump k = open_any_kdump(f, abi);
+
     g_assert_true(k.limit == UINT64_MAX || k.status & 0x8);
     return k;
 }
@@ -332,7 +339,7 @@ static void add_memory(TestGuest *t)
     test_guest_add(t, 0x3000100, 0x80);
     test_guest_add(t, 0x3000f00, 0x80);
     test_guest_add(t, 0x4000000, 0x10001);
-    guest_ram_seal(&t->g.ram);
+    dump_guest_seal(&t->g, 0, 0);
 }
 
 static void check_pages_of(const DumpFormat *format, const DumpAbi *abi,
@@ -413,7 +420,7 @@ static void test_one_page(void)
     test_guest_init(&t, &abis[0], 4096);
     b = test_guest_add(&t, 0x5800, 1);
     b->host[0] = 0x42;
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     f = dump(&zlib_flat, &t, TEST_STREAM, 4, &stats);
     k = open_kdump(f, &abis[0]);
     g_assert_cmpuint(k.max_mapnr, ==, 6);
@@ -435,7 +442,7 @@ static void test_zero_guest(void)
     test_guest_init(&t, &abis[0], 4096);
     b = test_guest_add(&t, 0, 5 << 20);
     memset(b->host, 0, b->size);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     f = dump(&zlib_raw, &t, TEST_FILE, 3, &stats);
     k = open_kdump(f, &abis[0]);
     count = check_pages(&k, &t, 0x1);
@@ -454,7 +461,7 @@ static void test_far_up(void)
     test_guest_init(&t, &abis[0], 4096);
     test_guest_add(&t, 0, 0x4000);
     test_guest_add(&t, (1ULL << 35) - 0x8000, 0x10000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     f = dump(&zlib_raw, &t, TEST_FILE, 2, &stats);
     k = open_kdump(f, &abis[0]);
     g_assert_cmpuint(k.bitmap2 - k.bitmap1, ==, (1 << 20) + 4096);
@@ -518,7 +525,7 @@ static void check_headers(const DumpAbi *abi)
     test_guest_init(&t, abi, 4096);
     describe(&t);
     test_guest_add(&t, 0, 0x10000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     f = dump(&zlib_flat, &t, TEST_STREAM, 1, &stats);
     open_kdump(f, abi);
 
@@ -557,7 +564,7 @@ static void test_no_vmcoreinfo(void)
 
     test_guest_init(&t, &abis[0], 4096);
     test_guest_add(&t, 0, 0x1000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     f = dump(&zlib_raw, &t, TEST_FILE, 1, &stats);
     open_kdump(f, &abis[0]);
     g_assert_cmpuint(test_get(f, 4096 + 32, 8), ==, 0);
@@ -572,8 +579,8 @@ static char *plan_error(uint64_t paddr, uint64_t size)
     g_auto(TestGuest) t;
 
     test_guest_init(&t, &abis[0], 4096);
-    guest_ram_add(&t.g.ram, paddr, size, (const uint8_t *)0x1000);
-    guest_ram_seal(&t.g.ram);
+    guest_ram_add(&t.g.all, paddr, size, (const uint8_t *)0x1000);
+    dump_guest_seal(&t.g, 0, 0);
     return test_plan_error(&zlib_raw, &t.g);
 }
 
@@ -588,6 +595,63 @@ static void test_refused(void)
     g_assert_cmpstr(large, ==, "dump: guest memory is too large for a "
                     "kdump-compressed file");
     g_assert_false(dump_writer_available(&unknown));
+}
+
+/*
+ * Pages that cannot be read are memory, but not in the file; all others are,
+ * each with its own descriptor.
+ */
+static void check_lost(const DumpFormat *format, uint32_t page_size,
+                       TestOutput kind, unsigned threads)
+{
+    g_autofree uint8_t *want = g_malloc(page_size);
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    uint64_t index = 0, lost = 0, zero_at = 0;
+    PageCount count = { 0 };
+    FlatStats stats;
+    TestLossy l;
+    Kdump k;
+
+    test_guest_init(&t, &abis[0], page_size);
+    test_guest_add(&t, 0x1000000, 0x20000);
+    test_lossy_add(&l, &t, 0x100000);
+    dump_guest_seal(&t.g, 0, 0);
+    f = dump(format, &t, kind, threads, &stats);
+    k = open_any_kdump(f, &abis[0]);
+    g_assert_cmphex(k.status, ==, 0x1);
+    for (uint64_t pfn = 0; pfn < k.max_mapnr; pfn++) {
+        uint64_t at = pfn * page_size - l.paddr;
+        bool ram = at < l.size || test_guest_has(&t, pfn * page_size,
+                                                 page_size);
+        bool gone = test_lossy_has(&l, pfn * page_size, page_size);
+
+        g_assert_cmpint(f->data[k.bitmap1 + pfn / 8] >> pfn % 8 & 1, ==, ram);
+        g_assert_cmpint(f->data[k.bitmap2 + pfn / 8] >> pfn % 8 & 1, ==,
+                        ram && !gone);
+        lost += gone;
+        if (!ram || gone) {
+            continue;
+        }
+        test_guest_expect(&t, pfn * page_size, want, page_size);
+        if (at < l.size) {
+            memcpy(want, l.bytes + at, MIN(page_size, l.size - at));
+        }
+        check_page(&k, index++, 0x1, want, &zero_at, &count);
+    }
+    g_assert_cmpuint(index, ==, k.nr_descs);
+    g_assert_cmpuint(lost, >, 0);
+    g_assert_cmpuint(dump_report_lost(&l.report), ==, lost * page_size);
+    test_lossy_free(&l);
+}
+
+static void test_lost(void)
+{
+    check_lost(&zlib_raw, 4096, TEST_FILE, 1);
+    check_lost(&zlib_raw, 4096, TEST_OLD_FILE, 3);
+    check_lost(&zlib_flat, 4096, TEST_STREAM, 2);
+    check_lost(&zlib_flat, 65536, TEST_FILE, 1);
+    check_lost(&zlib_raw, 65536, TEST_OLD_FILE, 2);
 }
 
 static void test_failures(void)
@@ -628,9 +692,9 @@ static void add_large_memory(TestGuest *t)
     }
     g_rand_free(rand);
     g_array_append_val(t->blocks, b);
-    guest_ram_add(&t->g.ram, b.paddr, b.size, b.host);
+    guest_ram_add(&t->g.all, b.paddr, b.size, b.host);
     test_guest_add(t, 0x4000000, 0x10001);
-    guest_ram_seal(&t->g.ram);
+    dump_guest_seal(&t->g, 0, 0);
 }
 
 /* The pages of a file that is a dump, however many; none if it is not. */
@@ -811,6 +875,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-kdump/headers", test_headers);
     g_test_add_func("/dump/writer-kdump/no-vmcoreinfo", test_no_vmcoreinfo);
     g_test_add_func("/dump/writer-kdump/refused", test_refused);
+    g_test_add_func("/dump/writer-kdump/lost", test_lost);
     g_test_add_func("/dump/writer-kdump/failures", test_failures);
     g_test_add_func("/dump/writer-kdump/disk-full", test_disk_full);
     g_test_add_func("/dump/writer-kdump/cancel", test_cancel);

@@ -53,8 +53,8 @@ static void check_file(const TestImage *f, TestGuest *t)
             g_assert_cmpuint(before.first + before.count, <, r.first);
         }
         for (uint64_t n = 0; n < r.count; n++, at += 4096) {
-            bytes += guest_ram_read(&t->g.ram, (r.first + n) * 4096, want,
-                                    4096);
+            bytes += test_guest_read(&t->g, (r.first + n) * 4096, want,
+                                     4096);
             g_assert_true(!memcmp(test_at(f, at, 4096), want, 4096));
         }
         pages += r.count;
@@ -194,7 +194,7 @@ static void test_no_windows(void)
 
     test_guest_init(&t, &abi, 4096);
     test_guest_add(&t, 0, 0x1000);
-    guest_ram_seal(&t.g.ram);
+    dump_guest_seal(&t.g, 0, 0);
     text = test_plan_error(&windmp, &t.g);
     g_assert_nonnull(strstr(text, "no Windows crash dump header"));
 }

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/mman.h>
 #include "dump-test-mappings.h"
+#include "qapi/error.h"
 #include "x86-paging.h"
 
 #define RAM_BASE        0x10000
@@ -16,6 +17,8 @@
 typedef struct Machine {
     uint8_t *host;              /* RAM_SIZE bytes at RAM_BASE */
     GuestRam ram;
+    DumpPages *pages;
+    DumpPagesReader *mem;
     void *far;                  /* all the rest of memory, NULL for none */
     X86Paging paging;
 } Machine;
@@ -26,6 +29,8 @@ static void machine_init(Machine *m, X86PagingMode mode)
     guest_ram_init(&m->ram);
     guest_ram_add(&m->ram, RAM_BASE, RAM_SIZE, m->host);
     guest_ram_seal(&m->ram);
+    m->pages = dump_pages_still_new(&m->ram, NULL);
+    m->mem = dump_pages_reader_new(m->pages, &error_abort);
     m->far = NULL;
     m->paging = (X86Paging) { .mode = mode, .root = RAM_BASE };
 }
@@ -48,6 +53,8 @@ static void machine_deinit(Machine *m)
     if (m->far) {
         munmap(m->far, FAR_SIZE);
     }
+    dump_pages_reader_free(m->mem);
+    dump_pages_free(m->pages);
     guest_ram_deinit(&m->ram);
     g_free(m->host);
 }
@@ -64,7 +71,7 @@ static void check(Machine *m, uint64_t vaddr, uint64_t paddr, uint64_t left)
 {
     uint64_t p, n;
 
-    g_assert_true(x86_paging_translate(&m->paging, &m->ram, vaddr, &p, &n));
+    g_assert_true(x86_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
     g_assert_cmphex(p, ==, paddr);
     g_assert_cmphex(n, ==, left);
 }
@@ -73,7 +80,7 @@ static void check_none(Machine *m, uint64_t vaddr)
 {
     uint64_t p, n;
 
-    g_assert_false(x86_paging_translate(&m->paging, &m->ram, vaddr, &p, &n));
+    g_assert_false(x86_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
 }
 
 static void test_32bit(void)
@@ -176,18 +183,18 @@ static void test_read(void)
         m.host[0x1f000 + i] = i;
         m.host[0x10000 + i] = 3 * i + 1;
     }
-    g_assert_true(x86_paging_read(&m.paging, &m.ram, 0x1000, buf, 0x2000));
+    g_assert_true(x86_paging_read(&m.paging, m.mem, 0x1000, buf, 0x2000));
     g_assert_cmpmem(buf, 0x1000, m.host + 0x1f000, 0x1000);
     g_assert_cmpmem(buf + 0x1000, 0x1000, m.host + 0x10000, 0x1000);
-    g_assert_true(x86_paging_read(&m.paging, &m.ram, 0x1ffe, buf, 4));
+    g_assert_true(x86_paging_read(&m.paging, m.mem, 0x1ffe, buf, 4));
     g_assert_cmpmem(buf, 2, m.host + 0x1fffe, 2);
     g_assert_cmpmem(buf + 2, 2, m.host + 0x10000, 2);
     /* One byte that is not memory, not mapped, or beyond all addresses. */
-    g_assert_false(x86_paging_read(&m.paging, &m.ram, 0x1000, buf, 0x2001));
-    g_assert_false(x86_paging_read(&m.paging, &m.ram, 0xfff, buf, 2));
-    g_assert_false(x86_paging_read(&m.paging, &m.ram, 0xffffffff, buf, 2));
-    g_assert_false(x86_paging_read(&m.paging, &m.ram, UINT64_MAX, buf, 2));
-    g_assert_true(x86_paging_read(&m.paging, &m.ram, 0x5000, buf, 0));
+    g_assert_false(x86_paging_read(&m.paging, m.mem, 0x1000, buf, 0x2001));
+    g_assert_false(x86_paging_read(&m.paging, m.mem, 0xfff, buf, 2));
+    g_assert_false(x86_paging_read(&m.paging, m.mem, 0xffffffff, buf, 2));
+    g_assert_false(x86_paging_read(&m.paging, m.mem, UINT64_MAX, buf, 2));
+    g_assert_true(x86_paging_read(&m.paging, m.mem, 0x5000, buf, 0));
     machine_deinit(&m);
 }
 
@@ -201,7 +208,7 @@ static GArray *all_mappings(const Machine *m, const X86Paging *other,
     if (other) {
         g_array_append_vals(paging, other, 1);
     }
-    return x86_paging_mappings(paging, &m->ram, whole);
+    return x86_paging_mappings(paging, &m->ram, m->mem, NULL, whole);
 }
 
 static void check_all(const Machine *m, const X86Paging *other,
@@ -390,7 +397,7 @@ static void check_noise_mappings(const Machine *m, GRand *rand)
         uint64_t vaddr = f->vaddr + (g_rand_int(rand) & (f->size - 1));
         uint64_t paddr, left;
 
-        g_assert_true(x86_paging_translate(&m->paging, &m->ram, vaddr,
+        g_assert_true(x86_paging_translate(&m->paging, m->mem, vaddr,
                                            &paddr, &left));
         g_assert_cmphex(paddr - f->paddr, ==, vaddr - f->vaddr);
     }
@@ -418,7 +425,7 @@ static void test_noise(void)
             uint8_t buf[64];
 
             vaddr = (int64_t)vaddr >> (g_rand_int(rand) % 40);
-            mapped += x86_paging_read(&m.paging, &m.ram,
+            mapped += x86_paging_read(&m.paging, m.mem,
                                       x86_paging_is64(mode) ? vaddr :
                                       (uint32_t)vaddr, buf,
                                       sizeof(buf));

@@ -262,12 +262,12 @@ int main(int argc, char **argv)
 
     hosts = g_ptr_array_new_with_free_func(g_free);
     dump_guest_init(&guest);
-    parse(argc, argv, &guest.ram, saved);
+    parse(argc, argv, &guest.all, saved);
     if (!o.out || !o.ram ||
         !g_file_set_contents(o.ram, (char *)saved->data, saved->len, NULL)) {
         fail("out= and ram= are needed");
     }
-    guest_ram_seal(&guest.ram);
+    dump_guest_seal(&guest, 0, 0);
     describe(&guest, &extra);
     if (o.maps) {
         add_mappings(&guest);

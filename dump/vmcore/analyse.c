@@ -1,0 +1,130 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The second step of collecting.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "analyse.h"
+#include "linux-guest.h"
+
+void dump_findings_init(DumpFindings *findings)
+{
+    memset(findings, 0, sizeof(*findings));
+}
+
+void dump_findings_deinit(DumpFindings *findings)
+{
+    g_clear_pointer(&findings->guest_note, g_byte_array_unref);
+    g_clear_pointer(&findings->paging, g_array_unref);
+    g_clear_pointer(&findings->windows_cpus, g_array_unref);
+}
+
+/* Where a file's mappings begin and end in this process. */
+static void find_file(const GuestRam *ram, int fd, const uint8_t **start,
+                      const uint8_t **end)
+{
+    *start = *end = NULL;
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+
+        if (run->fd == fd) {
+            *start = *start ? MIN(*start, run->host) : run->host;
+            *end = MAX(*end, run->host + run->size);
+        }
+    }
+}
+
+/*
+ * Files on hugetlbfs: is what the process has not mapped untouched? The
+ * answer takes a look at each page.
+ */
+static void analyse_huge_pages(DumpGuest *guest)
+{
+    GuestRamBacking told = GUEST_RAM_OTHER;
+    int fd = -1;
+
+    for (size_t i = 0; i < guest_ram_nr_runs(&guest->all); i++) {
+        GuestRamRun *run = &g_array_index(guest->all.runs, GuestRamRun, i);
+        bool shared = run->backing == GUEST_RAM_SHARED_HUGE;
+
+        if (!shared && run->backing != GUEST_RAM_PRIVATE_HUGE) {
+            continue;
+        }
+        if (run->fd != fd) {
+            const uint8_t *start, *end;
+
+            fd = run->fd;
+            find_file(&guest->all, fd, &start, &end);
+            told = dump_untouched_maps_all(guest->untouched, fd, start,
+                                           end - start, shared) ?
+                   GUEST_RAM_ANON : GUEST_RAM_OTHER;
+        }
+        run->backing = told;
+    }
+}
+
+static void analyse_notes(DumpGuest *guest, const DumpFindings *findings,
+                          DumpPagesReader *mem)
+{
+    const GByteArray *note = findings->guest_note;
+    g_autoptr(VmcoreInfo) info = NULL;
+
+    if (note) {
+        info = linux_guest_add_notes(guest, note->data, note->len);
+    }
+    linux_guest_describe(guest, mem, info);
+}
+
+static void analyse_mappings(DumpGuest *guest, const DumpFindings *findings,
+                             DumpPagesReader *mem,
+                             const DumpProgress *progress)
+{
+    bool whole;
+
+    guest->mappings = x86_paging_mappings(findings->paging, &guest->all, mem,
+                                          progress, &whole);
+    if (!whole && !dump_progress_cancelled(progress)) {
+        dump_report_warn(guest->report, "the guest's page tables map too "
+                         "much: %u pieces of address space are taken, others "
+                         "left out", guest->mappings->len);
+    }
+}
+
+/* The last thing to look at memory: some of it is laid over. */
+static void analyse_windows(DumpGuest *guest, const DumpFindings *findings,
+                            DumpPagesReader *mem)
+{
+    const GArray *cpus = findings->windows_cpus;
+    Error *warning = NULL;
+
+    guest->windows = dump_windows_new(&findings->windows_header, &guest->all,
+                                      mem, (const WinDmpCpu *)cpus->data,
+                                      cpus->len, findings->paging, &warning);
+    dump_report_warn_err(guest->report, warning);
+}
+
+bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
+                        const DumpProgress *progress, Error **errp)
+{
+    g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(guest->pages,
+                                                           errp);
+
+    if (!mem) {
+        return false;
+    }
+    analyse_huge_pages(guest);
+    analyse_notes(guest, findings, mem);
+    if (findings->want_mappings) {
+        analyse_mappings(guest, findings, mem, progress);
+    }
+    if (findings->want_windows) {
+        analyse_windows(guest, findings, mem);
+    }
+    if (dump_progress_cancelled(progress)) {
+        error_setg(errp, "dump: cancelled");
+        return false;
+    }
+    return true;
+}

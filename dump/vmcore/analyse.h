@@ -1,0 +1,42 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The second step of collecting: what is found out by looking into guest
+ * memory.
+ *
+ * The first step takes from QEMU what only QEMU knows, with the BQL held; it
+ * takes milliseconds, whatever the guest's size. This one needs no more than
+ * memory, may take long, and can be cancelled.
+ */
+
+#ifndef DUMP_VMCORE_ANALYSE_H
+#define DUMP_VMCORE_ANALYSE_H
+
+#include "dump-guest.h"
+#include "progress.h"
+
+/* What the first step left to be looked into. */
+typedef struct DumpFindings {
+    GByteArray *guest_note;     /* of the guest's driver; NULL for none */
+    GArray *paging;             /* X86Paging, of CPUs that have it on; or NULL */
+    bool want_mappings;         /* from paging, if there is any */
+    bool want_windows;
+    WinDmpHeader windows_header;    /* with want_windows */
+    GArray *windows_cpus;           /* WinDmpCpu, likewise */
+} DumpFindings;
+
+void dump_findings_init(DumpFindings *findings);
+void dump_findings_deinit(DumpFindings *findings);
+
+/*
+ * Complete @guest, whose memory, CPU notes and general values are there: with
+ * the guest's own notes and what they say, mappings, Windows structures. What
+ * is damaged or missing is told to its report.
+ *
+ * Runs on the thread that is going to write; no lock is needed. False, with
+ * @errp set, if there is no memory or the dump was cancelled.
+ */
+bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
+                        const DumpProgress *progress, Error **errp);
+
+#endif
