@@ -53,9 +53,11 @@ typedef struct DumpJob {
     DumpReport report;
     uint64_t start_us;          /* monotonic clock, when the guest stopped */
 
-    /* Dump thread -> main thread, handed over by the bottom half. */
+    /* Dump thread -> main thread, handed over by @written or the BH. */
     Error *error;
     GThread *thread;
+    QEMUBH *done_bh;
+    bool written;               /* under dump_lock: the thread is done */
 } DumpJob;
 
 /*
@@ -64,6 +66,7 @@ typedef struct DumpJob {
  */
 static DumpJob *dump_job;
 static GMutex dump_lock;
+static GCond dump_written;      /* with dump_lock: the job's @written is set */
 
 /* How the last dump ended; NULL if there was none. BQL. */
 static DumpQueryResult *dump_last;
@@ -198,6 +201,9 @@ static void dump_job_release(DumpJob *job)
     dump_output_release(&job->out);
     guest_pause_end(&job->pause);
     migrate_del_blocker(&job->blocker);
+    if (job->done_bh) {
+        qemu_bh_delete(job->done_bh);
+    }
 }
 
 /*
@@ -294,12 +300,23 @@ static void *dump_thread(void *opaque)
     DumpJob *job = opaque;
 
     dump_job_run(job);
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), dump_thread_done, job);
+    g_mutex_lock(&dump_lock);
+    job->written = true;
+    g_cond_signal(&dump_written);
+    g_mutex_unlock(&dump_lock);
+    qemu_bh_schedule(job->done_bh);
     return NULL;
 }
 
+/*
+ * The end of the dump starts the guest. That must not happen inside of
+ * another command that polls, such as loadvm: like QMP commands, it is left
+ * to the context that only the outermost main loop polls.
+ */
 static bool dump_job_detach(DumpJob *job, Error **errp)
 {
+    job->done_bh = aio_bh_new(iohandler_get_aio_context(), dump_thread_done,
+                              job);
     job->thread = dump_thread_new("dump", dump_thread, job, errp);
     if (job->thread && job->view) {
         dump_job_view_start(job->view);
@@ -307,16 +324,30 @@ static bool dump_job_detach(DumpJob *job, Error **errp)
     return job->thread;
 }
 
+/* False if it takes longer than QEMU's exit waits. */
+static bool dump_job_wait_written(DumpJob *job)
+{
+    int64_t until = g_get_monotonic_time() + DUMP_EXIT_WAIT_US;
+    bool written;
+
+    g_mutex_lock(&dump_lock);
+    while (!job->written &&
+           g_cond_wait_until(&dump_written, &dump_lock, until)) {
+        /* Woken without need. */
+    }
+    written = job->written;
+    g_mutex_unlock(&dump_lock);
+    return written;
+}
+
 /* QEMU ends: what is written so far is to be of use, and said to be all. */
 static void dump_job_exit(GuestPause *pause)
 {
-    uint64_t until = g_get_monotonic_time() + DUMP_EXIT_WAIT_US;
+    DumpJob *job = container_of(pause, DumpJob, pause);
 
     dump_job_cancel(NULL);
-    while (dump_job && g_get_monotonic_time() < until) {
-        if (!aio_poll(qemu_get_aio_context(), false)) {
-            g_usleep(1000);
-        }
+    if (dump_job_wait_written(job)) {
+        dump_thread_done(job);
     }
 }
 
