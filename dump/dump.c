@@ -340,6 +340,22 @@ static bool dump_job_wait_written(DumpJob *job)
     return written;
 }
 
+/*
+ * QEMU's exit waits for every job, but not for a dump whose thread hangs in
+ * a system call.
+ */
+static void dump_job_abandon_view(DumpJob *job)
+{
+    Error *err = NULL;
+
+    if (job->view) {
+        error_setg(&err, "dump: QEMU exits before the dump has ended");
+        dump_job_view_end(job->view, err);
+        job->view = NULL;
+        error_free(err);
+    }
+}
+
 /* QEMU ends: what is written so far is to be of use, and said to be all. */
 static void dump_job_exit(GuestPause *pause)
 {
@@ -348,6 +364,8 @@ static void dump_job_exit(GuestPause *pause)
     dump_job_cancel(NULL);
     if (dump_job_wait_written(job)) {
         dump_thread_done(job);
+    } else {
+        dump_job_abandon_view(job);
     }
 }
 

@@ -11,6 +11,7 @@ import ram
 from conftest import SIZE
 from qtest import QTest
 from test_cancel import make_qcow2
+from test_faults import faults_so       # noqa: F401
 from test_lifecycle import Stalled
 from vm import VM
 
@@ -83,3 +84,38 @@ def test_end_while_snapshot_is_loaded(slow_snapshot, how, end):
         text.index('dump_resume_guest')
     assert vm.status() == 'running'
     assert vm.qtest.read(MARK, 5) == b'saved'
+
+
+# -- QEMU's end ---------------------------------------------------------------
+
+
+def end(vm, how):
+    if how == 'quit':
+        vm.qmp.cmd('quit')
+    else:
+        vm.proc.terminate()
+    assert vm.proc.wait(30) == 0
+
+
+@pytest.mark.parametrize('how', ['quit', 'SIGTERM'])
+@pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
+def test_exit_with_stuck_write(faults_so, tmp_path, how, job):  # noqa: F811
+    """A write that does not come back keeps the dump's thread, not QEMU."""
+    path = str(tmp_path / 'dump')
+    with VM('-m', '16M', env={'LD_PRELOAD': faults_so,
+                              'DUMP_FAULT_PATH': path,
+                              'DUMP_FAULT': 'pause:1000'}) as vm:
+        vm.dump(path, detach=True, **job)
+        end(vm, how)
+
+
+@pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
+def test_exit_with_stuck_terminal(job):
+    """Writing to a terminal waits in the kernel until somebody reads."""
+    reader, terminal = os.openpty()
+    with VM('-m', '16M') as vm:
+        vm.dump(os.ttyname(terminal), detach=True, **job)
+        assert vm.qmp.cmd('query-dump')['status'] == 'active'
+        end(vm, 'quit')
+    os.close(reader)
+    os.close(terminal)
