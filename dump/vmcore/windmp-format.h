@@ -56,8 +56,8 @@ typedef struct WinDmpHeader {
 
 /*
  * Take over the guest's header from @buf[0..@len). Checked are signature,
- * size, machine type and that it has page tables; nothing else in it may be
- * believed. False with @errp set if it is none.
+ * size and machine type; nothing else in it may be believed. False with @errp
+ * set if it is none.
  */
 bool windmp_header_read(WinDmpHeader *hdr, const uint8_t *buf, size_t len,
                         Error **errp);
