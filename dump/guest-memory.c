@@ -6,7 +6,9 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "elf.h"
 #include "exec/cpu-common.h"
+#include "hw/boards.h"
 #include "migration/misc.h"
 #include "system/memory.h"
 #include "system/ramblock.h"
@@ -32,6 +34,26 @@ bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                PRIx64 " to 0x%" PRIx64, query->begin,
                query->begin + query->length - 1);
     return false;
+}
+
+bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
+                                 const ArchDumpInfo *info, Error **errp)
+{
+    /* s390x has its own way: sections for what decrypts a dump. */
+    bool private = MACHINE(qdev_get_machine())->cgs &&
+                   info->d_machine != EM_S390;
+    GuestPhysBlock *block;
+
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        RAMBlock *rb = block->mr->ram_block;
+
+        private |= rb && (rb->flags & RAM_GUEST_MEMFD);
+    }
+    if (private) {
+        error_setg(errp, "dumping guest memory is not supported for a "
+                   "confidential guest: its memory is private to it");
+    }
+    return !private;
 }
 
 /* How the memory is mapped, for what is never touched. */

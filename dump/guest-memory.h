@@ -15,6 +15,10 @@
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);
 
+/* Can QEMU read it, or is it private to a confidential guest? */
+bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
+                                 const ArchDumpInfo *info, Error **errp);
+
 /* Add all memory, whatever the range of the dump, to @ram; to be sealed. */
 void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks);
 

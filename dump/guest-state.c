@@ -59,6 +59,7 @@ bool guest_state_check(const GuestStateQuery *query, Error **errp)
     guest_phys_blocks_append(&blocks);
     ok = get_arch_info(&blocks, &info, errp) &&
          check_notes(&info, errp) &&
+         guest_memory_check_readable(&blocks, &info, errp) &&
          guest_memory_check_range(&blocks, query, errp) &&
          (!query->windows || guest_x86_check_windows(&blocks, &info, errp));
     guest_phys_blocks_free(&blocks);

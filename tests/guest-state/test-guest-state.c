@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * dump/guest-state.c with a double for a target that adds sections to ELF
- * dumps, as s390x does for protected guests: what is called when, and what
- * gets into the file.
+ * dump/guest-state.c with doubles of QEMU: for a target that adds sections
+ * to ELF dumps, as s390x does for protected guests, what is called when, and
+ * what gets into the file; which guests are refused.
  */
 
 #include "qemu/osdep.h"
@@ -27,7 +27,15 @@ static struct {
     bool notes_fail;
     GString *calls;             /* a letter for each */
     uint8_t *ram;
+    int elf_machine;
 } target;
+
+static struct {
+    MachineState machine;
+    MemoryRegion mr[2];
+    RAMBlock rb[2];
+    size_t nr_blocks;           /* of RAM_SIZE, mr[0] and mr[1] by turns */
+} qemu;
 
 static const char names[2][12] = { "pv_mem_meta", "pv_compl" };
 static const uint64_t sizes[2] = { 0x300, 0x51 };
@@ -35,7 +43,7 @@ static const uint64_t sizes[2] = { 0x300, 0x51 };
 static void sections_add(DumpState *s)
 {
     g_string_append_c(target.calls, 'a');
-    g_assert_cmpuint(s->total_size, ==, RAM_SIZE);
+    g_assert_cmpuint(s->total_size, ==, qemu.nr_blocks * RAM_SIZE);
     for (uint32_t i = 0; i < target.sections; i++) {
         s->shdr_num++;
         s->elf_section_data_size += sizes[i];
@@ -80,7 +88,7 @@ static void cleanup(DumpState *s)
 int cpu_get_dump_info(ArchDumpInfo *info,
                       const struct GuestPhysBlockList *blocks)
 {
-    info->d_machine = EM_S390;
+    info->d_machine = target.elf_machine;
     info->d_endian = ELFDATA2MSB;
     info->d_class = ELFCLASS64;
     if (target.hooks) {
@@ -147,12 +155,18 @@ void guest_phys_blocks_init(GuestPhysBlockList *list)
 
 void guest_phys_blocks_append(GuestPhysBlockList *list)
 {
-    static MemoryRegion mr;
-    static GuestPhysBlock block;
+    static GuestPhysBlock blocks[4];
 
-    block = (GuestPhysBlock) { 0x10000, 0x10000 + RAM_SIZE, target.ram, &mr };
-    list->head.first = &block;
-    list->num = 1;
+    for (size_t i = 0; i < qemu.nr_blocks; i++) {
+        uint64_t at = 0x10000 + i * 2 * RAM_SIZE;
+
+        blocks[i] = (GuestPhysBlock) {
+            at, at + RAM_SIZE, target.ram, &qemu.mr[i % 2],
+            i + 1 < qemu.nr_blocks ? &blocks[i + 1] : NULL,
+        };
+    }
+    list->head.first = blocks;
+    list->num = qemu.nr_blocks;
 }
 
 void guest_phys_blocks_free(GuestPhysBlockList *list)
@@ -196,6 +210,11 @@ VMCoreInfoState *vmcoreinfo_find(void)
     return NULL;
 }
 
+void *qdev_get_machine(void)
+{
+    return &qemu.machine;
+}
+
 bool migration_in_incoming_postcopy(void)
 {
     return false;
@@ -222,6 +241,9 @@ static void target_init(void)
     target.short_headers = false;
     target.write_result = 0;
     target.notes_fail = false;
+    target.elf_machine = EM_S390;
+    memset(&qemu, 0, sizeof(qemu));
+    qemu.nr_blocks = 1;
 }
 
 static void target_fini(void)
@@ -393,6 +415,41 @@ static void test_failures(void)
     check_failure("the target's sections: Input/output error", "annhwc");
 }
 
+static void check_readable(bool readable)
+{
+    GuestStateQuery query = { 0 };
+    Error *err = NULL;
+
+    g_assert_cmpint(guest_state_check(&query, &err), ==, readable);
+    if (!readable) {
+        g_assert_nonnull(strstr(error_get_pretty(err), "confidential guest"));
+    }
+    error_free(err);
+}
+
+/* A guest whose memory QEMU cannot read, or reads as ciphertext. */
+static void test_confidential(void)
+{
+    target_init();
+    target.elf_machine = EM_X86_64;
+    check_readable(true);
+    qemu.machine.cgs = (void *)&qemu;
+    check_readable(false);
+    /* That of s390x lets its memory be dumped, or its hooks fail. */
+    target.elf_machine = EM_S390;
+    check_readable(true);
+    target_fini();
+
+    target_init();
+    target.elf_machine = EM_X86_64;
+    qemu.nr_blocks = 3;
+    qemu.mr[1].ram_block = &qemu.rb[1];
+    check_readable(true);
+    qemu.rb[1].flags = RAM_GUEST_MEMFD;
+    check_readable(false);
+    target_fini();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -400,5 +457,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-state/nothing-added", test_nothing_added);
     g_test_add_func("/dump/guest-state/no-hooks", test_no_hooks);
     g_test_add_func("/dump/guest-state/failures", test_failures);
+    g_test_add_func("/dump/guest-state/confidential", test_confidential);
     return g_test_run();
 }

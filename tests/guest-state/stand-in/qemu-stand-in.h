@@ -33,7 +33,8 @@ typedef int (*WriteCoreDumpFunction)(const void *buf, size_t size,
     for (var = (list)->first; var; var = var->field)
 
 /* system/memory.h, system/ramblock.h */
-#define RAM_PREALLOC 1
+#define RAM_PREALLOC (1 << 0)
+#define RAM_GUEST_MEMFD (1 << 12)
 
 typedef struct RAMBlock {
     uint8_t *host;
@@ -127,6 +128,15 @@ typedef struct VMCoreInfoState {
 } VMCoreInfoState;
 
 VMCoreInfoState *vmcoreinfo_find(void);
+
+/* hw/boards.h */
+typedef struct MachineState {
+    struct ConfidentialGuestSupport *cgs;
+} MachineState;
+
+#define MACHINE(obj) ((MachineState *)(obj))
+
+void *qdev_get_machine(void);
 
 /* migration/misc.h */
 bool migration_in_incoming_postcopy(void);

@@ -1,0 +1,15 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU 7.2 has this header under another name, and no guest memory that only
+ * KVM can read.
+ */
+
+#ifndef BACKPORT_SYSTEM_MEMORY_H
+#define BACKPORT_SYSTEM_MEMORY_H
+
+#include "exec/memory.h"
+
+#define RAM_GUEST_MEMFD 0
+
+#endif
