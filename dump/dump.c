@@ -24,6 +24,7 @@
 #include "qapi/qapi-visit-dump.h"
 #include "block/aio.h"
 #include "migration/blocker.h"
+#include "migration/misc.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "system/runstate.h"
@@ -429,6 +430,12 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
 
     if (runstate_check(RUN_STATE_INMIGRATE)) {
         error_setg(errp, "Dump not allowed during incoming migration.");
+        return false;
+    }
+    /* A dump would sleep where it reads a page that is still to come. */
+    if (migration_in_incoming_postcopy()) {
+        error_setg(errp, "Dump not allowed during incoming postcopy "
+                   "migration: pages of the guest are still missing.");
         return false;
     }
     if (qemu_system_dump_in_progress()) {

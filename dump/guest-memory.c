@@ -9,7 +9,6 @@
 #include "elf.h"
 #include "exec/cpu-common.h"
 #include "hw/boards.h"
-#include "migration/misc.h"
 #include "system/memory.h"
 #include "system/ramblock.h"
 #include "dump-target.h"
@@ -118,10 +117,7 @@ void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
     DumpState *target = &state->target;
     DumpGuest *guest = &state->guest;
 
-    /* Pages that postcopy has yet to bring are not zero, only missing. */
-    if (!migration_in_incoming_postcopy()) {
-        guest->untouched = dump_untouched_new();
-    }
+    guest->untouched = dump_untouched_new();
     guest_memory_describe(&guest->all, &target->guest_phys_blocks);
     if (query->has_range) {
         target->filter_area_begin = query->begin;

@@ -215,11 +215,6 @@ void *qdev_get_machine(void)
     return &qemu.machine;
 }
 
-bool migration_in_incoming_postcopy(void)
-{
-    return false;
-}
-
 void cpu_synchronize_all_states(void)
 {
 }

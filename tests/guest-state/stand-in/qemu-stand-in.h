@@ -138,9 +138,6 @@ typedef struct MachineState {
 
 void *qdev_get_machine(void);
 
-/* migration/misc.h */
-bool migration_in_incoming_postcopy(void);
-
 /* qapi/error.h, beyond what tests/shim/ has */
 #define ERRP_GUARD()
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The destination of a postcopy migration lacks pages that a dump would wait
+for: it is refused there, and works once all pages have come."""
+
+import os
+import time
+
+import pytest
+
+import ram
+from qmp import QMPError
+from vm import VM
+from vmcore import open_dump
+
+SIZE = 64 << 20
+
+
+class Pair:
+    """A source and a destination, the guest running at the latter, and
+    pages on their way at 64 KiB a second."""
+
+    def __init__(self, folder):
+        self.memory = os.path.join(folder, 'memory')
+        uri = f'unix:{folder}/migration'
+        ram.fill(self.memory, SIZE)
+        self.source = VM(*ram.backend(self.memory, SIZE))
+        self.destination = VM(
+            '-machine', 'pc,memory-backend=ram', '-m', f'{SIZE >> 20}M',
+            '-object', f'memory-backend-ram,id=ram,size={SIZE}', '-S',
+            '-incoming', uri)
+        for vm in self.source, self.destination:
+            vm.qmp.cmd('migrate-set-capabilities', capabilities=[
+                {'capability': 'postcopy-ram', 'state': True}])
+        self.limit(65536)
+        self.source.qmp.cmd('migrate', uri=uri)
+        self.wait(self.source, 'active')
+        self.source.qmp.cmd('migrate-start-postcopy')
+        self.wait(self.source, 'postcopy-active')
+        while self.destination.status() == 'inmigrate':
+            time.sleep(0.02)
+
+    def limit(self, rate):
+        self.source.qmp.cmd('migrate-set-parameters', **{
+            'max-bandwidth': rate, 'max-postcopy-bandwidth': rate})
+
+    @staticmethod
+    def wait(vm, status):
+        deadline = time.monotonic() + 60
+        while vm.qmp.cmd('query-migrate').get('status') != status:
+            assert time.monotonic() < deadline, vm.qmp.cmd('query-migrate')
+            time.sleep(0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        for vm in self.source, self.destination:
+            vm.__exit__(*exc)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    if os.geteuid():
+        pytest.skip('postcopy takes root here')
+    with Pair(str(tmp_path)) as found:
+        yield found
+
+
+def check_refused(vm, path, **arguments):
+    before = vm.status(), vm.qmp.cmd('query-migrate')['status']
+    with pytest.raises(QMPError) as e:
+        vm.dump(path, **arguments)
+    assert 'postcopy' in str(e.value)
+    assert not os.path.exists(path)
+    assert vm.qmp.cmd('query-dump')['status'] == 'none'
+    assert before == (vm.status(), vm.qmp.cmd('query-migrate')['status'])
+
+
+def test_refused_until_all_pages_have_come(pair, out):
+    vm = pair.destination
+    check_refused(vm, out, detach=True)
+    check_refused(vm, out, format='kdump-zlib')
+    pair.limit(0)
+    pair.wait(pair.source, 'completed')
+    pair.wait(vm, 'completed')
+    vm.dump(out)
+    with open(pair.memory, 'rb') as f:
+        # Behind what the firmware may have written.
+        f.seek(1 << 20)
+        assert open_dump(out).read(1 << 20, 8 << 20) == f.read(8 << 20)
+
+
+def test_refused_without_source(pair, out):
+    """Nobody could bring the pages, or cancel a dump that waits for them."""
+    vm = pair.destination
+    pair.source.close()
+    pair.wait(vm, 'postcopy-paused')
+    check_refused(vm, out, detach=True)
