@@ -144,6 +144,7 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
     };
     result->has_lost = result->lost != 0;
     result->warnings = dump_job_warnings(job);
+    result->has_warnings = result->warnings;
     if (status == DUMP_STATUS_ACTIVE) {
         result->has_phase = true;
         result->phase = dump_job_phase(job);

@@ -29,11 +29,6 @@ REWRITE = {
         # x-remote machine does otherwise, which has no CPU to dump.)
         ('rb->fd_offset', '0'),
     ],
-    'dump/dump.c': [
-        # Nor can an optional list do without.
-        (r'    result->warnings = dump_job_warnings\(job\);\n',
-         r'\g<0>    result->has_warnings = result->warnings;\n'),
-    ],
     'dump/dump-qmp.c': [
         # An optional string has a has_ of its own there.
         (r'const char \*job_id, Error',
