@@ -172,7 +172,8 @@ def test_uts_of_the_kernel(guest, out):
 
 
 @pytest.mark.parametrize('data', [
-    uts('5.4.0'), uts(RELEASE, sysname='Unix'), b'\xff' * 390, bytes(390)])
+    uts('5.4.0'), uts(RELEASE, sysname='Unix'), b'\xff' * 390, bytes(390)],
+    ids=['release', 'sysname', 'ones', 'zeroes'])
 def test_uts_that_is_none(guest, out, data):
     """What does not look like it, or is of another kernel, is left out; and
     so is what the note says of where its kernel lies, if that cannot be
@@ -317,4 +318,5 @@ def test_device_without_note(out):
         assert open_dump(out).vmcoreinfo is None
         # The words of the unmodified QEMU, and whoever asked is told too.
         assert vm.stderr().endswith('guest note is not present\n')
-        assert vm.qmp.cmd('query-dump')['warnings'] == ['guest note is not present']
+        assert vm.qmp.cmd('query-dump')['warnings'] == \
+            ['guest note is not present']
