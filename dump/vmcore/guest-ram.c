@@ -67,20 +67,6 @@ static bool run_clip(GuestRamRun *run, uint64_t begin, uint64_t last)
     return true;
 }
 
-void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < ram->runs->len; i++) {
-        GuestRamRun run = *guest_ram_run(ram, i);
-
-        if (run_clip(&run, begin, begin + (length - 1))) {
-            g_array_index(ram->runs, GuestRamRun, kept++) = run;
-        }
-    }
-    g_array_set_size(ram->runs, kept);
-}
-
 void guest_ram_clip_of(GuestRam *ram, const GuestRam *all, uint64_t begin,
                        uint64_t length)
 {

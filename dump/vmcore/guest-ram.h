@@ -51,12 +51,6 @@ void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
 void guest_ram_add_run(GuestRam *ram, const GuestRamRun *run);
 
 /*
- * Keep only [begin, begin + length); call it before sealing. length is not
- * 0 and the sum does not wrap beyond 2^64.
- */
-void guest_ram_clip(GuestRam *ram, uint64_t begin, uint64_t length);
-
-/*
  * Sort, cut overlaps (the run that starts first keeps its bytes) and join
  * runs that follow one another in the guest, in the host and in the file.
  */

@@ -124,6 +124,7 @@ static void make_notes(Case *c, FuzzInput *in)
 static void make_memory(Case *c, FuzzInput *in)
 {
     uint64_t begin = 0, length = 0;
+    GuestRam all;
 
     fuzz_memory_init(&c->memory, MEMORY_LIMIT);
     fuzz_memory_make(&c->memory, in);
@@ -138,11 +139,11 @@ static void make_memory(Case *c, FuzzInput *in)
         length = fuzz_seldom(in, 2) ? fuzz_edge(in) : fuzz_u32(in) % 0x80000;
         length = MIN(length, UINT64_MAX - begin + 1);
     }
-    fuzz_memory_tell(&c->memory, &c->g.all, begin, length);
-    if (length) {
-        guest_ram_clip(&c->g.all, begin, length);
-    }
-    guest_ram_seal(&c->g.all);
+    guest_ram_init(&all);
+    fuzz_memory_tell(&c->memory, &all, begin, length);
+    guest_ram_seal(&all);
+    guest_ram_clip_of(&c->g.all, &all, length ? begin : 0, length);
+    guest_ram_deinit(&all);
     if (c->format.kind == DUMP_KIND_KDUMP && fuzz_seldom(in, 2)) {
         guest_ram_drop_far(&c->g.all);
         fuzz_memory_drop_far(&c->memory);

@@ -244,19 +244,22 @@ static gint compare_addr(gconstpointer a, gconstpointer b)
     return x < y ? -1 : x > y;
 }
 
-/* The block as far as it is kept. */
-static FuzzPiece kept_part(const GuestRamRun *run, FuzzAddr from,
-                           FuzzAddr to)
+/* Of the pieces, keep what is in [from, to). */
+static void keep_range(FuzzMemory *m, FuzzAddr from, FuzzAddr to)
 {
-    FuzzPiece p = {
-        .start = MAX(run->paddr, from),
-        .end = MIN((FuzzAddr)run->paddr + run->size, to),
-    };
+    g_autoptr(GArray) all = m->pieces;
 
-    if (p.start < p.end) {
-        p.host = run->host + (size_t)(p.start - run->paddr);
+    m->pieces = g_array_new(false, false, sizeof(FuzzPiece));
+    for (size_t i = 0; i < all->len; i++) {
+        const FuzzPiece *p = &g_array_index(all, FuzzPiece, i);
+        FuzzPiece kept = { .start = MAX(p->start, from),
+                           .end = MIN(p->end, to) };
+
+        if (kept.start < kept.end) {
+            kept.host = p->host + (size_t)(kept.start - p->start);
+            g_array_append_val(m->pieces, kept);
+        }
     }
-    return p;
 }
 
 /* What is at @at: of all blocks that have it, the one that starts first. */
@@ -295,7 +298,6 @@ static void find_pieces(FuzzMemory *m, const GArray *parts, GArray *edges)
 void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
                       uint64_t length)
 {
-    FuzzAddr to = length ? MIN((FuzzAddr)begin + length, FUZZ_TOP) : FUZZ_TOP;
     g_autoptr(GArray) parts = g_array_new(false, false, sizeof(FuzzPiece));
     g_autoptr(GArray) edges = g_array_new(false, false, sizeof(FuzzAddr));
 
@@ -305,7 +307,11 @@ void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
                                 runs);
 
         for (unsigned k = 0; k < n; k++) {
-            FuzzPiece part = kept_part(&runs[k], length ? begin : 0, to);
+            FuzzPiece part = {
+                .start = runs[k].paddr,
+                .end = MIN((FuzzAddr)runs[k].paddr + runs[k].size, FUZZ_TOP),
+                .host = runs[k].host,
+            };
 
             guest_ram_add_run(ram, &runs[k]);
             if (part.start < part.end) {
@@ -316,6 +322,9 @@ void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
         }
     }
     find_pieces(m, parts, edges);
+    if (length) {
+        keep_range(m, begin, (FuzzAddr)begin + length);
+    }
 }
 
 /* Is the range, of pieces without a gap, out of all proportion? */

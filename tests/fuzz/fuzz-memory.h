@@ -45,8 +45,8 @@ void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
                      size_t size);
 
 /*
- * Tell @ram, which is left to be sealed, and work the pieces out.
- * [begin, begin + length) is kept, all if @length is 0.
+ * Tell @ram of all memory, which is left to be sealed and clipped, and work
+ * the pieces out. [begin, begin + length) is kept, all if @length is 0.
  */
 void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
                       uint64_t length);
