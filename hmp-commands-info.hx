@@ -3,11 +3,13 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
         .name       = "dump",
         .args_type  = "",
         .params     = "",
-        .help       = "show the state of the latest guest memory dump",
+        .help       = "Display the latest dump status",
         .cmd        = hmp_info_dump,
     },
 
 SRST
   ``info dump``
-    Show the state of the latest guest memory dump.
+    Display the status of the latest guest memory dump; while it is active, how
+    much of it is finished. Further lines tell its size, phase, time and rate,
+    and why it failed.
 ERST

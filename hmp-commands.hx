@@ -1,22 +1,22 @@
 HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     {
         .name       = "dump-guest-memory",
-        .args_type  = "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,raw:-R,zstd:-Z,threads:-ts,filename:F,begin:l?,length:l?",
+        .args_type  = "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,threads:-ts,filename:F,begin:l?,length:l?",
         .params     = "[-p] [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename [begin length]",
-        .help       = "write guest memory and CPU registers to 'filename'.\n\t\t\t"
-                      "-p: describe memory by guest-virtual addresses (for gdb)\n\t\t\t"
-                      "-d: return at once; 'info dump' shows the progress\n\t\t\t"
-                      "-z: kdump-compressed format, zlib pages\n\t\t\t"
-                      "-l: kdump-compressed format, LZO pages\n\t\t\t"
-                      "-s: kdump-compressed format, snappy pages\n\t\t\t"
-                      "-R: with -z, -l, -s or -Z: not wrapped in the flattened\n\t\t\t"
-                      "    form\n\t\t\t"
-                      "-Z: kdump-compressed format, zstd pages\n\t\t\t"
-                      "-t: number of threads that compress pages\n\t\t\t"
-                      "-w: Windows crash dump, for Windows guests with the\n\t\t\t"
-                      "    vmcoreinfo driver\n\t\t\t"
-                      "begin: first guest-physical address, ELF only\n\t\t\t"
-                      "length: number of bytes from there on",
+        .help       = "dump guest memory into file 'filename'.\n\t\t\t"
+                      "-p: do paging to get guest's memory mapping.\n\t\t\t"
+                      "-d: return immediately (do not wait for completion).\n\t\t\t"
+                      "-z: dump in kdump-compressed format, with zlib compression.\n\t\t\t"
+                      "-l: dump in kdump-compressed format, with lzo compression.\n\t\t\t"
+                      "-s: dump in kdump-compressed format, with snappy compression.\n\t\t\t"
+                      "-Z: dump in kdump-compressed format, with zstd compression.\n\t\t\t"
+                      "-R: when using kdump (-z, -l, -s, -Z), use raw rather than makedumpfile-flattened\n\t\t\t"
+                      "    format\n\t\t\t"
+                      "-t: number of threads that compress pages.\n\t\t\t"
+                      "-w: dump in Windows crashdump format (can be used instead of ELF-dump converting),\n\t\t\t"
+                      "    for Windows x86 and x64 guests with vmcoreinfo driver only.\n\t\t\t"
+                      "begin: the starting physical address.\n\t\t\t"
+                      "length: the memory size, in bytes.",
         .cmd        = hmp_dump_guest_memory,
     },
 
@@ -41,7 +41,8 @@ SRST
     kdump-compressed format with snappy pages.
   ``-R``
     with ``-z``, ``-l``, ``-s`` or ``-Z``: the format itself, not wrapped in
-    makedumpfile's flattened form. The output must be able to seek.
+    makedumpfile's flattened form. The output must be able to seek. Without
+    one of those it is refused.
   ``-w``
     Windows crash dump, for Windows guests with the vmcoreinfo driver.
   ``-Z``

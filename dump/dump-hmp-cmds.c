@@ -21,39 +21,56 @@
 static const struct {
     const char *flag;
     DumpGuestMemoryFormat format;
+    bool has_raw;
     DumpGuestMemoryFormat raw;
 } hmp_formats[] = {
     { "zlib", DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZLIB,
-      DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZLIB },
+      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZLIB },
     { "lzo", DUMP_GUEST_MEMORY_FORMAT_KDUMP_LZO,
-      DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_LZO },
+      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_LZO },
     { "snappy", DUMP_GUEST_MEMORY_FORMAT_KDUMP_SNAPPY,
-      DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_SNAPPY },
+      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_SNAPPY },
     { "zstd", DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZSTD,
-      DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZSTD },
-    { "windmp", DUMP_GUEST_MEMORY_FORMAT_WIN_DMP,
-      DUMP_GUEST_MEMORY_FORMAT_WIN_DMP },
+      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZSTD },
+    { "windmp", DUMP_GUEST_MEMORY_FORMAT_WIN_DMP },
 };
+
+static bool hmp_has_flag(const QDict *qdict, const char *flag)
+{
+    return qdict_get_try_bool(qdict, flag, false);
+}
+
+static bool hmp_set_raw(size_t chosen, DumpGuestMemoryFormat *format,
+                        Error **errp)
+{
+    if (chosen >= ARRAY_SIZE(hmp_formats) || !hmp_formats[chosen].has_raw) {
+        error_setg(errp, "'-R' needs one of '-z|-l|-s|-Z'");
+        return false;
+    }
+    *format = hmp_formats[chosen].raw;
+    return true;
+}
 
 static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryFormat *format,
                            Error **errp)
 {
-    bool raw = qdict_get_try_bool(qdict, "raw", false);
-    bool chosen = false;
+    size_t chosen = SIZE_MAX;
 
     *format = DUMP_GUEST_MEMORY_FORMAT_ELF;
     for (size_t i = 0; i < ARRAY_SIZE(hmp_formats); i++) {
-        if (!qdict_get_try_bool(qdict, hmp_formats[i].flag, false)) {
+        if (!hmp_has_flag(qdict, hmp_formats[i].flag)) {
             continue;
         }
-        if (chosen) {
-            error_setg(errp, "only one of '-z|-l|-s|-w|-Z' can be set");
+        if (chosen != SIZE_MAX) {
+            /* Scripts compare the text that there was before -Z. */
+            error_setg(errp, "only one of '-z|-l|-s|-w%s' can be set",
+                       hmp_has_flag(qdict, "zstd") ? "|-Z" : "");
             return false;
         }
-        chosen = true;
-        *format = raw ? hmp_formats[i].raw : hmp_formats[i].format;
+        chosen = i;
+        *format = hmp_formats[i].format;
     }
-    return true;
+    return !hmp_has_flag(qdict, "raw") || hmp_set_raw(chosen, format, errp);
 }
 
 static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
@@ -201,6 +218,7 @@ static void hmp_print_seconds(Monitor *mon, const char *what, int64_t ms)
     monitor_printf(mon, "%s: %.1f s\n", what, ms / 1000.0);
 }
 
+/* What the unmodified QEMU prints comes first. */
 void hmp_info_dump(Monitor *mon, const QDict *qdict)
 {
     g_autoptr(DumpQueryResult) q = qmp_query_dump(&error_abort);
@@ -209,8 +227,10 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     if (q->status == DUMP_STATUS_NONE) {
         return;
     }
-    monitor_printf(mon, "Finished: %.2f %%\n", q->total ?
-                   100.0 * q->completed / q->total : 0.0);
+    if (q->status == DUMP_STATUS_ACTIVE) {
+        monitor_printf(mon, "Finished: %.2f %%\n", q->total ?
+                       100.0 * q->completed / q->total : 0.0);
+    }
     monitor_printf(mon, "Guest memory: %" PRId64 " of %" PRId64 " bytes\n",
                    q->completed, q->total);
     monitor_printf(mon, "Written: %" PRId64 " bytes\n", q->written);

@@ -39,7 +39,7 @@ static bool output_open_path(DumpOutput *out, const char *path, Error **errp)
         }
     }
     if (out->fd < 0) {
-        error_setg_errno(errp, errno, "dump: failed to open '%s'", path);
+        error_setg_errno(errp, errno, "Could not open '%s'", path);
         return false;
     }
     out->cut = true;

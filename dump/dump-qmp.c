@@ -95,11 +95,12 @@ static bool dump_set_range(DumpOptions *opts, bool has_begin, int64_t begin,
         return true;
     }
     if (begin < 0) {
-        error_setg(errp, "Parameter 'begin' must not be negative");
+        error_setg(errp, "Invalid parameter 'begin': must not be negative");
         return false;
     }
     if (length <= 0) {
-        error_setg(errp, "Parameter 'length' must be greater than zero");
+        error_setg(errp, "Invalid parameter 'length': must be greater than "
+                   "zero");
         return false;
     }
     /* Two values below 2^63: the sum cannot wrap. */
@@ -130,18 +131,8 @@ static bool dump_set_threads(DumpFormat *format, bool has_threads,
 static bool dump_set_output(DumpOptions *opts, const char *protocol,
                             Error **errp)
 {
-    if (strstart(protocol, "file:", &opts->path)) {
-        if (!*opts->path) {
-            error_setg(errp, "Parameter 'protocol' has no file name");
-            return false;
-        }
-        return true;
-    }
-    if (strstart(protocol, "fd:", &opts->fd_name)) {
-        if (!*opts->fd_name) {
-            error_setg(errp, "Parameter 'protocol' has no descriptor name");
-            return false;
-        }
+    if (strstart(protocol, "file:", &opts->path) ||
+        strstart(protocol, "fd:", &opts->fd_name)) {
         return true;
     }
     error_setg(errp, "Invalid parameter 'protocol': "

@@ -36,7 +36,7 @@ static uint64_t kdump_sub_header_bytes(const KdumpLayout *l)
 static bool kdump_check_size(const KdumpLayout *l, Error **errp)
 {
     if (!l->chunks->nr_pages) {
-        error_setg(errp, "dump: the guest has no memory to dump");
+        error_setg(errp, "dump: no guest memory to dump");
         return false;
     }
     if (2 * kdump_bitmap_size(l) / l->guest->page_size > INT32_MAX) {

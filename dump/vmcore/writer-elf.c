@@ -168,7 +168,7 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
     uint64_t other, room;
 
     if (!w->ranges->len) {
-        error_setg(errp, "dump: the guest has no memory to dump");
+        error_setg(errp, "dump: no guest memory to dump");
         return false;
     }
     if (w->segments->len == UINT32_MAX) {

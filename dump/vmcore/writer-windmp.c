@@ -73,7 +73,7 @@ static bool windmp_check(WinDmpWriter *w, Error **errp)
     const PfnRun *last;
 
     if (!w->runs->len) {
-        error_setg(errp, "dump: the guest has no memory to dump");
+        error_setg(errp, "dump: no guest memory to dump");
         return false;
     }
     /* The sum is below this, too: the runs do not overlap. */

@@ -6,19 +6,18 @@ import re
 
 import pytest
 
+from qmp import QMPError
 from test_lifecycle import BUSY, Stalled
+from vm import VM
 from vmcore import ElfDump, open_dump
 
 FLAGS = {'': 'elf', '-z': 1, '-l': 2, '-s': 4, '-Z': 0x20}
 
 
-@pytest.mark.parametrize('raw', ['', '-R'])
-@pytest.mark.parametrize('flag', FLAGS)
+@pytest.mark.parametrize('flag,raw', [
+    (flag, raw) for flag in FLAGS for raw in ('', '-R') if flag or not raw])
 def test_formats(still, out, flag, raw):
-    """-R without a format is of no effect, as in QEMU 10.0."""
-    assert still.qmp.hmp(f'dump-guest-memory {raw} {flag} {out}' if
-                          flag == '-Z' else
-                          f'dump-guest-memory {flag} {raw} {out}') == ''
+    assert still.qmp.hmp(f'dump-guest-memory {flag} {raw} {out}') == ''
     dump = open_dump(out)
     if flag:
         assert dump.status == FLAGS[flag]
@@ -27,11 +26,28 @@ def test_formats(still, out, flag, raw):
         assert isinstance(dump, ElfDump)
 
 
+@pytest.mark.parametrize('flags', ['-R', '-d -R', '-p -R', '-w -R'])
+def test_raw_is_refused(still, out, flags):
+    """Where there is no raw form, -R would say what is not done."""
+    before = still.qmp.cmd('query-dump')
+    assert still.qmp.hmp(f'dump-guest-memory {flags} {out}') == \
+        "Error: '-R' needs one of '-z|-l|-s|-Z'\r\n"
+    assert not os.path.exists(out)
+    assert still.qmp.cmd('query-dump') == before
+
+
 @pytest.mark.parametrize('flags', ['-z -l', '-z -s', '-l -s', '-w -z',
-                                   '-w -z -l -s', '-z -Z'])
+                                   '-w -z -l -s', '-z -l -R'])
 def test_conflicting_flags(still, out, flags):
     text = still.qmp.hmp(f'dump-guest-memory {flags} {out}')
-    assert "only one of '-z|-l|-s|-w|-Z' can be set" in text
+    assert text == "Error: only one of '-z|-l|-s|-w' can be set\r\n"
+    assert not os.path.exists(out)
+
+
+@pytest.mark.parametrize('flags', ['-z -Z', '-w -Z', '-s -Z -R'])
+def test_conflicting_flags_with_zstd(still, out, flags):
+    text = still.qmp.hmp(f'dump-guest-memory {flags} {out}')
+    assert text == "Error: only one of '-z|-l|-s|-w|-Z' can be set\r\n"
     assert not os.path.exists(out)
 
 
@@ -72,7 +88,9 @@ def test_info_meanwhile(running):
     text = running.qmp.hmp('dump-guest-memory /dev/null')
     assert BUSY in text
     dump.drain()
-    assert running.qmp.hmp('info dump').startswith('Status: completed')
+    text = running.qmp.hmp('info dump')
+    assert text.startswith('Status: completed')
+    assert 'Finished' not in text
 
 
 def test_windows(still, out):
@@ -87,8 +105,7 @@ def test_detach_and_info(still, out):
     total = event['data']['result']['total']
     lines = still.qmp.hmp('info dump').splitlines()
     assert lines[0] == 'Status: completed'
-    assert lines[1] == 'Finished: 100.00 %'
-    assert re.fullmatch(rf'Guest memory: {total} of {total} bytes', lines[2])
+    assert lines[1] == f'Guest memory: {total} of {total} bytes'
 
 
 def test_dev_null(still):
@@ -97,10 +114,32 @@ def test_dev_null(still):
     assert still.qmp.hmp('dump-guest-memory /dev/null') == ''
 
 
+HELP = """\
+dump-guest-memory [-p] [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename \
+[begin length] -- dump guest memory into file 'filename'.
+-p: do paging to get guest's memory mapping.
+-d: return immediately (do not wait for completion).
+-z: dump in kdump-compressed format, with zlib compression.
+-l: dump in kdump-compressed format, with lzo compression.
+-s: dump in kdump-compressed format, with snappy compression.
+-Z: dump in kdump-compressed format, with zstd compression.
+-R: when using kdump (-z, -l, -s, -Z), use raw rather than \
+makedumpfile-flattened
+format
+-t: number of threads that compress pages.
+-w: dump in Windows crashdump format (can be used instead of ELF-dump \
+converting),
+for Windows x86 and x64 guests with vmcoreinfo driver only.
+begin: the starting physical address.
+length: the memory size, in bytes.
+"""
+
+
 def test_help(still):
+    """The unmodified QEMU's, and -Z and -t."""
     text = still.qmp.hmp('help dump-guest-memory')
-    assert ('[-p] [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename '
-            '[begin length]') in text
+    assert [x.strip() for x in text.splitlines()] == HELP.splitlines()
+    assert 'Display the latest dump status' in still.qmp.hmp('help info')
 
 
 @pytest.mark.parametrize('threads', ['1', '3'])
@@ -114,3 +153,96 @@ def test_bad_threads(still, out, threads):
     text = still.qmp.hmp(f'dump-guest-memory -z -t {threads} {out}')
     assert "'threads'" in text
     assert not os.path.exists(out)
+
+
+# -- what scripts may compare -------------------------------------------------
+
+# Errors of the unmodified QEMU, whole.
+CONFLICT = "kdump-compressed format doesn't support paging or filter"
+STOCK = [
+    ('-p -z OUT', CONFLICT),
+    ('-z OUT 0 4096', CONFLICT),
+    ('-w OUT 0 4096', CONFLICT),
+    ('OUT 0', "Parameter 'length' is missing"),
+    ('""', "Could not open '': No such file or directory"),
+    ('/no/such/x', "Could not open '/no/such/x': No such file or directory"),
+    ('/proc', "Could not open '/proc': Is a directory"),
+]
+# Those of which ours say more: what they begin with.
+STOCK_BEGINNINGS = [
+    ('OUT -4096 8192', "Invalid parameter 'begin': "),
+    ('OUT 0 0', "Invalid parameter 'length': "),
+]
+STOCK_QMP = [
+    ({'protocol': 'file:'}, "Could not open '': No such file or directory"),
+    ({'protocol': 'fd:'}, "File descriptor named '' has not been found"),
+    ({'protocol': 'fd:nobody'},
+     "File descriptor named 'nobody' has not been found"),
+    ({'protocol': 'nonsense'}, "Invalid parameter 'protocol'"),
+    ({'begin': 0}, "Parameter 'length' is missing"),
+    ({'length': 4096}, "Parameter 'begin' is missing"),
+    ({'begin': 0, 'length': 0}, "Invalid parameter 'length'"),
+    ({'begin': -1, 'length': 4096}, "Invalid parameter 'begin'"),
+    ({'format': 'kdump-lzo', 'paging': True}, CONFLICT),
+    ({'format': 'win-dmp', 'begin': 0}, CONFLICT),
+    ({'format': 'kdump-foo'}, "Parameter 'format' does not accept value "
+     "'kdump-foo'"),
+]
+
+
+@pytest.mark.parametrize('arguments,text', STOCK)
+def test_error_texts(still, out, arguments, text):
+    line = 'dump-guest-memory ' + arguments.replace('OUT', out)
+    assert still.qmp.hmp(line) == f'Error: {text}\r\n'
+    assert not os.path.exists(out)
+
+
+@pytest.mark.parametrize('arguments,text', STOCK_BEGINNINGS)
+def test_beginnings_of_errors(still, out, arguments, text):
+    line = 'dump-guest-memory ' + arguments.replace('OUT', out)
+    assert still.qmp.hmp(line).startswith(f'Error: {text}')
+
+
+@pytest.mark.parametrize('arguments,text', STOCK_QMP)
+def test_error_texts_of_qmp(still, out, arguments, text):
+    arguments = {'paging': False, 'protocol': f'file:{out}', **arguments}
+    with pytest.raises(QMPError) as e:
+        still.qmp.cmd('dump-guest-memory', **arguments)
+    assert re.fullmatch(re.escape(text) + '(: .*)?', str(e.value))
+    assert not os.path.exists(out)
+
+
+def test_error_without_memory(out):
+    with VM(machine='none') as vm:
+        assert vm.qmp.hmp(f'dump-guest-memory {out}') == \
+            'Error: dump: no guest memory to dump\r\n'
+
+
+INFO = r"""Status: active
+Finished: [0-9.]+ %
+Guest memory: \d+ of \d+ bytes
+Written: \d+ bytes
+Phase: write
+Elapsed: [0-9.]+ s
+(Rate: [0-9.]+ MiB/s
+Remaining: [0-9.]+ s
+)?"""
+
+
+def test_info(tmp_path):
+    """What the unmodified QEMU prints comes first: the state and, of a dump
+    that is running, how much is finished."""
+    with VM('-m', '16M') as vm:
+        def info():
+            return vm.qmp.hmp('info dump').replace('\r', '')
+        assert info() == 'Status: none\n'
+        dump = Stalled(vm)
+        assert re.fullmatch(INFO, info())
+        dump.drain()
+        assert [x.split(':')[0] for x in info().splitlines()] == \
+            ['Status', 'Guest memory', 'Written', 'Elapsed', 'Rate']
+        with pytest.raises(QMPError):
+            vm.dump('/dev/full')
+        assert info().startswith('Status: failed\nGuest memory: ')
+        assert info().endswith('\nError: dump: writing ELF header: No space '
+                               'left on device\n')

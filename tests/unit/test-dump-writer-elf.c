@@ -521,7 +521,7 @@ static void test_refused(void)
     g_autofree char *large = plan_error(&abis[0], 0, 1ULL << 63);
     const DumpFormat flat = { .kind = DUMP_KIND_ELF, .flat = true };
 
-    g_assert_cmpstr(none, ==, "dump: the guest has no memory to dump");
+    g_assert_cmpstr(none, ==, "dump: no guest memory to dump");
     g_assert_cmpstr(large, ==,
                     "dump: guest memory is too large for an ELF64 core");
     for (size_t i = 0; i < ARRAY_SIZE(large32); i++) {

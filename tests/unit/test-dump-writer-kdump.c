@@ -591,7 +591,7 @@ static void test_refused(void)
     const DumpFormat unknown = { .kind = DUMP_KIND_KDUMP,
                                  .codec = DUMP_CODEC__MAX };
 
-    g_assert_cmpstr(none, ==, "dump: the guest has no memory to dump");
+    g_assert_cmpstr(none, ==, "dump: no guest memory to dump");
     g_assert_cmpstr(large, ==, "dump: guest memory is too large for a "
                     "kdump-compressed file");
     g_assert_false(dump_writer_available(&unknown));
