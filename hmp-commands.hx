@@ -25,9 +25,11 @@ SRST
   \ 
 ``dump-guest-memory [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads]`` *filename*
   Write the guest's memory and the registers of its CPUs to *filename*. The
-  guest is stopped meanwhile. The monitor shows the progress and waits for the
-  end; ``dump-cancel`` in another one stops it. Without ``-z``, ``-l``, ``-s``, ``-w`` or ``-Z``
-  the file is an ELF core.
+  guest is stopped meanwhile. The monitor waits for the end and prints nothing
+  but an error or a warning; one on a terminal (standard output, a pty or a
+  virtual console, not a socket or pipe) also shows the progress.
+  ``dump-cancel`` in another monitor stops the dump. Without ``-z``, ``-l``,
+  ``-s``, ``-w`` or ``-Z`` the file is an ELF core.
 
   ``-p``
     describe memory by the guest's virtual addresses, as gdb needs it.

@@ -8,8 +8,10 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-dump.h"
+#include "chardev/chardev-internal.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
+#include "monitor/monitor-internal.h"
 #include "qemu/cutils.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
@@ -91,38 +93,40 @@ static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
     return true;
 }
 
-/* -- progress on the monitor ---------------------------------------------- */
+/* -- a monitor that waits ------------------------------------------------- */
 
 #define HMP_PROGRESS_PERIOD_MS  500
 
 /* A monitor that waits for the dump it asked for. */
 typedef struct HmpDump {
     Monitor *mon;
-    QEMUTimer *timer;
-    unsigned delay_ms;          /* until the next look */
+    QEMUTimer *timer;           /* shows the progress, NULL if nobody looks */
     bool shown;                 /* there is a line of progress */
 } HmpDump;
 
-static void hmp_dump_next_look(HmpDump *dump)
+/*
+ * Does a person look at this? A program that reads the monitor through a
+ * socket or a pipe may take any output for an error.
+ */
+static bool hmp_chardev_is_terminal(Chardev *chr)
 {
-    /* Short dumps are not made longer, and long ones are not bothered. */
-    dump->delay_ms = MIN(dump->delay_ms * 2, HMP_PROGRESS_PERIOD_MS);
-    timer_mod(dump->timer,
-              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + dump->delay_ms);
+    if (chr && CHARDEV_IS_MUX(chr)) {
+        chr = qemu_chr_fe_get_driver(&MUX_CHARDEV(chr)->chr);
+    }
+    if (!chr) {
+        return false;
+    }
+    if (object_dynamic_cast(OBJECT(chr), TYPE_CHARDEV_STDIO)) {
+        return isatty(STDOUT_FILENO);
+    }
+    return object_dynamic_cast(OBJECT(chr), TYPE_CHARDEV_PTY) ||
+           object_dynamic_cast(OBJECT(chr), "chardev-vc");
 }
 
-static void hmp_dump_show(HmpDump *dump, const DumpQueryResult *q)
+static void hmp_dump_next_look(HmpDump *dump)
 {
-    if (dump->delay_ms < HMP_PROGRESS_PERIOD_MS) {
-        return;
-    }
-    monitor_printf(dump->mon, "\rDumped %.1f %%", q->total ?
-                   100.0 * q->completed / q->total : 0.0);
-    if (q->has_remaining) {
-        monitor_printf(dump->mon, ", %.0f s left ", q->remaining / 1000.0);
-    }
-    monitor_flush(dump->mon);
-    dump->shown = true;
+    timer_mod(dump->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                           HMP_PROGRESS_PERIOD_MS);
 }
 
 static void hmp_dump_look(void *opaque)
@@ -130,16 +134,30 @@ static void hmp_dump_look(void *opaque)
     HmpDump *dump = opaque;
     g_autoptr(DumpQueryResult) q = qmp_query_dump(&error_abort);
 
-    if (q->status == DUMP_STATUS_ACTIVE) {
-        hmp_dump_show(dump, q);
-        hmp_dump_next_look(dump);
-        return;
+    monitor_printf(dump->mon, "\rDumped %.1f %%", q->total ?
+                   100.0 * q->completed / q->total : 0.0);
+    if (q->has_remaining) {
+        monitor_printf(dump->mon, ", %.0f s left ", q->remaining / 1000.0);
     }
+    monitor_flush(dump->mon);
+    dump->shown = true;
+    hmp_dump_next_look(dump);
+}
+
+static void hmp_dump_done(void *opaque, const DumpQueryResult *result,
+                          const char *error)
+{
+    HmpDump *dump = opaque;
+
     if (dump->shown) {
         monitor_printf(dump->mon, "\n");
     }
-    if (q->status == DUMP_STATUS_FAILED) {
-        monitor_printf(dump->mon, "Error: %s\n", dump_job_last_error());
+    /* As warn_report() has them, where the monitor does not wait. */
+    for (strList *w = result->warnings; w; w = w->next) {
+        monitor_printf(dump->mon, "warning: dump: %s\n", w->value);
+    }
+    if (error) {
+        monitor_printf(dump->mon, "Error: %s\n", error);
     }
     monitor_resume(dump->mon);
     timer_free(dump->timer);
@@ -151,9 +169,11 @@ static void hmp_dump_watch(Monitor *mon)
     HmpDump *dump = g_new0(HmpDump, 1);
 
     dump->mon = mon;
-    dump->delay_ms = 1;
-    dump->timer = timer_new_ms(QEMU_CLOCK_REALTIME, hmp_dump_look, dump);
-    hmp_dump_next_look(dump);
+    if (hmp_chardev_is_terminal(qemu_chr_fe_get_driver(&mon->chr))) {
+        dump->timer = timer_new_ms(QEMU_CLOCK_REALTIME, hmp_dump_look, dump);
+        hmp_dump_next_look(dump);
+    }
+    dump_job_when_done(hmp_dump_done, dump);
 }
 
 /* -- commands ------------------------------------------------------------ */
@@ -185,9 +205,9 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
 }
 
 /*
- * Without -d a person at the monitor waits for the end, but QEMU does not:
- * the monitor is suspended, shows the progress, and others can be used.
- * Where that cannot be, under human-monitor-command, QEMU waits.
+ * Without -d the monitor waits for the end, but QEMU does not: the monitor is
+ * suspended, shows the progress to a person, and others can be used. Where
+ * that cannot be, under human-monitor-command, QEMU waits.
  */
 void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
 {

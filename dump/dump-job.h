@@ -13,6 +13,15 @@
 #include "qapi/qapi-types-dump.h"
 #include "vmcore/writer.h"
 
+/*
+ * A detached dump that was started is over: as DUMP_COMPLETED tells, right
+ * after it. Another one may be started from here. @error: why it failed, NULL
+ * if it did not. Both are for the time of the call, or until another dump is
+ * started. Called once, in the main thread with the BQL held.
+ */
+typedef void DumpDone(void *opaque, const DumpQueryResult *result,
+                      const char *error);
+
 /* One validated request. */
 typedef struct DumpOptions {
     DumpFormat format;
@@ -38,6 +47,13 @@ typedef struct DumpOptions {
  * shutdown that came in between has its effect on that.
  */
 bool dump_job_start(const DumpOptions *opts, Error **errp);
+
+/*
+ * Have @done called with @opaque when the running dump is over. To be used
+ * right after starting it with detach: as both is done in the main thread,
+ * the dump cannot end in between. A dump has room for one.
+ */
+void dump_job_when_done(DumpDone *done, void *opaque);
 
 /*
  * State of the running dump, or else of the last one, for the caller to

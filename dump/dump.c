@@ -46,6 +46,8 @@ typedef struct DumpJob {
     DumpOutput out;
     GuestPause pause;
     DumpJobView *view;          /* NULL unless asked for */
+    DumpDone *done;             /* NULL unless somebody waits */
+    void *done_opaque;
 
     GuestState *state;
     DumpWriter *writer;
@@ -177,6 +179,13 @@ const char *dump_job_last_error(void)
     return dump_last_error;
 }
 
+void dump_job_when_done(DumpDone *done, void *opaque)
+{
+    assert(dump_job && !dump_job->done);
+    dump_job->done = done;
+    dump_job->done_opaque = opaque;
+}
+
 static void dump_publish(DumpJob *job)
 {
     qapi_free_DumpQueryResult(dump_last);
@@ -229,6 +238,9 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
     }
     if (job->view) {
         dump_job_view_end(job->view, job->error);
+    }
+    if (job->done) {
+        job->done(job->done_opaque, dump_last, dump_last_error);
     }
     error_propagate(errp, job->error);
     dump_report_deinit(&job->report);

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The human monitor's commands."""
 
+import array
+import contextlib
+import fcntl
 import os
+import pty
 import re
+import select
+import subprocess
+import termios
+import time
 
 import pytest
 
 from qmp import QMPError
+from test_cancel import Human
 from test_lifecycle import BUSY, Stalled
 from vm import VM
 from vmcore import ElfDump, open_dump
@@ -246,3 +255,219 @@ def test_info(tmp_path):
         assert info().startswith('Status: failed\nGuest memory: ')
         assert info().endswith('\nError: dump: writing ELF header: No space '
                                'left on device\n')
+
+
+# -- two clients ----------------------------------------------------------------
+
+
+class Fifo:
+    """A named pipe to dump into; nobody reads it yet."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        os.mkfifo(self.path)
+        self.r = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def wait_full(self):
+        """Until what is written is memory, and the writer waits."""
+        deadline = time.monotonic() + 30
+        size = array.array('i', [0])
+        while size[0] < 32768:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            fcntl.ioctl(self.r, termios.FIONREAD, size)
+
+    def drain(self, vm):
+        """Read while a dump goes on; returns its event."""
+        os.set_blocking(self.r, True)
+        with subprocess.Popen(['cat'], stdin=self.r,
+                              stdout=subprocess.DEVNULL) as cat:
+            os.close(self.r)
+            event = vm.qmp.wait_event('DUMP_COMPLETED')
+            assert cat.wait(60) == 0
+        return event
+
+
+class Client(Human):
+    """One who does not wait for ever, whatever comes."""
+
+    def until(self, what, seconds=15):
+        deadline = time.monotonic() + seconds
+        while what not in self.text:
+            assert time.monotonic() < deadline, self.text
+            self.receive()
+        return super().until(what)
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A machine with a human monitor on a socket, beside QMP."""
+    path = str(tmp_path / 'hmp')
+    with VM('-m', '16M', '-chardev',
+            f'socket,id=hmp,server=on,wait=off,path={path}',
+            '-mon', 'chardev=hmp,mode=readline') as vm:
+        vm.human = Client(path)
+        vm.fifo = Fifo(tmp_path / 'fifo')
+        yield vm
+
+
+def begin(vm):
+    """Somebody at the monitor begins a dump that waits for its reader."""
+    vm.human.say(f'dump-guest-memory {vm.fifo.path}')
+    vm.qmp.wait_event('STOP')
+    vm.fifo.wait_full()
+
+
+def broken(vm):
+    os.close(vm.fifo.r)
+    return vm.qmp.wait_event('DUMP_COMPLETED')
+
+
+@pytest.mark.parametrize('rest', [0, 0.7])
+def test_own_error_before_another_dump(two, rest):
+    """The other one is running when the monitor gets to know of its own."""
+    begin(two)
+    time.sleep(rest)
+    assert 'Broken pipe' in broken(two)['data']['error']
+    other = Stalled(two)
+    assert two.human.until('(qemu) ') == \
+        'Error: dump: writing memory: Broken pipe\r\n(qemu) '
+    assert 'Status: active' in two.human.ask('info dump')
+    assert other.drain()['data']['result']['status'] == 'completed'
+
+
+def test_own_error_not_anothers_success(two, out):
+    begin(two)
+    broken(two)
+    two.dump(out)
+    assert two.human.until('(qemu) ') == \
+        'Error: dump: writing memory: Broken pipe\r\n(qemu) '
+    assert 'Status: completed' in two.human.ask('info dump')
+
+
+def test_own_success_not_anothers_error(two):
+    begin(two)
+    assert two.fifo.drain(two)['data']['result']['status'] == 'completed'
+    with pytest.raises(QMPError):
+        two.dump('/dev/full')
+    assert two.human.until('(qemu) ') == '(qemu) '
+    assert 'Status: failed' in two.human.ask('info dump')
+
+
+def test_cancelled_by_another(two):
+    begin(two)
+    two.qmp.cmd('dump-cancel')
+    two.qmp.wait_event('DUMP_COMPLETED')
+    other = Stalled(two)
+    assert two.human.until('(qemu) ') == 'Error: dump: cancelled\r\n(qemu) '
+    other.drain()
+
+
+def test_two_human_monitors(tmp_path):
+    """Each waits for its own; the other is told that there is one."""
+    path = str(tmp_path / 'hmp-')
+    with VM('-m', '16M', '-chardev',
+            f'socket,id=a,server=on,wait=off,path={path}a', '-mon',
+            'chardev=a', '-chardev',
+            f'socket,id=b,server=on,wait=off,path={path}b', '-mon',
+            'chardev=b') as vm:
+        one, other = Client(path + 'a'), Client(path + 'b')
+        fifo = Fifo(tmp_path / 'fifo2')
+        one.say(f'dump-guest-memory {fifo.path}')
+        vm.qmp.wait_event('STOP')
+        assert other.ask('dump-guest-memory /dev/null') == \
+            f'Error: {BUSY}\r\n(qemu) '
+        assert other.ask('dump-cancel') == '(qemu) '
+        assert one.until('(qemu) ') == 'Error: dump: cancelled\r\n(qemu) '
+        assert other.ask('dump-guest-memory -z /dev/null') == '(qemu) '
+        os.close(fifo.r)
+
+
+# -- who sees the progress ------------------------------------------------------
+
+# Longer than it takes to the first line of progress.
+WHILE = 1.6
+
+
+def test_socket_is_silent(two, out):
+    begin(two)
+    time.sleep(WHILE)
+    two.fifo.drain(two)
+    assert two.human.until('(qemu) ') == '(qemu) '
+    assert two.human.ask(f'dump-guest-memory -z {out}') == '(qemu) '
+
+
+@pytest.mark.parametrize('mux', ['off', 'on'])
+def test_standard_output_that_is_no_terminal(tmp_path, mux):
+    fifo = Fifo(tmp_path / 'fifo')
+    with VM('-m', '16M', '-chardev', f'stdio,id=hmp,mux={mux}', '-mon',
+            'chardev=hmp', stdin=subprocess.PIPE) as vm:
+        vm.proc.stdin.write(f'dump-guest-memory {fifo.path}\n'.encode())
+        vm.proc.stdin.flush()
+        vm.qmp.wait_event('STOP')
+        time.sleep(WHILE)
+        fifo.drain(vm)
+        vm.proc.stdin.write(b'info dump\n')
+        vm.proc.stdin.flush()
+        deadline = time.monotonic() + 30
+        while 'Status: completed' not in vm.stderr():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert 'Dumped' not in vm.stderr()
+        vm.proc.stdin.close()
+
+
+class Terminal:
+    """A person's side of a pty."""
+
+    def __init__(self, fd):
+        self.fd = fd
+        self.text = ''
+
+    def say(self, line):
+        os.write(self.fd, line.encode() + b'\n')
+
+    def until(self, what):
+        while what not in self.text:
+            assert select.select([self.fd], [], [], 30)[0], self.text
+            self.text += os.read(self.fd, 4096).decode()
+        before, self.text = self.text.split(what, 1)
+        return before + what
+
+    def close(self):
+        os.close(self.fd)
+
+
+def sees_progress(vm, terminal, fifo):
+    terminal.until('(qemu) ')
+    terminal.say(f'dump-guest-memory {fifo.path}')
+    terminal.until('\rDumped ')
+    # QEMU goes on with its work meanwhile.
+    assert vm.status() == 'save-vm'
+    assert vm.qmp.cmd('query-dump')['phase'] == 'write'
+    vm.qmp.cmd('dump-cancel')
+    assert 'Error: dump: cancelled' in terminal.until('(qemu) ')
+    assert vm.status() == 'running'
+
+
+def test_pty(tmp_path):
+    with VM('-m', '16M', '-chardev', 'pty,id=hmp', '-mon',
+            'chardev=hmp') as vm:
+        name = next(c['filename'] for c in vm.qmp.cmd('query-chardev')
+                    if c['label'] == 'hmp')
+        fd = os.open(name.removeprefix('pty:'), os.O_RDWR | os.O_NOCTTY)
+        with contextlib.closing(Terminal(fd)) as terminal:
+            os.set_blocking(fd, True)
+            terminal.say('')
+            sees_progress(vm, terminal, Fifo(tmp_path / 'fifo'))
+
+
+@pytest.mark.parametrize('mux', ['off', 'on'])
+def test_standard_output(tmp_path, mux):
+    ours, theirs = pty.openpty()
+    with contextlib.closing(Terminal(ours)) as terminal, \
+            VM('-m', '16M', '-chardev', f'stdio,id=hmp,mux={mux}', '-mon',
+               'chardev=hmp', stdin=theirs,
+               preexec=lambda: os.dup2(theirs, 1)) as vm:
+        os.close(theirs)
+        sees_progress(vm, terminal, Fifo(tmp_path / 'fifo'))
