@@ -18,7 +18,7 @@ BASE = 0xf0000                  # the image also appears below 1 MiB
 READY_AT, READY = 0x7000, 0x600d600d
 THEN_AT = 0x7800
 
-PRESENT, WRITE, LARGE = 0x1, 0x2, 0x80
+PRESENT, WRITE, USER, LARGE = 0x1, 0x2, 0x4, 0x80
 CR4_PSE, CR4_PAE, CR4_LA57 = 0x10, 0x20, 0x1000
 
 
@@ -68,8 +68,8 @@ class PageTables:
         self.memory[at:at + self.mode.entry] = value.to_bytes(
             self.mode.entry, 'little')
 
-    def map(self, vaddr, paddr, size=4096):
-        """Map one page."""
+    def map(self, vaddr, paddr, size=4096, flags=0):
+        """Map one page; flags: more of its bits, and of its tables'."""
         mode = self.mode
         table = self.root
         shift = 12 + sum(mode.levels)
@@ -78,13 +78,13 @@ class PageTables:
             at = table + (vaddr >> shift & (1 << bits) - 1) * mode.entry
             if size == 1 << shift:
                 large = LARGE if shift > 12 else 0
-                self.put(at, paddr | PRESENT | WRITE | large)
+                self.put(at, paddr | PRESENT | WRITE | large | flags)
                 return
             if not self.get(at):
                 # PAE's top entries have no bit for writing.
                 top = mode is MODES['pae'] and level == 0
                 self.put(at, self.new_table() | PRESENT |
-                         (0 if top else WRITE))
+                         (0 if top else WRITE | flags))
             table = self.get(at) & ~0xfff
         raise ValueError(f'no page of {size:#x} bytes in this mode')
 
@@ -148,7 +148,7 @@ def image(mode, cr3):
 class Firmware(VM):
     """A machine that has run the firmware, its memory in .memory.
 
-    'mappings' are (vaddr, paddr, size) pages. The low megabyte is mapped
+    'mappings' are (vaddr, paddr, size[, flags]) pages. The low megabyte is mapped
     as it is, by pages of 4 KiB. 'then' is code that each CPU runs at the
     end, with READY_AT in %edi.
     """
