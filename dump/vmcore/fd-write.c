@@ -6,18 +6,79 @@
 
 #include "qemu/osdep.h"
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include "qapi/error.h"
 #include "qemu/iov.h"
+#include "qemu/units.h"
 #include "fd-write.h"
 
 /* How often a writer that has to wait looks for a cancel. */
 #define FD_POLL_MS      100
 
+#define FD_PIPE_SIZE    MiB
+
+int fd_reopen(int fd, int flags)
+{
+#ifdef CONFIG_LINUX
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+
+    return open(path, flags | O_NOCTTY | O_CLOEXEC);
+#else
+    errno = ENOTSUP;
+    return -1;
+#endif
+}
+
+/*
+ * Have a pipe or terminal open on our own, so that plain writes to it do not
+ * block.
+ */
+static bool fd_own_nonblock(FdWriter *w)
+{
+    int fd = fd_reopen(w->fd, O_WRONLY | O_NONBLOCK);
+
+    if (fd < 0) {
+        return false;
+    }
+    qemu_close(w->fd);
+    w->fd = fd;
+    w->kind = FD_PLAIN;
+    return true;
+}
+
+/* Best effort: a larger pipe means fewer wakeups. */
+static void fd_widen_pipe(int fd)
+{
+#ifdef F_SETPIPE_SZ
+    int size = fcntl(fd, F_GETPIPE_SZ);
+
+    if (size > 0 && size < FD_PIPE_SIZE) {
+        fcntl(fd, F_SETPIPE_SZ, (int)FD_PIPE_SIZE);
+    }
+#endif
+}
+
+/* To open it again would make another pair of terminals. */
+static bool fd_is_terminal_master(int fd)
+{
+#ifdef TIOCGPTN
+    unsigned n;
+
+    return ioctl(fd, TIOCGPTN, &n) == 0;
+#else
+    return false;
+#endif
+}
+
 static FdKind fd_kind(int fd)
 {
     struct stat st;
 
+    if (isatty(fd)) {
+        return FD_TERMINAL;
+    }
     if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
         return FD_PIPE;
     }
@@ -33,6 +94,20 @@ void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress)
         .fd = fd,
         .kind = fd_kind(fd),
         .progress = progress,
+    };
+    fd_widen_pipe(fd);
+    if (w->kind == FD_TERMINAL && !fd_is_terminal_master(fd)) {
+        fd_own_nonblock(w);
+    }
+}
+
+void fd_writer_init_fifo(FdWriter *w, const char *path,
+                         DumpProgress *progress)
+{
+    *w = (FdWriter) {
+        .fd = -1,
+        .progress = progress,
+        .fifo = g_strdup(path),
     };
 }
 
@@ -58,6 +133,38 @@ static bool fd_wait(const FdWriter *w, Error **errp)
 }
 
 /*
+ * Open a named pipe when somebody reads it. There is nothing to put in order
+ * if nobody ever did: a cancel has no grace.
+ */
+static bool fd_open_fifo(FdWriter *w, Error **errp)
+{
+    struct stat st;
+    int fd;
+
+    while ((fd = open(w->fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0 &&
+           (errno == ENXIO || errno == EINTR)) {
+        if (w->progress && dump_progress_cancelled(w->progress)) {
+            error_setg(errp, "dump: cancelled");
+            return false;
+        }
+        g_usleep(FD_POLL_MS * 1000);
+    }
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "dump: failed to open '%s'", w->fifo);
+        return false;
+    }
+    if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) {
+        error_setg(errp, "dump: '%s' is a named pipe no more", w->fifo);
+        qemu_close(fd);
+        return false;
+    }
+    fd_widen_pipe(fd);
+    w->fd = fd;
+    g_clear_pointer(&w->fifo, g_free);
+    return true;
+}
+
+/*
  * One system call that writes some of the vector. A write to a pipe or socket
  * must not block, or a dump whose reader has stalled could not be cancelled;
  * but the descriptor may be shared with other processes, so its O_NONBLOCK
@@ -74,13 +181,18 @@ static ssize_t fd_write_pipe(FdWriter *w, const struct iovec *iov, int niov)
     }
 #endif
     /* A named pipe, or a kernel before 6.4. */
-    w->kind = FD_OLD_PIPE;
+    if (!fd_own_nonblock(w)) {
+        w->kind = FD_OLD_PIPE;
+    }
     errno = EINTR;
     return -1;
 }
 
-/* A pipe that poll() finds writable has room for PIPE_BUF bytes. */
-static ssize_t fd_write_old_pipe(int fd, const struct iovec *iov)
+/*
+ * Write @max bytes at most, for which there is room if poll() says that there
+ * is any: PIPE_BUF in a pipe, one in a terminal.
+ */
+static ssize_t fd_write_small(int fd, const struct iovec *iov, size_t max)
 {
     struct pollfd pfd = { .fd = fd, .events = POLLOUT };
 
@@ -88,7 +200,7 @@ static ssize_t fd_write_old_pipe(int fd, const struct iovec *iov)
         errno = EAGAIN;
         return -1;
     }
-    return write(fd, iov->iov_base, MIN(iov->iov_len, PIPE_BUF));
+    return write(fd, iov->iov_base, MIN(iov->iov_len, max));
 }
 
 static ssize_t fd_write_socket(int fd, const struct iovec *iov, int niov)
@@ -112,9 +224,11 @@ static ssize_t fd_write_once(FdWriter *w, off_t at, const struct iovec *iov,
     case FD_PIPE:
         return fd_write_pipe(w, iov, niov);
     case FD_OLD_PIPE:
-        return fd_write_old_pipe(w->fd, iov);
+        return fd_write_small(w->fd, iov, PIPE_BUF);
     case FD_SOCKET:
         return fd_write_socket(w->fd, iov, niov);
+    case FD_TERMINAL:
+        return fd_write_small(w->fd, iov, 1);
     default:
         return writev(w->fd, iov, niov);
     }
@@ -136,6 +250,9 @@ bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
 {
     unsigned left = niov;
 
+    if (w->fifo && !fd_open_fifo(w, errp)) {
+        return false;
+    }
     fd_consume(&iov, &left, 0);
     while (left) {
         ssize_t n = fd_write_once(w, at, iov, left);
@@ -160,8 +277,12 @@ bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
 
 bool fd_close(FdWriter *w, Error **errp)
 {
-    int fd = w->fd;
+    int fd;
 
+    if (w->fifo && !fd_open_fifo(w, errp)) {
+        return false;
+    }
+    fd = w->fd;
     w->fd = -1;
     /*
      * Network file systems report a full disk only now. The descriptor is
@@ -176,6 +297,7 @@ bool fd_close(FdWriter *w, Error **errp)
 
 void fd_abandon(FdWriter *w)
 {
+    g_clear_pointer(&w->fifo, g_free);
     if (w->fd >= 0) {
         qemu_close(w->fd);
         w->fd = -1;

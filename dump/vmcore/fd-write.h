@@ -13,16 +13,18 @@
 
 /* How to write to it without blocking past a cancel. */
 typedef enum FdKind {
-    FD_PLAIN,                   /* files, terminals: plain writes */
+    FD_PLAIN,                   /* files, or our own O_NONBLOCK: plain writes */
     FD_PIPE,                    /* RWF_NOWAIT */
-    FD_OLD_PIPE,                /* the same where the kernel lacks that */
+    FD_OLD_PIPE,                /* poll(), then small writes */
     FD_SOCKET,                  /* MSG_DONTWAIT */
+    FD_TERMINAL,                /* poll(), then a byte */
 } FdKind;
 
 typedef struct FdWriter {
-    int fd;                     /* owned; -1 once closed */
+    int fd;                     /* owned; -1 once closed, or not yet open */
     FdKind kind;
     DumpProgress *progress;     /* may be NULL; not owned */
+    char *fifo;                 /* path of a named pipe to open, or NULL */
 } FdWriter;
 
 /*
@@ -31,6 +33,13 @@ typedef struct FdWriter {
  *            while waiting
  */
 void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress);
+
+/*
+ * The same for the named pipe @path. It is opened by the first write, which
+ * waits until somebody reads it; a cancel ends that at once.
+ */
+void fd_writer_init_fifo(FdWriter *w, const char *path,
+                         DumpProgress *progress);
 
 /*
  * Write all of @iov at @at, or at the descriptor's own position if that is
@@ -42,10 +51,21 @@ void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress);
 bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
               const char *what, Error **errp);
 
-/* Close and report what close says; the descriptor is gone in any case. */
+/*
+ * Close and report what close says; the descriptor is gone unless a named
+ * pipe found no reader.
+ */
 bool fd_close(FdWriter *w, Error **errp);
 
 /* Close if that was not done. */
 void fd_abandon(FdWriter *w);
+
+/*
+ * A descriptor for the file that @fd is open for, with @flags of its own:
+ * those of @fd may be shared with other processes, and are not ours to
+ * change. The position is its own too. -1 with errno where that is not
+ * allowed, or not known how.
+ */
+int fd_reopen(int fd, int flags);
 
 #endif

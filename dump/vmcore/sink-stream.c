@@ -13,7 +13,6 @@
 #include "fd-write.h"
 #include "sink-stream.h"
 
-#define STREAM_PIPE_SIZE        MiB
 #define STREAM_ZERO_SIZE        (64 * KiB)
 
 typedef struct StreamSink {
@@ -83,24 +82,20 @@ static const DumpSinkOps stream_ops = {
     .free = stream_free,
 };
 
-/* Fewer trips between us and the reader; it is no matter if refused. */
-static void stream_widen_pipe(int fd)
-{
-#ifdef F_SETPIPE_SZ
-    int size = fcntl(fd, F_GETPIPE_SZ);
-
-    if (size > 0 && size < STREAM_PIPE_SIZE) {
-        fcntl(fd, F_SETPIPE_SZ, (int)STREAM_PIPE_SIZE);
-    }
-#endif
-}
-
 DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress)
 {
     StreamSink *s = g_new0(StreamSink, 1);
 
     dump_sink_init(&s->parent, &stream_ops, progress);
     fd_writer_init(&s->out, fd, progress);
-    stream_widen_pipe(fd);
+    return &s->parent;
+}
+
+DumpSink *dump_sink_stream_new_fifo(const char *path, DumpProgress *progress)
+{
+    StreamSink *s = g_new0(StreamSink, 1);
+
+    dump_sink_init(&s->parent, &stream_ops, progress);
+    fd_writer_init_fifo(&s->out, path, progress);
     return &s->parent;
 }

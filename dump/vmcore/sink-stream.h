@@ -13,4 +13,10 @@
 /* See dump_sink_fd_new, which knows when this is right. */
 DumpSink *dump_sink_stream_new(int fd, DumpProgress *progress);
 
+/*
+ * Over the named pipe @path, which nobody reads yet: the first write waits
+ * for a reader. That can be cancelled.
+ */
+DumpSink *dump_sink_stream_new_fifo(const char *path, DumpProgress *progress);
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <poll.h>
+#include <termios.h>
 #include "qapi/error.h"
 #include "qemu/units.h"
 #include "fd-write.h"
@@ -25,6 +26,33 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
     return ppoll(fds, n, timeout < 0 ? NULL : &ts, NULL);
 }
 
+typedef struct Test {
+    FdWriter w;
+    DumpProgress progress;
+    int fds[2];                 /* fds[0] reads what is written to fds[1] */
+    char *dir, *path;           /* of a named pipe */
+} Test;
+
+static void test_begin(Test *t)
+{
+    *t = (Test) { .fds = { -1, -1 } };
+    dump_progress_init(&t->progress);
+    alarm(60);                  /* what blocks is a failure */
+}
+
+static void test_end(Test *t)
+{
+    fd_abandon(&t->w);
+    close(t->fds[0]);
+    if (t->path) {
+        unlink(t->path);
+        rmdir(t->dir);
+    }
+    g_free(t->path);
+    g_free(t->dir);
+    alarm(0);
+}
+
 static gpointer cancel_soon(gpointer opaque)
 {
     g_usleep(50 * 1000);
@@ -32,39 +60,241 @@ static gpointer cancel_soon(gpointer opaque)
     return NULL;
 }
 
+/* Nobody reads: all of the output's room is used up, then a cancel comes. */
+static void check_cancel(Test *t)
+{
+    g_autofree uint8_t *p = g_malloc0(8 * MiB);
+    struct iovec iov = { p, 8 * MiB };
+    GThread *thread = g_thread_new("cancel", cancel_soon, &t->progress);
+    Error *err = NULL;
+
+    g_assert_false(fd_write(&t->w, -1, &iov, 1, "x", &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
+    g_assert_cmpuint(8 * MiB - iov.iov_len, ==,
+                     dump_progress_written(&t->progress));
+    error_free(err);
+    g_thread_join(thread);
+}
+
+/* What a thread reads from a descriptor, or from a path that it opens. */
+typedef struct Reader {
+    const char *path;
+    int fd;
+    size_t want;
+    GByteArray *got;
+} Reader;
+
+static gpointer read_all(gpointer opaque)
+{
+    Reader *r = opaque;
+    uint8_t buf[8192];
+    ssize_t n;
+
+    g_usleep(250 * 1000);
+    if (r->path) {
+        r->fd = open(r->path, O_RDONLY);
+        g_assert_cmpint(r->fd, >=, 0);
+    }
+    r->got = g_byte_array_new();
+    while (r->got->len < r->want) {
+        n = read(r->fd, buf, MIN(sizeof(buf), r->want - r->got->len));
+        g_assert_cmpint(n, >, 0);
+        g_byte_array_append(r->got, buf, n);
+    }
+    if (r->path) {
+        g_assert_cmpint(read(r->fd, buf, 1), ==, 0);
+        close(r->fd);
+    }
+    return NULL;
+}
+
+/*
+ * All of @len bytes arrive at a reader that comes late; that of a pipe sees
+ * the end, a terminal's may lose what it has not read by then.
+ */
+static void check_arrives(Test *t, size_t len)
+{
+    g_autofree uint8_t *p = g_malloc(len);
+    Reader r = { .path = t->path, .fd = t->fds[0], .want = len };
+    GThread *thread = g_thread_new("reader", read_all, &r);
+    struct iovec iov[2] = { { p, len / 3 }, { p + len / 3, len - len / 3 } };
+
+    for (size_t i = 0; i < len; i++) {
+        p[i] = i * 7 + (i >> 8);
+    }
+    g_assert_true(fd_write(&t->w, -1, iov, 2, "x", &error_abort));
+    if (t->path) {
+        g_assert_true(fd_close(&t->w, &error_abort));
+    }
+    g_thread_join(thread);
+    g_assert_cmpmem(r.got->data, r.got->len, p, len);
+    g_byte_array_unref(r.got);
+}
+
+/* -- pipes ----------------------------------------------------------------- */
+
 /* Interrupted is not writable: a write to a full pipe would block. */
 static void test_old_pipe_interrupted(void)
 {
-    g_autofree uint8_t *p = g_malloc0(MiB);
-    struct iovec iov = { p, MiB };
-    DumpProgress progress;
-    Error *err = NULL;
-    GThread *thread;
-    FdWriter w;
-    int fds[2];
+    struct pollfd pfd = { .events = POLLOUT };
+    uint8_t page[4096] = "";
+    Test t;
 
-    alarm(60);
-    dump_progress_init(&progress);
-    g_assert_cmpint(pipe(fds), ==, 0);
-    fd_writer_init(&w, fds[1], &progress);
-    w.kind = FD_OLD_PIPE;
-    while (write(fds[1], p, 4096) == 4096) {
-        struct pollfd pfd = { .fd = fds[1], .events = POLLOUT };
-
-        if (poll(&pfd, 1, 0) == 0) {
-            break;
-        }
+    test_begin(&t);
+    g_assert_cmpint(pipe(t.fds), ==, 0);
+    fd_writer_init(&t.w, t.fds[1], &t.progress);
+    t.w.kind = FD_OLD_PIPE;
+    for (pfd.fd = t.fds[1]; poll(&pfd, 1, 0); ) {
+        g_assert_cmpint(write(t.fds[1], page, 4096), ==, 4096);
     }
     poll_interrupts = 3;
-    thread = g_thread_new("cancel", cancel_soon, &progress);
-    g_assert_false(fd_write(&w, -1, &iov, 1, "x", &err));
-    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
-    g_assert_cmpuint(iov.iov_len, ==, MiB);
-    g_thread_join(thread);
+    check_cancel(&t);
+    g_assert_cmpuint(dump_progress_written(&t.progress), ==, 0);
+    test_end(&t);
+}
+
+/* -- named pipes ------------------------------------------------------------ */
+
+static void fifo_begin(Test *t)
+{
+    test_begin(t);
+    t->dir = g_dir_make_tmp("dump-fd-write-XXXXXX", NULL);
+    t->path = g_build_filename(t->dir, "fifo", NULL);
+    g_assert_cmpint(mkfifo(t->path, 0600), ==, 0);
+    fd_writer_init_fifo(&t->w, t->path, &t->progress);
+}
+
+static void test_fifo_late_reader(void)
+{
+    Test t;
+
+    fifo_begin(&t);
+    check_arrives(&t, 3 * MiB);
+    test_end(&t);
+}
+
+/* Nothing to write, but a reader that waits for the end. */
+static void test_fifo_empty(void)
+{
+    Test t;
+
+    fifo_begin(&t);
+    check_arrives(&t, 0);
+    test_end(&t);
+}
+
+/* Without a reader not even the grace of a cancel is waited for. */
+static void test_fifo_cancel(void)
+{
+    Test t;
+
+    fifo_begin(&t);
+    dump_progress_set_grace(&t.progress, 3600 * 1000);
+    check_cancel(&t);
+    g_assert_cmpuint(dump_progress_written(&t.progress), ==, 0);
+    test_end(&t);
+}
+
+static void check_fifo_error(Test *t, const char *text)
+{
+    struct iovec iov = { (char *)"x", 1 };
+    g_autofree char *want = g_strdup_printf(text, t->path);
+    Error *err = NULL;
+
+    g_assert_false(fd_write(&t->w, -1, &iov, 1, "x", &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, want);
     error_free(err);
-    fd_abandon(&w);
-    close(fds[0]);
-    alarm(0);
+}
+
+static void test_fifo_gone(void)
+{
+    Test t;
+
+    fifo_begin(&t);
+    unlink(t.path);
+    check_fifo_error(&t, "dump: failed to open '%s': No such file or "
+                     "directory");
+    test_end(&t);
+}
+
+static void test_fifo_replaced(void)
+{
+    Test t;
+
+    fifo_begin(&t);
+    unlink(t.path);
+    g_assert_true(g_file_set_contents(t.path, "old", 3, NULL));
+    check_fifo_error(&t, "dump: '%s' is a named pipe no more");
+    test_end(&t);
+}
+
+/* -- terminals -------------------------------------------------------------- */
+
+/* Either of a pair of terminals is written to. */
+static void terminal_begin(Test *t, bool master)
+{
+    struct termios tio;
+    int fd, slave;
+
+    test_begin(t);
+    fd = posix_openpt(O_RDWR | O_NOCTTY);
+    g_assert_cmpint(grantpt(fd), ==, 0);
+    g_assert_cmpint(unlockpt(fd), ==, 0);
+    slave = open(ptsname(fd), O_RDWR | O_NOCTTY);
+    g_assert_cmpint(tcgetattr(slave, &tio), ==, 0);
+    cfmakeraw(&tio);
+    g_assert_cmpint(tcsetattr(slave, TCSANOW, &tio), ==, 0);
+    t->fds[0] = master ? slave : fd;
+    t->fds[1] = master ? fd : slave;
+    fd_writer_init(&t->w, t->fds[1], &t->progress);
+}
+
+static void test_terminal_cancel(gconstpointer master)
+{
+    Test t;
+
+    terminal_begin(&t, master);
+    check_cancel(&t);
+    test_end(&t);
+}
+
+static void test_terminal_arrives(gconstpointer master)
+{
+    Test t;
+
+    terminal_begin(&t, master);
+    check_arrives(&t, 200000);
+    test_end(&t);
+}
+
+/* Where it cannot be opened again: a byte at a time. */
+static void test_terminal_plain(void)
+{
+    Test t;
+
+    terminal_begin(&t, false);
+    g_assert_cmpint(t.w.kind, ==, FD_PLAIN);
+    t.w.kind = FD_TERMINAL;
+    g_assert_cmpint(fcntl(t.w.fd, F_SETFL, 0), ==, 0);
+    check_cancel(&t);
+    test_end(&t);
+}
+
+/* The flags of a descriptor that others may share stay as they are. */
+static void test_terminal_flags(void)
+{
+    int other, flags;
+    Test t;
+
+    terminal_begin(&t, false);
+    other = open(ptsname(t.fds[0]), O_RDWR | O_NOCTTY);
+    flags = fcntl(other, F_GETFL);
+    fd_abandon(&t.w);
+    fd_writer_init(&t.w, dup(other), &t.progress);
+    g_assert_cmpint(fcntl(other, F_GETFL), ==, flags);
+    g_assert_cmpint(fcntl(t.w.fd, F_GETFL) & O_NONBLOCK, !=, 0);
+    close(other);
+    test_end(&t);
 }
 
 int main(int argc, char **argv)
@@ -73,5 +303,24 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     g_test_add_func("/dump/fd-write/old-pipe/interrupted",
                     test_old_pipe_interrupted);
+    g_test_add_func("/dump/fd-write/fifo/late-reader", test_fifo_late_reader);
+    g_test_add_func("/dump/fd-write/fifo/empty", test_fifo_empty);
+    g_test_add_func("/dump/fd-write/fifo/cancel", test_fifo_cancel);
+    g_test_add_func("/dump/fd-write/fifo/gone", test_fifo_gone);
+    g_test_add_func("/dump/fd-write/fifo/replaced", test_fifo_replaced);
+    for (int i = 0; i < 2; i++) {
+        const char *end = i ? "master" : "slave";
+        g_autofree char *cancel =
+            g_strdup_printf("/dump/fd-write/terminal/%s/cancel", end);
+        g_autofree char *arrives =
+            g_strdup_printf("/dump/fd-write/terminal/%s/arrives", end);
+
+        g_test_add_data_func(cancel, GINT_TO_POINTER(i),
+                             test_terminal_cancel);
+        g_test_add_data_func(arrives, GINT_TO_POINTER(i),
+                             test_terminal_arrives);
+    }
+    g_test_add_func("/dump/fd-write/terminal/plain", test_terminal_plain);
+    g_test_add_func("/dump/fd-write/terminal/flags", test_terminal_flags);
     return g_test_run();
 }
