@@ -11,6 +11,7 @@
 #include "dump-output.h"
 #include "vmcore/sink-fd.h"
 #include "vmcore/sink-flat.h"
+#include "vmcore/sink-stream.h"
 
 void dump_output_init(DumpOutput *out)
 {
@@ -18,23 +19,60 @@ void dump_output_init(DumpOutput *out)
 }
 
 /*
- * Open the file without cutting it: that is done when the dump is sure to
+ * Named pipes and terminals must not block where a cancel does not reach;
+ * nor is QEMU to get a controlling terminal.
+ */
+static int output_flags(const char *path)
+{
+    const int flags = O_WRONLY | O_BINARY | O_NOCTTY;
+    struct stat st;
+
+    if (stat(path, &st) == 0 &&
+        (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
+        return flags | O_NONBLOCK;
+    }
+    return flags;
+}
+
+static bool output_is_fifo(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
+/* Of other devices one does not know what O_NONBLOCK does to writes. */
+static void output_block_device(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && !isatty(fd)) {
+        g_unix_set_fd_nonblocking(fd, false, NULL);
+    }
+}
+
+/*
+ * Open the file without truncating it: that is done when the dump is sure to
  * be written. A file that was not there is remembered, to be removed if it
- * comes to nothing.
+ * comes to nothing. So is the path of a named pipe that nobody reads yet.
  */
 static bool output_open_path(DumpOutput *out, const char *path, Error **errp)
 {
-    const int flags = O_WRONLY | O_BINARY;
+    const int flags = output_flags(path);
     /* A dump holds all secrets of the guest: for its owner only. */
     const mode_t mode = S_IRUSR | S_IWUSR;
 
     out->fd = qemu_open_old(path, flags);
+    if (out->fd < 0 && errno == ENXIO && output_is_fifo(path)) {
+        out->fifo = g_strdup(path);
+        return true;
+    }
     if (out->fd < 0 && errno == ENOENT) {
         out->fd = qemu_open_old(path, flags | O_CREAT | O_EXCL, mode);
         if (out->fd >= 0) {
             out->created = g_strdup(path);
         } else if (errno == EEXIST) {
-            /* A link to a file that is yet to be made. */
+            /* Dangling symlink: create its target. */
             out->fd = qemu_open_old(path, flags | O_CREAT, mode);
         }
     }
@@ -42,7 +80,8 @@ static bool output_open_path(DumpOutput *out, const char *path, Error **errp)
         error_setg_errno(errp, errno, "Could not open '%s'", path);
         return false;
     }
-    out->cut = true;
+    output_block_device(out->fd);
+    out->truncate = true;
     return true;
 }
 
@@ -82,20 +121,33 @@ bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
     return true;
 }
 
+/* A file that was named, not handed over, is the dump's from its beginning. */
+static bool output_truncate(DumpOutput *out, Error **errp)
+{
+    struct stat st;
+
+    if (!out->truncate || fstat(out->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return true;
+    }
+    if (st.st_size && ftruncate(out->fd, 0) < 0) {
+        error_setg_errno(errp, errno, "dump: failed to truncate the output");
+        return false;
+    }
+    return true;
+}
+
 DumpSink *dump_output_begin(DumpOutput *out, bool flat,
                             DumpProgress *progress, Error **errp)
 {
     DumpSink *sink;
-    struct stat st;
 
-    if (out->cut && fstat(out->fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        st.st_size && ftruncate(out->fd, 0) < 0) {
-        error_setg_errno(errp, errno, "dump: failed to truncate the output");
+    if (!output_truncate(out, errp)) {
         return NULL;
     }
     g_clear_pointer(&out->created, g_free);
 
-    sink = dump_sink_fd_new(out->fd, progress);
+    sink = out->fifo ? dump_sink_stream_new_fifo(out->fifo, progress) :
+                       dump_sink_fd_new(out->fd, progress);
     out->fd = -1;
     return flat ? dump_sink_flat_new(sink) : sink;
 }
@@ -109,4 +161,5 @@ void dump_output_release(DumpOutput *out)
         unlink(out->created);
         g_free(out->created);
     }
+    g_free(out->fifo);
 }

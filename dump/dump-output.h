@@ -14,21 +14,23 @@
 typedef struct DumpOutput {
     int fd;                     /* until the sink has it; else -1 */
     char *created;              /* path to remove if nothing was begun */
-    bool cut;                   /* the file is ours to cut to nothing */
+    char *fifo;                 /* path of a named pipe without a reader */
+    bool truncate;              /* before writing */
 } DumpOutput;
 
 void dump_output_init(DumpOutput *out);
 
 /*
  * Open @path, or take the descriptor @fd_name of the current monitor if
- * @path is NULL. A file is neither cut nor, for good, created yet.
+ * @path is NULL. A file is neither truncated nor, for good, created yet.
+ * A named pipe may have no reader: then the dump waits for one.
  * @must_seek: the error for an output that cannot seek; NULL: it is welcome
  */
 bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
                       const char *must_seek, Error **errp);
 
 /*
- * The dump is going to be written: cut the file. Returns the sink, which
+ * The dump is going to be written: truncate the file. Returns the sink, which
  * owns the descriptor then; see dump_sink_fd_new.
  */
 DumpSink *dump_output_begin(DumpOutput *out, bool flat,
