@@ -133,6 +133,8 @@ static bool output_truncate(DumpOutput *out, Error **errp)
         error_setg_errno(errp, errno, "dump: failed to truncate the output");
         return false;
     }
+    /* A descriptor out of an fdset may have been written to before. */
+    lseek(out->fd, 0, SEEK_SET);
     return true;
 }
 

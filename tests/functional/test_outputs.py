@@ -223,3 +223,26 @@ def test_terminal_read(full, out, how):
         assert not reader.is_alive()
         f.flush()
         open_dump(out)
+
+
+# -- fdsets ----------------------------------------------------------------------
+
+
+def add_fd(vm, path):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    added = vm.qmp.cmd('add-fd', [fd])
+    os.close(fd)
+    return f'/dev/fdset/{added["fdset-id"]}'
+
+
+@pytest.mark.parametrize('first,second', [('elf', 'elf'),
+                                          ('elf', 'kdump-zlib'),
+                                          ('kdump-raw-zlib', 'elf')])
+def test_fdset_twice(full, out, first, second):
+    """The descriptors share a position, which the first dump moved."""
+    path = add_fd(full, out)
+    full.dump(path, format=first)
+    open_dump(out)
+    full.dump(path, format=second)
+    open_dump(out)
+    assert full.status() == 'running'
