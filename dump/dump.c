@@ -27,7 +27,9 @@
 #include "migration/misc.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/module.h"
 #include "system/runstate.h"
+#include "system/system.h"
 #include "dump-job.h"
 #include "dump-output.h"
 #include "guest-pause.h"
@@ -482,3 +484,23 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     dump_job_finish(job, true, job->sink, errp);
     return !*errp;
 }
+
+/* -- before any dump ----------------------------------------------------- */
+
+/*
+ * What tells of untouched memory is opened while QEMU has its rights: after
+ * it has forked (-daemonize), before it gives them up (-runas, -chroot).
+ */
+static void dump_machine_done(Notifier *notifier, void *data)
+{
+    dump_untouched_prepare();
+}
+
+static void dump_register(void)
+{
+    static Notifier done = { .notify = dump_machine_done };
+
+    qemu_add_machine_init_done_notifier(&done);
+}
+
+type_init(dump_register)

@@ -36,12 +36,27 @@ struct DumpUntouched {
     size_t page;                /* bytes of a host page */
 };
 
+/* -1, or opened by dump_untouched_prepare. */
+static int untouched_pagemap = -1;
+
+static int open_pagemap(void)
+{
+    return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+void dump_untouched_prepare(void)
+{
+    untouched_pagemap = open_pagemap();
+}
+
 DumpUntouched *dump_untouched_new(void)
 {
     DumpUntouched *u = g_new0(DumpUntouched, 1);
 
     u->page = qemu_real_host_page_size();
-    u->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    u->pagemap = untouched_pagemap >= 0 ?
+                 fcntl(untouched_pagemap, F_DUPFD_CLOEXEC, 0) :
+                 open_pagemap();
     return u;
 }
 

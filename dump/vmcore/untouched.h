@@ -22,6 +22,13 @@
 
 typedef struct DumpUntouched DumpUntouched;
 
+/*
+ * Open what the kernel tells by, for all objects that are made from now on: a
+ * process that gives its rights up, or changes its root, cannot open it
+ * later. But not before it forks. One thread, once.
+ */
+void dump_untouched_prepare(void);
+
 /* Never fails: where the kernel does not tell, nothing is proven. */
 DumpUntouched *dump_untouched_new(void);
 void dump_untouched_free(DumpUntouched *u);

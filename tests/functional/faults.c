@@ -12,6 +12,8 @@
  *     eintr           every other write is interrupted
  *     pause:N         the write after which N bytes are written comes back
  *                     when there is a file PATH.go
+ *     protect         SIGUSR2: pages whose addresses are in the file, in hex,
+ *                     cannot be read any more; then the file is gone
  */
 
 #define _GNU_SOURCE
@@ -19,13 +21,49 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+static void protect(int sig)
+{
+    const char *path = getenv("DUMP_FAULT_PATH");
+    char text[1024];
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    char *at = text, *end;
+
+    if (n < 0) {
+        return;
+    }
+    text[n] = '\0';
+    for (;; at = end) {
+        unsigned long address = strtoul(at, &end, 16);
+
+        if (end == at || mprotect((void *)address, getpagesize(), PROT_NONE)) {
+            break;
+        }
+    }
+    close(fd);
+    if (!strtoul(at, &end, 16)) {
+        unlink(path);
+    }
+}
+
+__attribute__((constructor)) static void init(void)
+{
+    const char *fault = getenv("DUMP_FAULT");
+
+    if (fault && !strcmp(fault, "protect")) {
+        signal(SIGUSR2, protect);
+    }
+}
 
 /* One writer at a time: no locks. */
 static unsigned long long written;
