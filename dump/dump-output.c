@@ -6,8 +6,10 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "qapi/error.h"
 #include "monitor/monitor.h"
+#include "qemu/host-utils.h"
 #include "dump-output.h"
 #include "vmcore/sink-fd.h"
 #include "vmcore/sink-flat.h"
@@ -119,6 +121,81 @@ bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
         return false;
     }
     return true;
+}
+
+/* Where the dump is going to begin. */
+static uint64_t output_base(const DumpOutput *out, const struct stat *st)
+{
+    if (out->truncate && S_ISREG(st->st_mode)) {
+        return 0;
+    }
+    if (fcntl(out->fd, F_GETFL) & O_APPEND) {
+        return st->st_size;
+    }
+    return MAX(lseek(out->fd, 0, SEEK_CUR), 0);
+}
+
+/*
+ * What lseek() says to @offset and @whence. The position, which may be shared
+ * with other processes, is put back at once.
+ */
+static off_t output_try_seek(int fd, off_t offset, int whence)
+{
+    off_t old = lseek(fd, 0, SEEK_CUR);
+    off_t pos = lseek(fd, offset, whence);
+    int err = errno;
+
+    lseek(fd, old, SEEK_SET);
+    errno = err;
+    return pos;
+}
+
+/* 0, or the errno that a write up to byte @end would come to in the end. */
+static int output_file_error(int fd, uint64_t end)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && end > limit.rlim_cur) {
+        return EFBIG;
+    }
+    /* One cannot seek behind what a file of this file system can hold. */
+    if (end > INT64_MAX ||
+        (output_try_seek(fd, end, SEEK_SET) < 0 && errno == EINVAL)) {
+        return EFBIG;
+    }
+    return 0;
+}
+
+static int output_disk_error(int fd, uint64_t end)
+{
+    off_t size = output_try_seek(fd, 0, SEEK_END);
+
+    return size > 0 && end > size ? ENOSPC : 0;
+}
+
+bool dump_output_check_size(const DumpOutput *out, uint64_t bytes,
+                            Error **errp)
+{
+    struct stat st;
+    uint64_t end;
+    int err = 0;
+
+    if (out->fd < 0 || fstat(out->fd, &st) < 0) {
+        return true;
+    }
+    if (uadd64_overflow(output_base(out, &st), bytes, &end)) {
+        end = UINT64_MAX;
+    }
+    if (S_ISREG(st.st_mode)) {
+        err = output_file_error(out->fd, end);
+    } else if (S_ISBLK(st.st_mode)) {
+        err = output_disk_error(out->fd, end);
+    }
+    if (err) {
+        error_setg_errno(errp, err, "dump: no place for %" PRIu64 " bytes of "
+                         "guest memory", bytes);
+    }
+    return !err;
 }
 
 /* A file that was named, not handed over, is the dump's from its beginning. */

@@ -30,6 +30,14 @@ bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
                       const char *must_seek, Error **errp);
 
 /*
+ * Refuse an opened output that cannot take @bytes of guest memory, because of
+ * its file system's largest file, RLIMIT_FSIZE or the size of its device. How
+ * much room there is left is not looked at.
+ */
+bool dump_output_check_size(const DumpOutput *out, uint64_t bytes,
+                            Error **errp);
+
+/*
  * The dump is going to be written: truncate the file. Returns the sink, which
  * owns the descriptor then; see dump_sink_fd_new.
  */

@@ -32,6 +32,7 @@
 #include "system/system.h"
 #include "dump-job.h"
 #include "dump-output.h"
+#include "guest-memory.h"
 #include "guest-pause.h"
 #include "guest-state.h"
 #include "job-view.h"
@@ -392,6 +393,18 @@ static void dump_view_cancel(void)
     dump_job_cancel(NULL);
 }
 
+/* Is the output large enough, if it is known how large it has to be? */
+static bool dump_job_check_size(DumpJob *job, Error **errp)
+{
+    /* How much of memory is mapped is not known yet. */
+    if (job->opts.paging ||
+        !dump_writer_ops(job->opts.format.kind)->plain_memory) {
+        return true;
+    }
+    return dump_output_check_size(&job->out, guest_memory_bytes(&job->query),
+                                  errp);
+}
+
 /* What can be refused without touching anything but the monitor's fd. */
 static bool dump_job_admit(DumpJob *job, Error **errp)
 {
@@ -406,7 +419,8 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
         return false;
     }
     if (!dump_output_open(&job->out, job->opts.path, job->opts.fd_name,
-                          dump_writer_must_seek(&job->opts.format), errp)) {
+                          dump_writer_must_seek(&job->opts.format), errp) ||
+        !dump_job_check_size(job, errp)) {
         return false;
     }
     if (job->opts.job_id) {

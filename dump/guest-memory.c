@@ -101,6 +101,30 @@ void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
     }
 }
 
+uint64_t guest_memory_bytes(const GuestStateQuery *query)
+{
+    GuestPhysBlockList blocks;
+    GuestRam all, ram;
+    uint64_t bytes;
+
+    guest_phys_blocks_init(&blocks);
+    guest_phys_blocks_append(&blocks);
+    guest_ram_init(&all);
+    guest_memory_describe(&all, &blocks);
+    guest_ram_seal(&all);
+    guest_ram_init(&ram);
+    guest_ram_clip_of(&ram, &all, query->has_range ? query->begin : 0,
+                      query->has_range ? query->length : 0);
+    if (query->low_memory_only) {
+        guest_ram_drop_far(&ram);
+    }
+    bytes = ram.bytes;
+    guest_ram_deinit(&ram);
+    guest_ram_deinit(&all);
+    guest_phys_blocks_free(&blocks);
+    return bytes;
+}
+
 static void drop_far_memory(DumpGuest *guest)
 {
     uint64_t bytes = guest_ram_drop_far(&guest->ram);

@@ -19,6 +19,12 @@ bool guest_memory_check_range(const GuestPhysBlockList *blocks,
 bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
                                  const ArchDumpInfo *info, Error **errp);
 
+/*
+ * How much memory is dumped, as far as can be told while the guest runs and
+ * may change it.
+ */
+uint64_t guest_memory_bytes(const GuestStateQuery *query);
+
 /* Add all memory, whatever the range of the dump, to @ram; to be sealed. */
 void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks);
 

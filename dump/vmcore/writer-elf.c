@@ -475,6 +475,7 @@ const DumpWriterOps dump_writer_elf = {
     .size = sizeof(ElfWriter),
     .paging = true,
     .range = true,
+    .plain_memory = true,
     .available = elf_available,
     .plan = elf_plan,
     .write = elf_write,

@@ -225,6 +225,7 @@ const DumpWriterOps dump_writer_windmp = {
     .size = sizeof(WinDmpWriter),
     .low_memory = true,
     .windows = true,
+    .plain_memory = true,
     .available = windmp_available,
     .plan = windmp_plan,
     .write = windmp_write,

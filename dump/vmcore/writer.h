@@ -52,6 +52,7 @@ struct DumpWriterOps {
     bool range;                 /* a part of memory */
     bool low_memory;            /* only what guest_ram_drop_far leaves */
     bool windows;               /* DumpGuest.windows */
+    bool plain_memory;          /* the file is no smaller than what is dumped */
     /* See dump_writer_must_seek; NULL: any output will do. */
     const char *(*must_seek)(const DumpFormat *format);
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Outputs that are no plain file: named pipes, terminals, fdsets."""
+"""Outputs that are no plain file, and files that are not for a dump."""
 
 import os
+import resource
 import subprocess
 import threading
 import tty
@@ -246,3 +247,112 @@ def test_fdset_twice(full, out, first, second):
     full.dump(path, format=second)
     open_dump(out)
     assert full.status() == 'running'
+
+
+# -- what is too small -----------------------------------------------------------
+
+NO_PLACE = 'dump: no place for '
+
+
+def refused(vm, text, path=None, **arguments):
+    """Before the guest was stopped: there are no events."""
+    vm.qmp.event_names()
+    if path:
+        arguments['protocol'] = 'file:' + path
+    with pytest.raises(QMPError) as e:
+        vm.qmp.cmd('dump-guest-memory', paging=False, **arguments)
+    assert text in str(e.value)
+    assert vm.qmp.event_names() == []
+    assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
+
+
+@pytest.fixture
+def limited(ram_file):
+    """QEMU may write no file of more than 8 MiB."""
+    with VM('-m', '16M') as vm:
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
+                         (8 << 20, resource.RLIM_INFINITY))
+        yield vm
+
+
+def test_file_size_limit(limited, tmp_path):
+    """Old files stay as they are, new ones are not made."""
+    old = tmp_path / 'old'
+    old.write_bytes(b'old')
+    refused(limited, NO_PLACE, str(old))
+    assert old.read_bytes() == b'old'
+    refused(limited, 'File too large', str(tmp_path / 'new'))
+    assert os.listdir(tmp_path) == ['old']
+    # What fits is dumped; and of kdump nobody knows.
+    limited.dump(str(old), begin=0, length=640 << 10)
+    open_dump(str(old))
+    limited.dump(str(old), format='kdump-zlib')
+    open_dump(str(old))
+    # No limit for pipes.
+    limited.dump('/dev/null')
+
+
+def test_file_size_limit_position(limited, tmp_path):
+    """What counts is where the dump is going to end."""
+    with open(tmp_path / 'file', 'wb') as f:
+        f.truncate(8 << 20)
+        for flags in 0, os.O_APPEND:
+            fd = os.open(f.name, os.O_WRONLY | flags)
+            os.lseek(fd, 0 if flags else (8 << 20) - 1000, os.SEEK_SET)
+            before = os.lseek(fd, 0, os.SEEK_CUR)
+            limited.qmp.getfd('out', fd)
+            refused(limited, NO_PLACE, protocol='fd:out', begin=0,
+                    length=640 << 10)
+            assert os.lseek(fd, 0, os.SEEK_CUR) == before
+            os.close(fd)
+
+
+@pytest.fixture
+def loop(tmp_path):
+    """A block device of so many bytes."""
+    made = []
+
+    def attach(size):
+        path = str(tmp_path / f'disk{len(made)}')
+        with open(path, 'wb') as f:
+            f.truncate(size)
+        made.append(subprocess.run(
+            ['losetup', '--show', '-f', path], check=True,
+            capture_output=True, text=True).stdout.strip())
+        return made[-1]
+
+    yield attach
+    for device in made:
+        subprocess.run(['losetup', '-d', device], check=True)
+
+
+def test_small_disk(full, loop):
+    refused(full, 'No space left on device', loop(4 << 20))
+    device = loop(64 << 20)
+    full.dump(device)
+    assert full.status() == 'running'
+
+
+# With blocks of 1 KiB, and no extents: all that one block, blocks of block
+# numbers, and blocks of those, lead to.
+LARGEST = (12 + 256 + 256 ** 2 + 256 ** 3) << 10
+
+
+def test_largest_file(full, tmp_path):
+    """... that its file system can have."""
+    image, folder = str(tmp_path / 'image'), str(tmp_path / 'mnt')
+    with open(image, 'wb') as f:
+        f.truncate(8 << 20)
+    subprocess.run(['mke2fs', '-q', '-b', '1024', '-O',
+                    '^extents,^has_journal', image], check=True)
+    os.mkdir(folder)
+    subprocess.run(['mount', '-o', 'loop', image, folder], check=True)
+    fd = os.open(folder + '/dump', os.O_WRONLY | os.O_CREAT)
+    try:
+        start = os.lseek(fd, LARGEST - (1 << 20), os.SEEK_SET)
+        full.qmp.getfd('out', fd)
+        refused(full, 'File too large', protocol='fd:out')
+        assert os.lseek(fd, 0, os.SEEK_CUR) == start
+    finally:
+        os.close(fd)
+        subprocess.run(['umount', folder], check=True)
