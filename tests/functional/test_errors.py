@@ -84,10 +84,17 @@ def test_length_missing_in_kdump_is_a_conflict(running, out):
             length=5)
 
 
-@pytest.mark.parametrize('protocol', ['file:', 'fd:', '', 'nonsense',
-                                      'tcp:localhost:1', 'file', 'File:x'])
+@pytest.mark.parametrize('protocol', ['', 'nonsense', 'tcp:localhost:1',
+                                      'file', 'File:x'])
 def test_bad_protocol(running, protocol):
     refused(running, 'protocol', protocol=protocol)
+
+
+@pytest.mark.parametrize('protocol,text', [
+    ('file:', "Could not open '': No such file or directory"),
+    ('fd:', "File descriptor named '' has not been found")])
+def test_no_name(running, protocol, text):
+    refused(running, text, protocol=protocol)
 
 
 def test_directory(running, tmp_path):
