@@ -144,6 +144,14 @@ static void hmp_dump_look(void *opaque)
     hmp_dump_next_look(dump);
 }
 
+static void hmp_print_list(Monitor *mon, const char *before,
+                           const strList *list)
+{
+    for (; list; list = list->next) {
+        monitor_printf(mon, "%s%s\n", before, list->value);
+    }
+}
+
 static void hmp_dump_done(void *opaque, const DumpQueryResult *result,
                           const char *error)
 {
@@ -153,9 +161,7 @@ static void hmp_dump_done(void *opaque, const DumpQueryResult *result,
         monitor_printf(dump->mon, "\n");
     }
     /* As warn_report() has them, where the monitor does not wait. */
-    for (strList *w = result->warnings; w; w = w->next) {
-        monitor_printf(dump->mon, "warning: dump: %s\n", w->value);
-    }
+    hmp_print_list(dump->mon, "warning: dump: ", result->warnings);
     if (error) {
         monitor_printf(dump->mon, "Error: %s\n", error);
     }
@@ -264,9 +270,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     if (q->has_remaining) {
         hmp_print_seconds(mon, "Remaining", q->remaining);
     }
-    for (strList *w = q->warnings; w; w = w->next) {
-        monitor_printf(mon, "Warning: %s\n", w->value);
-    }
+    hmp_print_list(mon, "Warning: ", q->warnings);
     if (q->status == DUMP_STATUS_FAILED) {
         monitor_printf(mon, "Error: %s\n", dump_job_last_error());
     }
