@@ -12,11 +12,17 @@
 
 static void *lzo_create(Error **errp)
 {
+    void *state;
+
     if (lzo_init() != LZO_E_OK) {
         error_setg(errp, "dump: the LZO library cannot be set up");
         return NULL;
     }
-    return g_malloc(LZO1X_1_MEM_COMPRESS);
+    state = g_try_malloc(LZO1X_1_MEM_COMPRESS);
+    if (!state) {
+        error_setg(errp, "dump: no memory for LZO");
+    }
+    return state;
 }
 
 static void lzo_destroy(void *state)

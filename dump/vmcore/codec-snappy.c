@@ -6,8 +6,12 @@
 
 #include "qemu/osdep.h"
 #include <snappy-c.h>
+#include "qemu/units.h"
 #include "codec.h"
 #include "kdump-format.h"
+
+/* The largest hash table that the library makes; 16 bits for each byte. */
+#define SNAPPY_TABLE (64 * KiB)
 
 /* Snappy keeps nothing between calls; a state must not be NULL. */
 static char snappy_no_state;
@@ -26,11 +30,29 @@ static size_t snappy_bound(size_t len)
     return snappy_max_compressed_length(len);
 }
 
+/*
+ * The library ends the process if it gets no memory to work in, which it asks
+ * for with each page: a hash table and a block of input and of output. The
+ * allocator keeps what it is given back here for its next caller, so this
+ * costs little.
+ */
+static bool snappy_has_memory(size_t len)
+{
+    void *probe = g_try_malloc(MIN(4 * len, SNAPPY_TABLE) + len +
+                               snappy_bound(len));
+
+    g_free(probe);
+    return probe;
+}
+
 static size_t snappy_page(void *state, const uint8_t *src, size_t len,
                           uint8_t *dst)
 {
     size_t used = snappy_bound(len);
 
+    if (!snappy_has_memory(len)) {
+        return 0;
+    }
     return snappy_compress((const char *)src, len, (char *)dst, &used) ==
            SNAPPY_OK ? used : 0;
 }

@@ -5,13 +5,19 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "codec.h"
 #include "deflate.h"
 #include "kdump-format.h"
 
 static void *zlib_create(Error **errp)
 {
-    return dump_deflate_new();
+    DumpDeflate *state = dump_deflate_new();
+
+    if (!state) {
+        error_setg(errp, "dump: no memory for zlib");
+    }
+    return state;
 }
 
 static void zlib_destroy(void *state)

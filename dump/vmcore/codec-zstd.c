@@ -17,16 +17,6 @@
  */
 #define ZSTD_PAGE_LEVEL 2
 
-static void *zstd_create(Error **errp)
-{
-    ZSTD_CCtx *ctx = ZSTD_createCCtx();
-
-    if (!ctx) {
-        error_setg(errp, "dump: the zstd library cannot be set up");
-    }
-    return ctx;
-}
-
 static void zstd_destroy(void *state)
 {
     ZSTD_freeCCtx(state);
@@ -44,6 +34,31 @@ static size_t zstd_compress(void *state, const uint8_t *src, size_t len,
                                     ZSTD_PAGE_LEVEL);
 
     return ZSTD_isError(used) ? 0 : used;
+}
+
+/*
+ * What it works in, the library gets when it first compresses. Make it do that
+ * now: without this memory each page would be stored as it is.
+ */
+static bool zstd_warm_up(ZSTD_CCtx *ctx)
+{
+    static const uint8_t page[4096];
+    uint8_t dst[64];
+
+    return !ZSTD_isError(ZSTD_compressCCtx(ctx, dst, sizeof(dst), page,
+                                           sizeof(page), ZSTD_PAGE_LEVEL));
+}
+
+static void *zstd_create(Error **errp)
+{
+    ZSTD_CCtx *ctx = ZSTD_createCCtx();
+
+    if (!ctx || !zstd_warm_up(ctx)) {
+        error_setg(errp, "dump: the zstd library cannot be set up");
+        ZSTD_freeCCtx(ctx);
+        return NULL;
+    }
+    return ctx;
 }
 
 const DumpCodec dump_codec_zstd = {

@@ -652,9 +652,8 @@ static uint32_t adler32_add(uint32_t adler, const uint8_t *p, size_t len)
 
 /* -- streams ---------------------------------------------------------- */
 
-DumpDeflate *dump_deflate_new(void)
+static void make_tables(DumpDeflate *s)
 {
-    DumpDeflate *s = g_new0(DumpDeflate, 1);
     unsigned code = 0, length = 0;
 
     /* 3.2.5: eight codes without extra bits, then four with 1, 2, ... each. */
@@ -670,6 +669,16 @@ DumpDeflate *dump_deflate_new(void)
     for (unsigned i = 0; i < ARRAY_SIZE(s->reversed); i++) {
         s->reversed[i] = revbit16(i) >> (16 - CODE_LIMIT);
     }
+}
+
+DumpDeflate *dump_deflate_new(void)
+{
+    DumpDeflate *s = g_try_new0(DumpDeflate, 1);
+
+    if (!s) {
+        return NULL;
+    }
+    make_tables(s);
 #ifdef HOST_X86_64
     s->has_bmi = __builtin_cpu_supports("bmi") &&
                  __builtin_cpu_supports("bmi2");

@@ -15,6 +15,7 @@
 /* Working memory of one thread, about 160 KiB. */
 typedef struct DumpDeflate DumpDeflate;
 
+/* NULL if there is no memory. */
 DumpDeflate *dump_deflate_new(void);
 void dump_deflate_free(DumpDeflate *s);
 
