@@ -61,7 +61,7 @@ typedef struct DumpJob {
 
     /* Dump thread -> main thread, handed over by @written or the BH. */
     Error *error;
-    GThread *thread;
+    DumpThread thread;
     QEMUBH *done_bh;
     bool written;               /* under dump_lock: the thread is done */
 } DumpJob;
@@ -307,7 +307,7 @@ static void dump_thread_done(void *opaque)
     DumpJob *job = opaque;
     Error *err = NULL;
 
-    g_thread_join(job->thread);
+    dump_thread_join(&job->thread);
     dump_job_finish(job, true, true, &err);
     error_free(err);
 }
@@ -332,13 +332,15 @@ static void *dump_thread(void *opaque)
  */
 static bool dump_job_detach(DumpJob *job, Error **errp)
 {
+    bool ok;
+
     job->done_bh = aio_bh_new(iohandler_get_aio_context(), dump_thread_done,
                               job);
-    job->thread = dump_thread_new("dump", dump_thread, job, errp);
-    if (job->thread && job->view) {
+    ok = dump_thread_start(&job->thread, "dump", dump_thread, job, errp);
+    if (ok && job->view) {
         dump_job_view_start(job->view);
     }
-    return job->thread;
+    return ok;
 }
 
 /* False if it takes longer than QEMU's exit waits. */

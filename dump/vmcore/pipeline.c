@@ -17,22 +17,34 @@
 /* How often the consumer looks for a cancel while it has to wait. */
 #define PIPELINE_POLL_MS        100
 
+/* With more slots than workers and some, more make no dump faster. */
+#define PIPELINE_ENOUGH_SLOTS   64
+#define PIPELINE_MAX_SLOTS      (DUMP_PIPELINE_MAX_THREADS + 16)
+
 typedef struct PipelineSlot {
     void *slot;                 /* the user's; handed worker -> consumer */
     Error *error;               /* likewise */
     bool done;                  /* lock */
 } PipelineSlot;
 
-typedef struct Pipeline {
+typedef struct Pipeline Pipeline;
+
+typedef struct PipelineWorker {
+    Pipeline *p;
+    void *worker;               /* the user's */
+    DumpThread thread;
+} PipelineWorker;
+
+struct Pipeline {
     const DumpPipelineOps *ops;
     void *work_opaque;
     void *consume_opaque;
     DumpProgress *progress;
     uint64_t nr_items;
 
-    PipelineSlot *slots;
+    PipelineSlot slots[PIPELINE_MAX_SLOTS];
     unsigned nr_slots;
-    void **workers;             /* the user's, one per thread */
+    PipelineWorker workers[DUMP_PIPELINE_MAX_THREADS];
     unsigned nr_workers;
 
     QemuMutex lock;
@@ -41,13 +53,7 @@ typedef struct Pipeline {
     uint64_t claimed;           /* lock: items handed to workers */
     uint64_t consumed;          /* lock */
     bool stop;                  /* lock: claim no more */
-} Pipeline;
-
-typedef struct PipelineThread {
-    Pipeline *p;
-    void *worker;
-    GThread *thread;
-} PipelineThread;
+};
 
 static PipelineSlot *pipeline_slot(Pipeline *p, uint64_t index)
 {
@@ -86,13 +92,13 @@ static void pipeline_work(Pipeline *p, void *worker, uint64_t index)
     qemu_mutex_unlock(&p->lock);
 }
 
-static gpointer pipeline_thread(gpointer opaque)
+static void *pipeline_thread(void *opaque)
 {
-    PipelineThread *t = opaque;
+    PipelineWorker *w = opaque;
     uint64_t index;
 
-    while (pipeline_claim(t->p, &index)) {
-        pipeline_work(t->p, t->worker, index);
+    while (pipeline_claim(w->p, &index)) {
+        pipeline_work(w->p, w->worker, index);
     }
     return NULL;
 }
@@ -162,7 +168,8 @@ static bool pipeline_run_alone(Pipeline *p, Error **errp)
 
     for (uint64_t i = 0; i < p->nr_items; i++) {
         if (pipeline_cancelled(p, errp) ||
-            !p->ops->work(p->work_opaque, p->workers[0], i, slot, errp) ||
+            !p->ops->work(p->work_opaque, p->workers[0].worker, i, slot,
+                          errp) ||
             !p->ops->consume(p->consume_opaque, i, slot, errp)) {
             return false;
         }
@@ -171,82 +178,124 @@ static bool pipeline_run_alone(Pipeline *p, Error **errp)
 }
 
 /* Start as many threads as can be had. */
-static unsigned pipeline_start(Pipeline *p, PipelineThread *threads)
+static unsigned pipeline_start(Pipeline *p)
 {
-    unsigned n;
+    unsigned n = 0;
 
-    for (n = 0; n < p->nr_workers; n++) {
-        threads[n] = (PipelineThread) { .p = p, .worker = p->workers[n] };
-        threads[n].thread = dump_thread_new("dump-worker", pipeline_thread,
-                                            &threads[n], NULL);
-        if (!threads[n].thread) {
-            break;
-        }
+    while (n < p->nr_workers &&
+           dump_thread_start(&p->workers[n].thread, "dump-worker",
+                             pipeline_thread, &p->workers[n], NULL)) {
+        n++;
     }
     return n;
 }
 
-static void pipeline_stop(Pipeline *p, PipelineThread *threads, unsigned n)
+static void pipeline_stop(Pipeline *p, unsigned n)
 {
     qemu_mutex_lock(&p->lock);
     p->stop = true;
     qemu_cond_broadcast(&p->space);
     qemu_mutex_unlock(&p->lock);
     while (n--) {
-        g_thread_join(threads[n].thread);
+        dump_thread_join(&p->workers[n].thread);
     }
 }
 
 static bool pipeline_run_threads(Pipeline *p, Error **errp)
 {
-    g_autofree PipelineThread *threads = g_new0(PipelineThread,
-                                                p->nr_workers);
-    unsigned n = pipeline_start(p, threads);
+    unsigned n = pipeline_start(p);
     bool ok;
 
     if (!n) {
         return pipeline_run_alone(p, errp);
     }
     ok = pipeline_consume_all(p, errp);
-    pipeline_stop(p, threads, n);
+    pipeline_stop(p, n);
     return ok;
 }
 
-static bool pipeline_alloc(Pipeline *p, Error **errp)
+/* -- memory -------------------------------------------------------------- */
+
+static bool pipeline_add_worker(Pipeline *p, Error **errp)
 {
-    for (unsigned i = 0; i < p->nr_workers; i++) {
-        p->workers[i] = p->ops->worker_new(p->work_opaque, errp);
-        if (!p->workers[i]) {
+    PipelineWorker *w = &p->workers[p->nr_workers];
+
+    w->p = p;
+    w->worker = p->ops->worker_new(p->work_opaque, errp);
+    p->nr_workers += w->worker != NULL;
+    return w->worker;
+}
+
+static bool pipeline_add_slot(Pipeline *p, Error **errp)
+{
+    PipelineSlot *s = &p->slots[p->nr_slots];
+
+    s->slot = p->ops->slot_new(p->work_opaque, errp);
+    p->nr_slots += s->slot != NULL;
+    return s->slot;
+}
+
+/* Free all but so many. */
+static void pipeline_cut(Pipeline *p, unsigned workers, unsigned slots)
+{
+    while (p->nr_slots > slots) {
+        p->nr_slots--;
+        p->ops->slot_free(p->work_opaque, p->slots[p->nr_slots].slot);
+        error_free(p->slots[p->nr_slots].error);
+    }
+    while (p->nr_workers > workers) {
+        p->nr_workers--;
+        p->ops->worker_free(p->work_opaque, p->workers[p->nr_workers].worker);
+    }
+}
+
+/* False if there is not as much memory; what there is was added. */
+static bool pipeline_grow(Pipeline *p, unsigned workers, unsigned slots)
+{
+    while (p->nr_workers < workers) {
+        if (!pipeline_add_slot(p, NULL) || !pipeline_add_worker(p, NULL)) {
             return false;
         }
     }
-    for (unsigned i = 0; i < p->nr_slots; i++) {
-        p->slots[i].slot = p->ops->slot_new(p->work_opaque, errp);
-        if (!p->slots[i].slot) {
+    while (p->nr_slots < slots) {
+        if (!pipeline_add_slot(p, NULL)) {
             return false;
         }
     }
     return true;
 }
 
-static void pipeline_release(Pipeline *p)
+/*
+ * One slot being worked on, three waiting, for each worker, and some more: the
+ * consumer may have to wait for a CPU that a worker has, and the workers
+ * are not to wait for the consumer meanwhile. With many workers it seldom
+ * waits for all of them, and slots are what takes the memory.
+ */
+static unsigned pipeline_wanted_slots(unsigned workers)
 {
-    for (unsigned i = 0; i < p->nr_slots; i++) {
-        error_free(p->slots[i].error);
-        if (p->slots[i].slot) {
-            p->ops->slot_free(p->work_opaque, p->slots[i].slot);
-        }
+    return workers == 1 ? 1 : MIN(4 * workers + 8,
+                                  MAX(PIPELINE_ENOUGH_SLOTS, workers + 16));
+}
+
+/*
+ * One worker and one slot have to be; the others, if there is memory. If
+ * there is not, half of what could be had is given back: others
+ * need some too, and many parts of QEMU end it if they get none.
+ */
+static bool pipeline_alloc(Pipeline *p, unsigned workers, Error **errp)
+{
+    if (!pipeline_add_worker(p, errp) || !pipeline_add_slot(p, errp)) {
+        return false;
     }
-    for (unsigned i = 0; i < p->nr_workers; i++) {
-        if (p->workers[i]) {
-            p->ops->worker_free(p->work_opaque, p->workers[i]);
-        }
+    if (!pipeline_grow(p, workers, pipeline_wanted_slots(workers))) {
+        unsigned half = MAX(p->nr_slots / 2, 1);
+
+        pipeline_cut(p, half, half);
     }
-    g_free(p->slots);
-    g_free(p->workers);
-    qemu_cond_destroy(&p->space);
-    qemu_cond_destroy(&p->done);
-    qemu_mutex_destroy(&p->lock);
+    if (p->nr_workers == 1) {
+        pipeline_cut(p, 1, 1);
+    }
+    return true;
 }
 
 bool dump_pipeline_run(const DumpPipelineOps *ops, void *work_opaque,
@@ -260,28 +309,21 @@ bool dump_pipeline_run(const DumpPipelineOps *ops, void *work_opaque,
         .consume_opaque = consume_opaque,
         .progress = progress,
         .nr_items = nr_items,
-        .nr_workers = MIN(threads, DUMP_PIPELINE_MAX_THREADS),
     };
+    unsigned workers = MIN(MIN(threads, DUMP_PIPELINE_MAX_THREADS), nr_items);
     bool ok;
 
-    p.nr_workers = MAX(MIN(p.nr_workers, nr_items), 1);
-    /*
-     * One slot being worked on, three waiting, for each, and some more: the
-     * consumer may have to wait for a CPU that a worker has, and the workers
-     * are not to wait for the consumer meanwhile.
-     */
-    p.nr_slots = p.nr_workers == 1 ? 1 : 4 * p.nr_workers + 8;
-    p.slots = g_new0(PipelineSlot, p.nr_slots);
-    p.workers = g_new0(void *, p.nr_workers);
     qemu_mutex_init(&p.lock);
     qemu_cond_init(&p.done);
     qemu_cond_init(&p.space);
-
-    ok = pipeline_alloc(&p, errp);
+    ok = pipeline_alloc(&p, MAX(workers, 1), errp);
     if (ok) {
         ok = p.nr_workers == 1 ? pipeline_run_alone(&p, errp) :
                                  pipeline_run_threads(&p, errp);
     }
-    pipeline_release(&p);
+    pipeline_cut(&p, 0, 0);
+    qemu_cond_destroy(&p.space);
+    qemu_cond_destroy(&p.done);
+    qemu_mutex_destroy(&p.lock);
     return ok;
 }

@@ -8,8 +8,9 @@
  *   caller          takes the slots in the order of their items
  *
  * There are a fixed number of slots, allocated once: four for each worker,
- * and eight. So memory does not grow with the number of items. No lock is
- * held while an item is worked on or consumed.
+ * and eight, but no more than 64, or with more than 48 workers sixteen more
+ * than these. So memory does not grow with the number of items. No lock
+ * is held while an item is worked on or consumed.
  */
 
 #ifndef DUMP_VMCORE_PIPELINE_H
@@ -53,8 +54,10 @@ typedef struct DumpPipelineOps {
  * all workers have ended and all slots and workers are freed on return.
  *
  * @threads: workers, 1 to DUMP_PIPELINE_MAX_THREADS; fewer run if a thread
- *           cannot be created or there are fewer items. With 1 the caller
- *           does the work itself.
+ *           cannot be created, there is no memory for as many workers and
+ *           slots, or there are fewer items. With 1 the caller does the
+ *           work itself. It is an error if there is no memory for one worker
+ *           and one slot.
  * @progress: only its cancel flag is read
  */
 bool dump_pipeline_run(const DumpPipelineOps *ops, void *work_opaque,

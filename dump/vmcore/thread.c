@@ -5,26 +5,64 @@
  */
 
 #include "qemu/osdep.h"
+#ifdef CONFIG_LINUX
+#include <sys/prctl.h>
+#endif
 #include "qapi/error.h"
 #include "thread.h"
 
-GThread *dump_thread_new(const char *name, GThreadFunc fn, void *opaque,
-                         Error **errp)
+/*
+ * Allocates and frees nothing: the first time that a thread does, the C
+ * library may reserve 64 MiB of address space for it.
+ */
+static void *thread_main(void *opaque)
 {
-    g_autoptr(GError) err = NULL;
-    sigset_t block, old;
-    GThread *thread;
+    DumpThread *t = opaque;
 
+#ifdef CONFIG_LINUX
+    prctl(PR_SET_NAME, t->name);
+#endif
+    return t->fn(t->opaque);
+}
+
+/* Returns an errno. */
+static int thread_create(DumpThread *t)
+{
+    pthread_attr_t attr;
+    int ret = pthread_attr_init(&attr);
+
+    if (ret) {
+        return ret;
+    }
+    /* If this cannot be, it is the size that the system has for threads. */
+    pthread_attr_setstacksize(&attr, DUMP_THREAD_STACK);
+    ret = pthread_create(&t->id, &attr, thread_main, t);
+    pthread_attr_destroy(&attr);
+    return ret;
+}
+
+bool dump_thread_start(DumpThread *t, const char *name,
+                       void *(*fn)(void *opaque), void *opaque, Error **errp)
+{
+    sigset_t block, old;
+    int ret;
+
+    *t = (DumpThread) { .name = name, .fn = fn, .opaque = opaque };
     /* As qemu_thread_create does: faults of its own stay with a thread. */
     sigfillset(&block);
     sigdelset(&block, SIGSEGV);
     sigdelset(&block, SIGFPE);
     sigdelset(&block, SIGILL);
     pthread_sigmask(SIG_SETMASK, &block, &old);
-    thread = g_thread_try_new(name, fn, opaque, &err);
+    ret = thread_create(t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!thread) {
-        error_setg(errp, "dump: failed to start a thread: %s", err->message);
+    if (ret) {
+        error_setg_errno(errp, ret, "dump: failed to start a thread");
     }
-    return thread;
+    return !ret;
+}
+
+void dump_thread_join(DumpThread *t)
+{
+    pthread_join(t->id, NULL);
 }

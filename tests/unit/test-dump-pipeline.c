@@ -15,13 +15,14 @@ typedef struct Job {
     uint64_t fail_consume;
     uint64_t cancel_at;         /* consume sets the cancel flag here */
     uint64_t stall_at;          /* work waits here until cancelled */
-    int fail_slot;              /* the n-th slot_new fails; -1: none */
-    int fail_worker;
+    int room_for_slots;         /* slot_new fails when there are so many */
+    int room_for_workers;
     DumpProgress progress;
 
     /* Caller's thread. */
     uint64_t next;              /* item that consume expects */
     int slots, slots_made, workers, workers_made;
+    int slots_used;             /* when the first item is consumed */
     /* Any thread. */
     gint in_work;
     gint consumed;
@@ -43,10 +44,11 @@ static void *slot_new(void *opaque, Error **errp)
 {
     Job *j = opaque;
 
-    if (j->slots_made++ == j->fail_slot) {
+    if (j->slots == j->room_for_slots) {
         error_setg(errp, "no slot");
         return NULL;
     }
+    j->slots_made++;
     j->slots++;
     return g_new0(Slot, 1);
 }
@@ -61,10 +63,11 @@ static void *worker_new(void *opaque, Error **errp)
 {
     Job *j = opaque;
 
-    if (j->workers_made++ == j->fail_worker) {
+    if (j->workers == j->room_for_workers) {
         error_setg(errp, "no worker");
         return NULL;
     }
+    j->workers_made++;
     j->workers++;
     return g_new0(gint, 1);
 }
@@ -123,6 +126,7 @@ static bool consume(void *opaque, uint64_t index, void *p, Error **errp)
     Slot *slot = p;
 
     g_assert_cmpuint(index, ==, j->next++);
+    j->slots_used = j->slots;
     g_assert_cmpuint(slot->index, ==, index);
     g_assert_cmpuint(slot->square, ==, index * index);
     g_assert_cmpint(g_atomic_int_get(&slot->busy), ==, 0);
@@ -146,7 +150,7 @@ static Job job(unsigned threads, uint64_t items)
     Job j = {
         .threads = threads, .items = items, .fail_work = UINT64_MAX,
         .fail_consume = UINT64_MAX, .cancel_at = UINT64_MAX,
-        .stall_at = UINT64_MAX, .fail_slot = -1, .fail_worker = -1,
+        .stall_at = UINT64_MAX, .room_for_slots = -1, .room_for_workers = -1,
     };
 
     dump_progress_init(&j.progress);
@@ -266,21 +270,34 @@ static void test_limits(void)
                                     &error_abort));
     g_assert_cmpuint(j.next, ==, 1000);
     g_assert_cmpint(j.workers_made, ==, DUMP_PIPELINE_MAX_THREADS);
+    g_assert_cmpint(j.slots_made, ==, DUMP_PIPELINE_MAX_THREADS + 16);
     g_assert_cmpint(j.workers + j.slots, ==, 0);
 }
 
+/*
+ * One of each has to be; with fewer than wanted it does with fewer, and half
+ * of them are given back.
+ */
 static void test_no_room(gconstpointer opaque)
 {
     unsigned threads = GPOINTER_TO_UINT(opaque);
+    Job j = job(threads, 10);
 
-    for (unsigned i = 0; i < threads; i++) {
-        Job j = job(threads, 10);
-
-        j.fail_slot = i;
-        run(&j, "no slot");
+    j.room_for_slots = 0;
+    run(&j, "no slot");
+    j = job(threads, 10);
+    j.room_for_workers = 0;
+    run(&j, "no worker");
+    for (unsigned i = 1; i < threads; i++) {
         j = job(threads, 10);
-        j.fail_worker = i;
-        run(&j, "no worker");
+        j.room_for_slots = i;
+        run(&j, NULL);
+        g_assert_cmpint(j.slots_used, ==, MAX(i / 2, 1));
+        j = job(threads, 10);
+        j.room_for_workers = i;
+        run(&j, NULL);
+        g_assert_cmpint(j.slots_used, ==, MAX((i + 1) / 2, 1));
+        g_assert_cmpuint(j.next, ==, 10);
     }
 }
 
