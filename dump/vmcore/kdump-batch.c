@@ -60,21 +60,35 @@ bool kdump_desc_batch_flush(KdumpDescBatch *b, const KdumpLayout *l,
 
 /* -- data ---------------------------------------------------------------- */
 
+/* If memory is short, leave half of what could be had to others. */
+static void kdump_make_spares(KdumpDataBatch *b, const KdumpChunks *chunks)
+{
+    unsigned keep = KDUMP_DATA_CHUNKS;
+
+    while (b->n_spare < keep) {
+        uint8_t *data = kdump_chunk_data_new(chunks);
+
+        if (!data) {
+            keep = b->n_spare / 2;
+            break;
+        }
+        b->spare[b->n_spare++] = data;
+    }
+    while (b->n_spare > keep) {
+        g_free(b->spare[--b->n_spare]);
+    }
+}
+
 bool kdump_data_batch_init(KdumpDataBatch *b, const KdumpChunks *chunks,
                            Error **errp)
 {
-    bool ok = true;
-
     *b = (KdumpDataBatch) { .zero_size = chunks->guest->page_size };
     b->zero = g_try_malloc0(b->zero_size);
-    while (ok && b->n_spare < KDUMP_DATA_CHUNKS) {
-        b->spare[b->n_spare] = kdump_chunk_data_new(chunks);
-        ok = b->spare[b->n_spare++];
-    }
-    if (!ok || !b->zero) {
+    if (!b->zero) {
         error_setg(errp, "dump: no memory to gather what is written");
         return false;
     }
+    kdump_make_spares(b, chunks);
     return true;
 }
 
@@ -105,16 +119,26 @@ void kdump_data_batch_add_zero_page(KdumpDataBatch *b)
 void kdump_data_batch_add(KdumpDataBatch *b, KdumpSlot *slot)
 {
     if (slot->used) {
-        assert(b->n_spare);
+        assert(b->n_held < KDUMP_DATA_CHUNKS);
         kdump_add_data(b, slot->data, slot->used);
-        b->held[b->n_held++] = slot->data;
+        b->held[b->n_held++] = g_steal_pointer(&slot->data);
+        if (b->n_spare) {
+            slot->data = b->spare[--b->n_spare];
+        }
+    }
+}
+
+void kdump_data_batch_give_room(KdumpDataBatch *b, KdumpSlot *slot)
+{
+    if (!slot->data) {
+        assert(b->n_spare);
         slot->data = b->spare[--b->n_spare];
     }
 }
 
 bool kdump_data_batch_due(const KdumpDataBatch *b)
 {
-    return b->used >= KDUMP_DATA_BATCH || b->n_held == KDUMP_DATA_CHUNKS;
+    return b->used >= KDUMP_DATA_BATCH || (b->n_held && !b->n_spare);
 }
 
 bool kdump_data_batch_flush(KdumpDataBatch *b, const KdumpLayout *l,

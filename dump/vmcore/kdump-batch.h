@@ -11,6 +11,7 @@
 #include "kdump-format.h"
 #include "kdump-layout.h"
 
+/* Of chunks, at most, in one write. */
 #define KDUMP_DATA_CHUNKS       16
 
 /* Page descriptors for one write. */
@@ -40,13 +41,20 @@ typedef struct KdumpDataBatch {
     size_t used;
     struct iovec iov[KDUMP_DATA_CHUNKS + 1];    /* and the zero page */
     int niov;
-    /* From the slots, and for them in return: together as many as fit. */
+    /*
+     * From the slots, and for them in return. There may be no spare one at
+     * all; a chunk is then written by itself.
+     */
     uint8_t *held[KDUMP_DATA_CHUNKS], *spare[KDUMP_DATA_CHUNKS];
     unsigned n_held, n_spare;
     uint8_t *zero;              /* a page of zeroes */
     size_t zero_size;
 } KdumpDataBatch;
 
+/*
+ * With less memory there are fewer spare buffers. False with @errp if there is
+ * not even a page.
+ */
 bool kdump_data_batch_init(KdumpDataBatch *b, const KdumpChunks *chunks,
                            Error **errp);
 void kdump_data_batch_deinit(KdumpDataBatch *b);
@@ -54,8 +62,12 @@ void kdump_data_batch_deinit(KdumpDataBatch *b);
 /* Once. */
 void kdump_data_batch_add_zero_page(KdumpDataBatch *b);
 
-/* Keep the slot's data, and give it other room. */
+/*
+ * Keep the slot's data, and give it other room. It has none if that was the
+ * last: the batch is due then, and once it is flushed, has room to give.
+ */
 void kdump_data_batch_add(KdumpDataBatch *b, KdumpSlot *slot);
+void kdump_data_batch_give_room(KdumpDataBatch *b, KdumpSlot *slot);
 
 /* It is to be flushed before the next chunk is added. */
 bool kdump_data_batch_due(const KdumpDataBatch *b);

@@ -49,9 +49,11 @@ void kdump_chunk_slot_free(void *opaque, void *p)
 {
     KdumpSlot *slot = p;
 
-    g_free(slot->pages);
-    g_free(slot->data);
-    g_free(slot);
+    if (slot) {
+        g_free(slot->pages);
+        g_free(slot->data);
+        g_free(slot);
+    }
 }
 
 uint8_t *kdump_chunk_data_new(const KdumpChunks *chunks)
@@ -66,11 +68,13 @@ uint8_t *kdump_chunk_data_new(const KdumpChunks *chunks)
 void *kdump_chunk_slot_new(void *opaque, Error **errp)
 {
     const KdumpChunks *c = opaque;
-    KdumpSlot *slot = g_new0(KdumpSlot, 1);
+    KdumpSlot *slot = g_try_new0(KdumpSlot, 1);
 
-    slot->pages = g_try_new(KdumpPage, c->chunk_pages);
-    slot->data = kdump_chunk_data_new(c);
-    if (!slot->pages || !slot->data) {
+    if (slot) {
+        slot->pages = g_try_new(KdumpPage, c->chunk_pages);
+        slot->data = kdump_chunk_data_new(c);
+    }
+    if (!slot || !slot->pages || !slot->data) {
         error_setg(errp, "dump: no memory to compress pages");
         kdump_chunk_slot_free(opaque, slot);
         return NULL;
@@ -94,8 +98,12 @@ void kdump_chunk_worker_free(void *opaque, void *p)
 void *kdump_chunk_worker_new(void *opaque, Error **errp)
 {
     const KdumpChunks *c = opaque;
-    KdumpWorker *worker = g_new0(KdumpWorker, 1);
+    KdumpWorker *worker = g_try_new0(KdumpWorker, 1);
 
+    if (!worker) {
+        error_setg(errp, "dump: no memory to compress pages");
+        return NULL;
+    }
     worker->scratch = g_try_malloc(c->guest->page_size);
     if (!worker->scratch) {
         error_setg(errp, "dump: no memory to compress pages");

@@ -10,7 +10,7 @@
 #include "kdump-format.h"
 #include "kdump-layout.h"
 
-#define KDUMP_BITMAP_PIECE      MiB
+#define KDUMP_BITMAP_PIECE      (256 * KiB)
 
 /* More than what a sink wraps around one write. */
 #define KDUMP_WRITE_OVERHEAD    64
@@ -189,8 +189,12 @@ bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
                                    Error **errp)
 {
     size_t size = dump_layout_size(l->file, l->sub_header);
-    g_autofree uint8_t *buf = g_malloc0(size);
+    g_autofree uint8_t *buf = g_try_malloc0(size);
 
+    if (!buf) {
+        error_setg(errp, "dump: no memory to write the notes");
+        return false;
+    }
     kdump_fill_sub_header(l, buf);
     return dump_layout_write(l->file, l->sub_header, 0, buf, size, sink,
                              errp);
@@ -201,7 +205,7 @@ bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,
 {
     const DumpGuest *guest = l->guest;
     uint32_t block = guest->page_size;
-    g_autofree uint8_t *buf = g_malloc0(block);
+    g_autofree uint8_t *buf = g_try_malloc0(block);
     KdumpHeader hdr = {
         .uts = guest->uts,
         .time_sec = guest->time_sec,
@@ -214,6 +218,10 @@ bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,
         .nr_cpus = guest->nr_cpus,
     };
 
+    if (!buf) {
+        error_setg(errp, "dump: no memory to write the header");
+        return false;
+    }
     kdump_put_header(&guest->abi, &hdr, buf);
     return dump_layout_write(l->file, l->header, 0, buf, block, sink, errp);
 }

@@ -7,28 +7,57 @@
 #include "qemu/osdep.h"
 #include "kdump-marks.h"
 
-void kdump_marks_init(KdumpMarks *m, DumpSink *sink, uint64_t room)
+void kdump_marks_init(KdumpMarks *m, DumpSink *sink, uint64_t closing)
 {
-    *m = (KdumpMarks) {
-        .sink = sink,
-        .room = room,
-        .marks = g_array_new(false, false, sizeof(KdumpMark)),
-    };
+    *m = (KdumpMarks) { .sink = sink, .closing = closing };
 }
 
 void kdump_marks_deinit(KdumpMarks *m)
 {
-    g_clear_pointer(&m->marks, g_array_unref);
+    if (m->marks != m->first) {
+        g_free(m->marks);
+    }
 }
 
-static const KdumpMark *kdump_mark(const KdumpMarks *m, unsigned i)
+static bool kdump_mark_has_room(const KdumpMarks *m, size_t i)
 {
-    return &g_array_index(m->marks, KdumpMark, i);
+    return dump_sink_room(m->sink, &m->marks[i].sink) >= m->closing;
 }
 
-static bool kdump_mark_has_room(const KdumpMarks *m, unsigned i)
+/* Room for one mark more? */
+static bool kdump_marks_grow(KdumpMarks *m)
 {
-    return dump_sink_room(m->sink, &kdump_mark(m, i)->sink) >= m->room;
+    KdumpMark *more;
+
+    if (m->n < m->size) {
+        return true;
+    }
+    if (!m->marks) {
+        m->marks = m->first;
+        m->size = ARRAY_SIZE(m->first);
+        return true;
+    }
+    more = g_try_new(KdumpMark, 2 * m->size);
+    if (!more) {
+        return false;
+    }
+    memcpy(more, m->marks, m->n * sizeof(*more));
+    kdump_marks_deinit(m);
+    m->marks = more;
+    m->size *= 2;
+    return true;
+}
+
+/* Those before one that leaves room enough are of no use. */
+static void kdump_marks_drop_old(KdumpMarks *m)
+{
+    size_t old = 0;
+
+    while (old + 1 < m->n && kdump_mark_has_room(m, old + 1)) {
+        old++;
+    }
+    m->n -= old;
+    memmove(m->marks, m->marks + old, m->n * sizeof(*m->marks));
 }
 
 void kdump_marks_add(KdumpMarks *m, uint64_t nr_pages, uint64_t data_bytes)
@@ -39,22 +68,23 @@ void kdump_marks_add(KdumpMarks *m, uint64_t nr_pages, uint64_t data_bytes)
         .data_bytes = data_bytes,
     };
 
-    g_array_append_val(m->marks, mark);
-    while (m->marks->len > 1 && kdump_mark_has_room(m, 1)) {
-        g_array_remove_index(m->marks, 0);
+    if (!kdump_marks_grow(m)) {
+        m->n--;                 /* the latest is the one to have */
     }
+    m->marks[m->n++] = mark;
+    kdump_marks_drop_old(m);
 }
 
 const KdumpMark *kdump_marks_last(const KdumpMarks *m)
 {
-    return m->marks->len ? kdump_mark(m, m->marks->len - 1) : NULL;
+    return m->n ? &m->marks[m->n - 1] : NULL;
 }
 
 const KdumpMark *kdump_marks_with_room(const KdumpMarks *m)
 {
-    for (unsigned i = m->marks->len; i--; ) {
+    for (size_t i = m->n; i--; ) {
         if (kdump_mark_has_room(m, i)) {
-            return kdump_mark(m, i);
+            return &m->marks[i];
         }
     }
     return NULL;

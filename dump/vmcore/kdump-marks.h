@@ -18,17 +18,19 @@ typedef struct KdumpMark {
 
 typedef struct KdumpMarks {
     DumpSink *sink;             /* not owned */
-    uint64_t room;              /* bytes that closing the dump takes */
-    GArray *marks;              /* KdumpMark, the latest last */
+    uint64_t closing;           /* bytes that closing the dump takes */
+    KdumpMark *marks;           /* the latest last; size of them, n used */
+    size_t n, size;
+    KdumpMark first[8];         /* what there is of them without memory */
 } KdumpMarks;
 
-void kdump_marks_init(KdumpMarks *m, DumpSink *sink, uint64_t room);
+void kdump_marks_init(KdumpMarks *m, DumpSink *sink, uint64_t closing);
 void kdump_marks_deinit(KdumpMarks *m);
 
 /*
  * The dump has @nr_pages pages with @data_bytes bytes of data, and all of it
  * was handed to the sink. Older marks are kept as far as a full disk may
- * ask for them.
+ * ask for them; if there is no memory for one more, the one before it goes.
  */
 void kdump_marks_add(KdumpMarks *m, uint64_t nr_pages, uint64_t data_bytes);
 

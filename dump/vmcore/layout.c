@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/iov.h"
 #include "layout.h"
 
@@ -15,40 +16,75 @@ typedef struct DumpExtent {
     uint64_t written;           /* bytes, each counted once */
 } DumpExtent;
 
+/* What a format needs of its own, and some pieces of memory. */
+#define LAYOUT_FIRST_EXTENTS    16
+
 struct DumpLayout {
-    GArray *extents;
+    DumpExtent *extents;        /* first, or allocated */
+    size_t n, size;             /* of them, used and there are */
+    bool no_memory;             /* for one more, when it was to be added */
+    DumpExtent first[LAYOUT_FIRST_EXTENTS];
 };
 
 DumpLayout *dump_layout_new(void)
 {
-    DumpLayout *layout = g_new0(DumpLayout, 1);
+    DumpLayout *layout = g_try_new0(DumpLayout, 1);
 
-    layout->extents = g_array_new(false, false, sizeof(DumpExtent));
+    if (layout) {
+        layout->extents = layout->first;
+        layout->size = ARRAY_SIZE(layout->first);
+    }
     return layout;
+}
+
+static void layout_free_extents(DumpLayout *layout)
+{
+    if (layout->extents != layout->first) {
+        g_free(layout->extents);
+    }
 }
 
 void dump_layout_free(DumpLayout *layout)
 {
     if (layout) {
-        g_array_unref(layout->extents);
+        layout_free_extents(layout);
         g_free(layout);
     }
 }
 
+/* Room for one extent more? */
+static bool layout_grow(DumpLayout *layout)
+{
+    DumpExtent *more;
+
+    if (layout->n < layout->size) {
+        return true;
+    }
+    more = g_try_new(DumpExtent, 2 * layout->size);
+    if (!more) {
+        return false;
+    }
+    memcpy(more, layout->extents, layout->n * sizeof(*more));
+    layout_free_extents(layout);
+    layout->extents = more;
+    layout->size *= 2;
+    return true;
+}
+
 static DumpExtent *layout_extent(const DumpLayout *layout, unsigned extent)
 {
-    assert(extent < layout->extents->len);
-    return &g_array_index(layout->extents, DumpExtent, extent);
+    assert(extent < layout->n);
+    return (DumpExtent *)&layout->extents[extent];
 }
 
 uint64_t dump_layout_end(const DumpLayout *layout)
 {
     const DumpExtent *last;
 
-    if (!layout->extents->len) {
+    if (!layout->n) {
         return 0;
     }
-    last = layout_extent(layout, layout->extents->len - 1);
+    last = layout_extent(layout, layout->n - 1);
     return last->offset + (last->size == DUMP_EXTENT_OPEN ? last->written :
                                                             last->size);
 }
@@ -60,14 +96,25 @@ unsigned dump_layout_add(DumpLayout *layout, const char *name, uint64_t size,
     DumpExtent extent = { .name = name, .size = size };
 
     assert(align && !(align & (align - 1)));
-    assert(!layout->extents->len ||
-           layout_extent(layout, layout->extents->len - 1)->size !=
-           DUMP_EXTENT_OPEN);
+    assert(!layout->n ||
+           layout_extent(layout, layout->n - 1)->size != DUMP_EXTENT_OPEN);
     assert(end <= UINT64_MAX - (align - 1));
     extent.offset = ROUND_UP(end, align);
     assert(size == DUMP_EXTENT_OPEN || size <= UINT64_MAX - extent.offset);
-    g_array_append_val(layout->extents, extent);
-    return layout->extents->len - 1;
+    if (!layout_grow(layout)) {
+        layout->no_memory = true;
+        return 0;
+    }
+    layout->extents[layout->n] = extent;
+    return layout->n++;
+}
+
+bool dump_layout_planned(const DumpLayout *layout, Error **errp)
+{
+    if (layout->no_memory) {
+        error_setg(errp, "dump: no memory to plan the file");
+    }
+    return !layout->no_memory;
 }
 
 uint64_t dump_layout_offset(const DumpLayout *layout, unsigned extent)
@@ -119,7 +166,11 @@ static bool extent_fill_gap(const DumpLayout *layout, unsigned extent,
     if (!gap || dump_sink_has_holes(sink)) {
         return true;
     }
-    zero = g_malloc0(gap);
+    zero = g_try_malloc0(gap);
+    if (!zero) {
+        error_setg(errp, "dump: no memory to write %s", e->name);
+        return false;
+    }
     return dump_sink_write(sink, e->offset - gap, zero, gap, e->name, errp);
 }
 
@@ -163,7 +214,7 @@ void dump_layout_restart(DumpLayout *layout, unsigned extent)
 
 bool dump_layout_complete(const DumpLayout *layout)
 {
-    for (unsigned i = 0; i < layout->extents->len; i++) {
+    for (unsigned i = 0; i < layout->n; i++) {
         const DumpExtent *e = layout_extent(layout, i);
 
         if (e->size != DUMP_EXTENT_OPEN && e->written != e->size) {

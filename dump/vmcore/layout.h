@@ -16,6 +16,7 @@
 
 typedef struct DumpLayout DumpLayout;
 
+/* NULL if there is no memory. */
 DumpLayout *dump_layout_new(void);
 void dump_layout_free(DumpLayout *layout);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpLayout, dump_layout_free)
@@ -28,10 +29,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpLayout, dump_layout_free)
  * extent when its end is not known beforehand. @name is static text; it
  * is what error messages call the part ("page data").
  * Returns the extent's index, from 0. A wrapping offset asserts: callers
- * bound their sizes first.
+ * bound their sizes first. If there is no memory for it, the index is that of
+ * another extent; dump_layout_planned tells.
  */
 unsigned dump_layout_add(DumpLayout *layout, const char *name, uint64_t size,
                          uint64_t align);
+
+/* False, with @errp set, if there was no memory for one of the extents. */
+bool dump_layout_planned(const DumpLayout *layout, Error **errp);
 
 uint64_t dump_layout_offset(const DumpLayout *layout, unsigned extent);
 uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent);

@@ -31,7 +31,10 @@
 #define ELF_PAGE                4096
 
 /* Program headers made and written at a time. */
-#define ELF_PHDR_BATCH          16384
+#define ELF_PHDR_BATCH          2048
+
+/* Bytes of an ELF header, of either class. */
+#define ELF_EHDR_MAX            64
 
 /* RAM without a gap in guest-physical space: one extent of the file. */
 typedef struct ElfRange {
@@ -42,40 +45,60 @@ typedef struct ElfRange {
 
 typedef struct ElfWriter {
     DumpWriter parent;
-    GArray *ranges;             /* ElfRange, sorted */
-    GArray *segments;           /* ElfCoreSegment; [0] is PT_NOTE */
+    ElfRange *ranges;           /* sorted */
+    size_t nr_ranges;
+    ElfCoreSegment *segments;   /* [0] is PT_NOTE; NULL: only to be counted */
+    size_t nr_segments;
     uint32_t shnum;             /* section headers, 0 for none */
     unsigned ehdr, phdrs, shdrs, notes, extra_data, shstrtab;  /* extents */
-    GByteArray *shdr_bytes;
+    uint8_t *shdr_bytes;        /* of shnum section headers */
     GArray *names;              /* of char */
 } ElfWriter;
 
 /* -- planning ------------------------------------------------------------ */
 
-static void elf_find_ranges(ElfWriter *w)
+/* Returns false. */
+static bool elf_no_memory(Error **errp)
+{
+    error_setg(errp, "dump: no memory to plan an ELF core");
+    return false;
+}
+
+static bool elf_find_ranges(ElfWriter *w, Error **errp)
 {
     const GuestRam *ram = &w->parent.guest->ram;
 
+    w->ranges = g_try_new(ElfRange, MAX(guest_ram_nr_runs(ram), 1));
+    if (!w->ranges) {
+        return elf_no_memory(errp);
+    }
     for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
         const GuestRamRun *run = guest_ram_run(ram, i);
-        ElfRange *last = w->ranges->len ?
-            &g_array_index(w->ranges, ElfRange, w->ranges->len - 1) : NULL;
+        ElfRange *last = w->nr_ranges ? &w->ranges[w->nr_ranges - 1] : NULL;
 
         if (last && last->paddr + last->size == run->paddr) {
             last->size += run->size;
         } else {
-            ElfRange range = {
+            w->ranges[w->nr_ranges++] = (ElfRange) {
                 .paddr = run->paddr,
                 .size = run->size,
             };
-            g_array_append_val(w->ranges, range);
         }
     }
+    return true;
 }
 
 static const ElfRange *elf_range(const ElfWriter *w, size_t i)
 {
-    return &g_array_index(w->ranges, ElfRange, i);
+    return &w->ranges[i];
+}
+
+static void elf_add_segment(ElfWriter *w, const ElfCoreSegment *seg)
+{
+    if (w->segments) {
+        w->segments[w->nr_segments] = *seg;
+    }
+    w->nr_segments++;
 }
 
 static void elf_add_load(ElfWriter *w, uint64_t paddr, uint64_t vaddr,
@@ -92,13 +115,13 @@ static void elf_add_load(ElfWriter *w, uint64_t paddr, uint64_t vaddr,
          * for something else.
          */
     };
-    g_array_append_val(w->segments, seg);
+    elf_add_segment(w, &seg);
 }
 
 /* The first range that ends above @paddr. */
 static size_t elf_range_above(const ElfWriter *w, uint64_t paddr)
 {
-    size_t lo = 0, hi = w->ranges->len;
+    size_t lo = 0, hi = w->nr_ranges;
 
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
@@ -118,7 +141,7 @@ static void elf_add_mapping(ElfWriter *w, const DumpMapping *m)
 {
     uint64_t last = m->paddr + MIN(m->size - 1, UINT64_MAX - m->paddr);
 
-    for (size_t i = elf_range_above(w, m->paddr); i < w->ranges->len; i++) {
+    for (size_t i = elf_range_above(w, m->paddr); i < w->nr_ranges; i++) {
         const ElfRange *r = elf_range(w, i);
         uint64_t start = MAX(r->paddr, m->paddr);
         uint64_t end = MIN(r->paddr + (r->size - 1), last);
@@ -131,7 +154,7 @@ static void elf_add_mapping(ElfWriter *w, const DumpMapping *m)
     }
 }
 
-static void elf_find_segments(ElfWriter *w)
+static void elf_add_segments(ElfWriter *w)
 {
     const GArray *mappings = w->parent.guest->mappings;
     ElfCoreSegment note = {
@@ -140,7 +163,8 @@ static void elf_find_segments(ElfWriter *w)
         .memsz = w->parent.guest->notes->len,
     };
 
-    g_array_append_val(w->segments, note);
+    w->nr_segments = 0;
+    elf_add_segment(w, &note);
     if (mappings) {
         for (size_t i = 0; i < mappings->len; i++) {
             const DumpMapping *m = &g_array_index(mappings, DumpMapping, i);
@@ -150,12 +174,24 @@ static void elf_find_segments(ElfWriter *w)
             }
         }
     } else {
-        for (size_t i = 0; i < w->ranges->len; i++) {
+        for (size_t i = 0; i < w->nr_ranges; i++) {
             const ElfRange *r = elf_range(w, i);
 
             elf_add_load(w, r->paddr, r->paddr, r->size);
         }
     }
+}
+
+/* Count them, then fill them in. */
+static bool elf_find_segments(ElfWriter *w, Error **errp)
+{
+    elf_add_segments(w);
+    w->segments = g_try_new(ElfCoreSegment, w->nr_segments);
+    if (!w->segments) {
+        return elf_no_memory(errp);
+    }
+    elf_add_segments(w);
+    return true;
 }
 
 /* Every offset and address below is bounded by this one check. */
@@ -167,18 +203,18 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
     uint64_t extra = guest->extra ? guest->extra->data_size : 0;
     uint64_t other, room;
 
-    if (!w->ranges->len) {
+    if (!w->nr_ranges) {
         error_setg(errp, "dump: no guest memory to dump");
         return false;
     }
-    if (w->segments->len == UINT32_MAX) {
+    if (w->nr_segments >= UINT32_MAX) {
         error_setg(errp, "dump: too many mappings for an ELF core");
         return false;
     }
-    last = elf_range(w, w->ranges->len - 1);
+    last = elf_range(w, w->nr_ranges - 1);
     other = elf_core_ehdr_size(abi) +
-            (uint64_t)elf_core_phdr_size(abi) * w->segments->len +
-            guest->notes->len + (uint64_t)ELF_PAGE * w->ranges->len + MiB;
+            (uint64_t)elf_core_phdr_size(abi) * w->nr_segments +
+            guest->notes->len + (uint64_t)ELF_PAGE * w->nr_ranges + MiB;
     room = dump_abi_is64(abi) ? (uint64_t)INT64_MAX : UINT32_MAX;
     if (other > room || extra > room - other ||
         guest->ram.bytes > room - other - extra ||
@@ -194,7 +230,8 @@ static void elf_count_sections(ElfWriter *w)
 {
     uint32_t extra = w->parent.guest->extra ? w->parent.guest->extra->count : 0;
 
-    if (extra || w->segments->len > ELF_CORE_MAX_PLAIN_PHNUM) {
+    assert(extra <= UINT32_MAX - 2);
+    if (extra || w->nr_segments > ELF_CORE_MAX_PLAIN_PHNUM) {
         w->shnum = 1 + extra + 1;   /* null, the target's, names */
     }
 }
@@ -207,15 +244,14 @@ static void elf_lay_out(ElfWriter *w)
     w->ehdr = dump_layout_add(l, "ELF header", elf_core_ehdr_size(abi), 1);
     w->phdrs = dump_layout_add(l, "program headers",
                                (uint64_t)elf_core_phdr_size(abi) *
-                               w->segments->len, 1);
+                               w->nr_segments, 1);
     w->shdrs = dump_layout_add(l, "section headers",
                                (uint64_t)elf_core_shdr_size(abi) * w->shnum,
                                w->shnum ? 8 : 1);
     w->notes = dump_layout_add(l, "notes", w->parent.guest->notes->len, 4);
-    for (size_t i = 0; i < w->ranges->len; i++) {
-        ElfRange *r = &g_array_index(w->ranges, ElfRange, i);
-
-        r->extent = dump_layout_add(l, "memory", r->size, ELF_PAGE);
+    for (size_t i = 0; i < w->nr_ranges; i++) {
+        w->ranges[i].extent = dump_layout_add(l, "memory", w->ranges[i].size,
+                                              ELF_PAGE);
     }
     w->extra_data = dump_layout_add(l, "section data", w->parent.guest->extra ?
                                     w->parent.guest->extra->data_size : 0, 1);
@@ -223,11 +259,10 @@ static void elf_lay_out(ElfWriter *w)
 
 static void elf_place_segments(ElfWriter *w)
 {
-    g_array_index(w->segments, ElfCoreSegment, 0).offset =
-        dump_layout_offset(w->parent.layout, w->notes);
+    w->segments[0].offset = dump_layout_offset(w->parent.layout, w->notes);
 
-    for (size_t i = 1; i < w->segments->len; i++) {
-        ElfCoreSegment *s = &g_array_index(w->segments, ElfCoreSegment, i);
+    for (size_t i = 1; i < w->nr_segments; i++) {
+        ElfCoreSegment *s = &w->segments[i];
         const ElfRange *r = elf_range(w, elf_range_above(w, s->paddr));
 
         s->offset = dump_layout_offset(w->parent.layout, r->extent) +
@@ -235,31 +270,23 @@ static void elf_place_segments(ElfWriter *w)
     }
 }
 
-static void elf_put_section(ElfWriter *w, const ElfCoreSection *sec)
+/* Section header @i. */
+static uint8_t *elf_shdr(const ElfWriter *w, uint32_t i)
 {
-    size_t size = elf_core_shdr_size(&w->parent.guest->abi);
-
-    g_byte_array_set_size(w->shdr_bytes, w->shdr_bytes->len + size);
-    elf_core_put_shdr(&w->parent.guest->abi, sec,
-                      w->shdr_bytes->data + w->shdr_bytes->len - size);
+    return w->shdr_bytes + i * elf_core_shdr_size(&w->parent.guest->abi);
 }
 
 /* The target fills its headers itself; without them it goes unnoticed. */
 static bool elf_put_extra_sections(ElfWriter *w, Error **errp)
 {
     const DumpExtraSections *extra = w->parent.guest->extra;
-    size_t at = w->shdr_bytes->len;
-    size_t len;
 
-    if (!extra) {
-        return true;
-    }
-    len = elf_core_shdr_size(&w->parent.guest->abi) * extra->count;
-    g_byte_array_set_size(w->shdr_bytes, at + len);
-    memset(w->shdr_bytes->data + at, 0, len);
-    if (!extra->headers(extra->opaque,
+    if (extra &&
+        !extra->headers(extra->opaque,
                         dump_layout_offset(w->parent.layout, w->extra_data),
-                        w->names, w->shdr_bytes->data + at, len)) {
+                        w->names, elf_shdr(w, 1),
+                        elf_core_shdr_size(&w->parent.guest->abi) *
+                        extra->count)) {
         error_setg(errp, "dump: the target's section headers do not match "
                    "what it announced");
         return false;
@@ -268,45 +295,49 @@ static bool elf_put_extra_sections(ElfWriter *w, Error **errp)
 }
 
 /* Headers and names; the names come last in the file. */
-static bool elf_plan_sections(ElfWriter *w, Error **errp)
+static bool elf_put_sections(ElfWriter *w, Error **errp)
 {
     static const char own_name[] = ".shstrtab";
-    ElfCoreSection null = elf_core_null_section(w->segments->len);
+    const DumpAbi *abi = &w->parent.guest->abi;
+    ElfCoreSection null = elf_core_null_section(w->nr_segments);
     ElfCoreSection names = { .type = SHT_STRTAB, .addralign = 1 };
 
-    if (w->shnum) {
-        g_array_append_vals(w->names, "", 1);
-        elf_put_section(w, &null);
-        if (!elf_put_extra_sections(w, errp)) {
-            return false;
-        }
-        names.name = w->names->len;
-        g_array_append_vals(w->names, own_name, sizeof(own_name));
-        names.size = w->names->len;
-        names.offset = dump_layout_end(w->parent.layout);
-        elf_put_section(w, &names);
+    w->shdr_bytes = g_try_malloc0_n(w->shnum, elf_core_shdr_size(abi));
+    if (!w->shdr_bytes) {
+        return elf_no_memory(errp);
+    }
+    g_array_append_vals(w->names, "", 1);
+    elf_core_put_shdr(abi, &null, elf_shdr(w, 0));
+    if (!elf_put_extra_sections(w, errp)) {
+        return false;
+    }
+    names.name = w->names->len;
+    g_array_append_vals(w->names, own_name, sizeof(own_name));
+    names.size = w->names->len;
+    names.offset = dump_layout_end(w->parent.layout);
+    elf_core_put_shdr(abi, &names, elf_shdr(w, w->shnum - 1));
+    return true;
+}
+
+static bool elf_plan_sections(ElfWriter *w, Error **errp)
+{
+    w->names = g_array_new(false, false, 1);
+    if (w->shnum && !elf_put_sections(w, errp)) {
+        return false;
     }
     w->shstrtab = dump_layout_add(w->parent.layout, "section names",
                                   w->names->len, 1);
     return true;
 }
 
-static void elf_new_arrays(ElfWriter *w)
-{
-    w->ranges = g_array_new(false, false, sizeof(ElfRange));
-    w->segments = g_array_new(false, false, sizeof(ElfCoreSegment));
-    w->shdr_bytes = g_byte_array_new();
-    w->names = g_array_new(false, false, 1);
-}
-
 static void elf_release(DumpWriter *parent)
 {
     ElfWriter *w = container_of(parent, ElfWriter, parent);
 
-    g_array_unref(w->ranges);
-    g_array_unref(w->segments);
-    g_byte_array_unref(w->shdr_bytes);
-    g_array_unref(w->names);
+    g_free(w->ranges);
+    g_free(w->segments);
+    g_free(w->shdr_bytes);
+    g_clear_pointer(&w->names, g_array_unref);
 }
 
 static bool elf_plan(DumpWriter *parent, const DumpFormat *format,
@@ -314,10 +345,9 @@ static bool elf_plan(DumpWriter *parent, const DumpFormat *format,
 {
     ElfWriter *w = container_of(parent, ElfWriter, parent);
 
-    elf_new_arrays(w);
-    elf_find_ranges(w);
-    elf_find_segments(w);
-    if (!elf_check_size(w, errp)) {
+    if (!elf_find_ranges(w, errp) ||
+        !elf_find_segments(w, errp) ||
+        !elf_check_size(w, errp)) {
         return false;
     }
     elf_count_sections(w);
@@ -333,16 +363,17 @@ static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
                            Error **errp)
 {
     const DumpAbi *abi = &w->parent.guest->abi;
-    g_autofree uint8_t *ehdr = g_malloc(elf_core_ehdr_size(abi));
+    uint8_t ehdr[ELF_EHDR_MAX];
     ElfCoreHeader hdr = {
         .flags = flags,
-        .phnum = w->segments->len,
+        .phnum = w->nr_segments,
         .phoff = dump_layout_offset(w->parent.layout, w->phdrs),
         .shnum = w->shnum,
         .shoff = w->shnum ? dump_layout_offset(w->parent.layout, w->shdrs) : 0,
         .shstrndx = w->shnum ? w->shnum - 1 : 0,
     };
 
+    assert(elf_core_ehdr_size(abi) <= sizeof(ehdr));
     elf_core_put_ehdr(abi, &hdr, ehdr);
     return dump_layout_write(w->parent.layout, w->ehdr, 0, ehdr,
                              elf_core_ehdr_size(abi), sink, errp);
@@ -352,16 +383,18 @@ static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
 {
     const DumpAbi *abi = &w->parent.guest->abi;
     size_t size = elf_core_phdr_size(abi);
-    size_t batch = MIN(w->segments->len, ELF_PHDR_BATCH);
-    g_autofree uint8_t *phdrs = g_malloc_n(batch, size);
+    size_t batch = MIN(w->nr_segments, ELF_PHDR_BATCH);
+    g_autofree uint8_t *phdrs = g_try_malloc_n(batch, size);
 
-    for (size_t first = 0; first < w->segments->len; first += batch) {
-        size_t n = MIN(w->segments->len - first, batch);
+    if (!phdrs) {
+        error_setg(errp, "dump: no memory to write the program headers");
+        return false;
+    }
+    for (size_t first = 0; first < w->nr_segments; first += batch) {
+        size_t n = MIN(w->nr_segments - first, batch);
 
         for (size_t i = 0; i < n; i++) {
-            elf_core_put_phdr(abi, &g_array_index(w->segments, ElfCoreSegment,
-                                                  first + i),
-                              phdrs + i * size);
+            elf_core_put_phdr(abi, &w->segments[first + i], phdrs + i * size);
         }
         if (!dump_layout_write(w->parent.layout, w->phdrs, first * size, phdrs,
                                n * size, sink, errp)) {
@@ -379,7 +412,8 @@ static bool elf_write_headers(ElfWriter *w, DumpSink *sink, Error **errp)
     return elf_write_ehdr(w, flags, sink, errp) &&
            elf_write_phdrs(w, sink, errp) &&
            dump_layout_write(w->parent.layout, w->shdrs, 0,
-                             w->shdr_bytes->data, w->shdr_bytes->len, sink,
+                             w->shdr_bytes, w->shnum *
+                             elf_core_shdr_size(&w->parent.guest->abi), sink,
                              errp) &&
            dump_layout_write(w->parent.layout, w->notes, 0, notes->data,
                              notes->len, sink, errp);
@@ -395,7 +429,7 @@ static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
         .progress = w->parent.progress,
     };
 
-    for (size_t i = 0; i < w->ranges->len; i++) {
+    for (size_t i = 0; i < w->nr_ranges; i++) {
         const ElfRange *r = elf_range(w, i);
 
         if (!dump_ram_copy(&copy, r->extent, 0, r->paddr, r->size, errp)) {

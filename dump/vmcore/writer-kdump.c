@@ -176,6 +176,7 @@ static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
         ok = kdump_flush_data(w, errp);
     }
     if (ok) {
+        kdump_data_batch_give_room(&w->data_batch, slot);
         dump_progress_advance(w->parent.progress, (uint64_t)slot->nr_pages *
                               w->parent.guest->page_size);
     }

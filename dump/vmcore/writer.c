@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "writer.h"
 
 static const DumpWriterOps *const dump_writers[] = {
@@ -35,21 +36,41 @@ const char *dump_writer_must_seek(const DumpFormat *format)
     return ops->must_seek ? ops->must_seek(format) : NULL;
 }
 
+static DumpWriter *writer_new(const DumpWriterOps *ops,
+                              const DumpGuest *guest, DumpProgress *progress,
+                              Error **errp)
+{
+    DumpLayout *layout = dump_layout_new();
+    DumpWriter *w = g_try_malloc0(ops->size);
+
+    if (!layout || !w) {
+        error_setg(errp, "dump: no memory to plan the file");
+        dump_layout_free(layout);
+        g_free(w);
+        return NULL;
+    }
+    *w = (DumpWriter) {
+        .ops = ops,
+        .guest = guest,
+        .progress = progress,
+        .layout = layout,
+    };
+    return w;
+}
+
 DumpWriter *dump_writer_plan(const DumpFormat *format,
                              const DumpGuest *guest, DumpProgress *progress,
                              Error **errp)
 {
     const DumpWriterOps *ops = dump_writer_ops(format->kind);
-    DumpWriter *w = g_malloc0(ops->size);
+    DumpWriter *w = writer_new(ops, guest, progress, errp);
     uint64_t total;
 
-    *w = (DumpWriter) {
-        .ops = ops,
-        .guest = guest,
-        .progress = progress,
-        .layout = dump_layout_new(),
-    };
-    if (!ops->plan(w, format, &total, errp)) {
+    if (!w) {
+        return NULL;
+    }
+    if (!ops->plan(w, format, &total, errp) ||
+        !dump_layout_planned(w->layout, errp)) {
         dump_writer_free(w);
         return NULL;
     }

@@ -62,7 +62,8 @@ struct DumpWriterOps {
     /*
      * Lay the dump out; @w has its DumpWriter filled in, an empty layout, and
      * is else zero. @total: bytes of guest memory. False with @errp set if
-     * the guest does not fit the format; release is called then, too.
+     * the guest does not fit the format or there is no memory; release is
+     * called then, too. The layout itself need not be asked.
      */
     bool (*plan)(DumpWriter *w, const DumpFormat *format, uint64_t *total,
                  Error **errp);
@@ -93,7 +94,7 @@ const char *dump_writer_must_seek(const DumpFormat *format);
 /*
  * Lay a dump of @guest out, and set the total of @progress; both must outlive
  * the writer. @format is an available one. NULL with @errp set if the guest
- * does not fit it.
+ * does not fit it, or there is no memory.
  */
 DumpWriter *dump_writer_plan(const DumpFormat *format,
                              const DumpGuest *guest, DumpProgress *progress,

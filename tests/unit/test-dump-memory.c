@@ -1,0 +1,226 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Dumps with too little memory: whichever allocation fails, the dump is what
+ * it would have been, or there is an error.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "dump-test-guest.h"
+
+#define NEVER       G_MAXINT
+
+/* -- allocations that fail ------------------------------------------------ */
+
+/* Of those that may; any thread. */
+static gint count;
+
+/* The numbers, from 0, of those that do. */
+static gint fail_from = NEVER, fail_to = NEVER;
+
+static bool refuse(void)
+{
+    gint n = g_atomic_int_add(&count, 1);
+
+    return n >= fail_from && n < fail_to;
+}
+
+/* In place of GLib's. */
+gpointer g_try_malloc(gsize size)
+{
+    return refuse() ? NULL : malloc(size);
+}
+
+gpointer g_try_malloc0(gsize size)
+{
+    return refuse() ? NULL : calloc(1, size);
+}
+
+gpointer g_try_malloc_n(gsize n, gsize size)
+{
+    return refuse() ? NULL : malloc(n * size);
+}
+
+gpointer g_try_malloc0_n(gsize n, gsize size)
+{
+    return refuse() ? NULL : calloc(n, size);
+}
+
+/* -- dumps ---------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    DumpFormat format;
+} formats[] = {
+    { "elf", { .kind = DUMP_KIND_ELF } },
+    { "zlib", { .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_ZLIB } },
+    { "zlib-flat", { .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_ZLIB,
+                     .flat = true } },
+    { "lzo", { .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_LZO } },
+    { "zstd", { .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_ZSTD } },
+};
+
+/* More pieces of memory, and mappings of it, than there is room for at once. */
+static void init_guest(TestGuest *t)
+{
+    static const DumpAbi abi = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
+    TestBlock *b;
+
+    test_guest_init(t, &abi, 4096);
+    b = test_guest_add(t, 0, 4 << 20);
+    /* Most of it is zero, to be done soon. */
+    for (size_t at = 0; at < b->size; at += 512 << 10) {
+        memset(b->host + at + (32 << 10), 0, (512 - 32) << 10);
+    }
+    t->g.mappings = g_array_new(false, false, sizeof(DumpMapping));
+    for (uint64_t i = 1; i <= 40; i++) {
+        DumpMapping m = { .vaddr = i << 40, .paddr = i << 30, .size = 4096 };
+
+        test_guest_add(t, m.paddr, m.size);
+        g_array_append_val(t->g.mappings, m);
+    }
+    dump_guest_seal(&t->g, 0, 0);
+    g_byte_array_set_size(t->g.notes, 1000);
+    memset(t->g.notes->data, 0, 1000);
+}
+
+static uint64_t get_be64(const TestImage *f, uint64_t offset)
+{
+    return ldq_be_p(test_at(f, offset, 8));
+}
+
+/* The dump in a flattened file, whose records may differ in size. */
+static TestImage *rearrange(const TestImage *flat)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+    TestImage *image = g_new0(TestImage, 1);
+    uint64_t pos = 4096;
+
+    while (get_be64(flat, pos) != UINT64_MAX) {
+        uint64_t offset = get_be64(flat, pos), size = get_be64(flat, pos + 8);
+        guint old = bytes->len;
+
+        if (offset + size > old) {
+            g_byte_array_set_size(bytes, offset + size);
+            memset(bytes->data + old, 0, bytes->len - old);
+        }
+        memcpy(bytes->data + offset, test_at(flat, pos + 16, size), size);
+        pos += 16 + size;
+    }
+    image->len = bytes->len;
+    image->data = g_byte_array_free(g_steal_pointer(&bytes), false);
+    return image;
+}
+
+/* NULL if the dump failed; then it was for want of memory. */
+static TestImage *dump(const DumpFormat *format, const TestGuest *t,
+                       DumpProgress *progress)
+{
+    g_autofree char *path = NULL;
+    int fd = test_output_open(TEST_FILE, &path);
+    TestImage *image = NULL;
+    DumpSink *sink = dump_sink_fd_new(fd, progress);
+    DumpWriter *w;
+    Error *err = NULL;
+
+    if (format->flat) {
+        sink = dump_sink_flat_new(sink);
+    }
+    w = dump_writer_plan(format, &t->g, progress, &err);
+    if (w && dump_writer_write(w, sink, &err)) {
+        image = test_image_load(path, false);
+    }
+    dump_writer_free(w);
+    dump_sink_free(sink);
+    g_unlink(path);
+    g_assert_cmpint(!image, ==, err != NULL);
+    if (err) {
+        g_assert_true(g_str_has_prefix(error_get_pretty(err),
+                                       "dump: no memory "));
+        error_free(err);
+    }
+    return image;
+}
+
+/* Dump with the allocations @from to @to - 1 failing. */
+static TestImage *dump_without(const DumpFormat *format, const TestGuest *t,
+                               gint from, gint to)
+{
+    DumpProgress progress;
+    TestImage *image;
+
+    dump_progress_init(&progress);
+    g_atomic_int_set(&count, 0);
+    fail_from = from;
+    fail_to = to;
+    image = dump(format, t, &progress);
+    fail_from = fail_to = NEVER;
+    if (image && format->flat) {
+        g_autoptr(TestImage) flat = image;
+
+        image = rearrange(flat);
+    }
+    return image;
+}
+
+/* Of all dumps without one allocation, or without it and all later ones. */
+static unsigned count_good(const DumpFormat *format, const TestGuest *t,
+                           const TestImage *want, gint n, bool later)
+{
+    unsigned good = 0;
+
+    for (gint i = 0; i < n; i++) {
+        g_autoptr(TestImage) got = dump_without(format, t, i,
+                                                later ? NEVER : i + 1);
+
+        if (got) {
+            g_assert_cmpmem(got->data, got->len, want->data, want->len);
+            good++;
+        }
+    }
+    return good;
+}
+
+static void check_format(const DumpFormat *format, const TestGuest *t)
+{
+    g_autoptr(TestImage) want = dump_without(format, t, NEVER, NEVER);
+    gint n = g_atomic_int_get(&count);
+    bool kdump = format->kind == DUMP_KIND_KDUMP;
+    unsigned good;
+
+    g_assert_nonnull(want);
+    g_assert_cmpint(n, >, 0);
+    /* The others are those that there would be more of. */
+    good = count_good(format, t, want, n, false);
+    g_assert_cmpuint(n - good, <, 20);
+    g_assert_cmpuint(good, >=, kdump ? 16 : 0);
+    g_assert_cmpuint(count_good(format, t, want, n, true), <, n);
+}
+
+static void test_format(gconstpointer opaque)
+{
+    DumpFormat format = formats[GPOINTER_TO_UINT(opaque)].format;
+    g_auto(TestGuest) t;
+
+    if (!dump_writer_available(&format)) {
+        g_test_skip("not in this build");
+        return;
+    }
+    init_guest(&t);
+    for (format.threads = 1; format.threads <= 4; format.threads += 3) {
+        check_format(&format, &t);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        g_autofree char *path = g_strdup_printf("/dump/memory/%s",
+                                                formats[i].name);
+
+        g_test_add_data_func(path, GUINT_TO_POINTER(i), test_format);
+    }
+    return g_test_run();
+}
