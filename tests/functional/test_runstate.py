@@ -11,7 +11,6 @@ import ram
 from conftest import SIZE
 from qtest import QTest
 from test_cancel import make_qcow2
-from test_faults import faults_so       # noqa: F401
 from test_lifecycle import Stalled
 from vm import VM
 
@@ -99,7 +98,7 @@ def end(vm, how):
 
 @pytest.mark.parametrize('how', ['quit', 'SIGTERM'])
 @pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
-def test_exit_with_stuck_write(faults_so, tmp_path, how, job):  # noqa: F811
+def test_exit_with_stuck_write(faults_so, tmp_path, how, job):
     """A write that does not come back keeps the dump's thread, not QEMU."""
     path = str(tmp_path / 'dump')
     with VM('-m', '16M', env={'LD_PRELOAD': faults_so,
