@@ -59,7 +59,7 @@ static void analyse_huge_pages(DumpGuest *guest)
             find_file(&guest->all, fd, &start, &end);
             told = dump_untouched_maps_all(guest->untouched, fd, start,
                                            end - start, shared) ?
-                   GUEST_RAM_ANON : GUEST_RAM_OTHER;
+                   GUEST_RAM_HUGE : GUEST_RAM_OTHER;
         }
         run->backing = told;
     }

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #ifdef CONFIG_LINUX
+#include <sys/mman.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
 #endif
@@ -179,6 +180,33 @@ static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
     return answer;
 }
 
+/*
+ * pagemap shows nothing of a huge page that the host is moving to another
+ * place, or that has a memory error. mincore() does.
+ */
+static bool huge_pages_absent(const DumpUntouched *u, const uint8_t *host,
+                              uint64_t *len)
+{
+#ifdef CONFIG_LINUX
+    unsigned char in_core[PAGEMAP_BATCH];
+    uint64_t inside = (uintptr_t)host % u->page;
+    uint64_t n = MIN((inside + *len + u->page - 1) / u->page, PAGEMAP_BATCH);
+
+    *len = MIN(*len, n * u->page - inside);
+    if (mincore((void *)(host - inside), n * u->page, in_core) < 0) {
+        return false;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        if (in_core[i] & 1) {
+            return false;
+        }
+    }
+    return true;
+#else
+    return false;
+#endif
+}
+
 bool dump_untouched_mapped(const DumpUntouched *u, const uint8_t *host,
                            uint64_t *len)
 {
@@ -244,6 +272,9 @@ bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
     case GUEST_RAM_PRIVATE_FILE:
         return probe_file(run->fd, run->fd_offset + at, len) &&
                probe_pagemap(u, run->host + at, entry_untouched, len);
+    case GUEST_RAM_HUGE:
+        return probe_pagemap(u, run->host + at, entry_untouched, len) &&
+               huge_pages_absent(u, run->host + at, len);
     default:
         return false;
     }

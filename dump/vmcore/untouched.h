@@ -46,7 +46,7 @@ bool dump_untouched_is_huge(int fd);
 /*
  * Huge pages: hugetlbfs does not tell the holes of a file, but how many
  * pages it has. If the mapping of @len bytes at @host has as many, the
- * file has no others, and the memory can be handled as GUEST_RAM_ANON.
+ * file has no others, and the memory can be handled as GUEST_RAM_HUGE.
  * (Those of a private mapping are not the file's, so it must have none.)
  * False if @fd is of another file system, or @u is NULL.
  */
