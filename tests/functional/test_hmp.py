@@ -383,6 +383,20 @@ def test_two_human_monitors(tmp_path):
         os.close(fifo.r)
 
 
+def test_warnings(tmp_path, out):
+    """At a monitor that waits, and at one that does not."""
+    path = str(tmp_path / 'hmp')
+    with VM('-m', '16M', '-device', 'vmcoreinfo', '-chardev',
+            f'socket,id=hmp,server=on,wait=off,path={path}', '-mon',
+            'chardev=hmp') as vm:
+        text = 'warning: dump: guest note is not present\r\n'
+        assert vm.qmp.hmp(f'dump-guest-memory -z {out}') == text
+        assert Client(path).ask(f'dump-guest-memory -z {out}') == \
+            text + '(qemu) '
+        assert '\nWarning: guest note is not present' in \
+            vm.qmp.hmp('info dump')
+
+
 # -- who sees the progress ------------------------------------------------------
 
 # Longer than it takes to the first line of progress.
