@@ -64,7 +64,7 @@ def cpu_notes(dump):
 # -- many CPUs --------------------------------------------------------------
 
 # Before QEMU 9.0 TCG had no x2APIC, and so no APIC ID above 254.
-MANY = [255] if qemu_major() < 9 else [255, 256, 288, 1024]
+MANY = [255] if qemu_major() < 9 else [255, 288]
 
 
 def many_registers(cpu):
