@@ -8,6 +8,7 @@
  */
 
 #include "fuzz-memory.h"
+#include "qapi/error.h"
 #include "kdump-format.h"
 #include "linux-guest.h"
 
