@@ -505,13 +505,17 @@ static void plan_and_dump(Case *c)
     DumpProgress progress;
     Error *err = NULL;
     DumpWriter *w;
+    bool fits;
 
     if (!dump_writer_available(&c->format)) {
         return;                 /* a codec that this build lacks */
     }
     dump_progress_init(&progress);
     w = dump_writer_plan(&c->format, &c->g, &progress, &err);
-    FUZZ_CHECK(!w == !must_fit(c) && !w == !!err);
+    fits = must_fit(c);
+    FUZZ_CHECK(!w == !!err);
+    /* A plan takes memory, which may be refused. */
+    FUZZ_CHECK(!w == !fits || (!w && fuzz_faults.failed));
     if (!w) {
         FUZZ_CHECK(g_str_has_prefix(error_get_pretty(err), "dump: "));
         error_free(err);
@@ -527,10 +531,17 @@ static void plan_and_dump(Case *c)
 static size_t read_memory(const Case *c, uint64_t paddr, void *buf,
                           size_t len)
 {
-    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(c->g.pages,
-                                                              &error_abort);
+    unsigned no_memory = fuzz_faults.no_memory;
+    DumpPagesReader *reader;
+    size_t found;
 
-    return dump_pages_read(reader, paddr, buf, len, NULL);
+    /* The fault is meant for the dump. */
+    fuzz_faults.no_memory = 0;
+    reader = dump_pages_reader_new(c->g.pages, &error_abort);
+    found = dump_pages_read(reader, paddr, buf, len, NULL);
+    dump_pages_reader_free(reader);
+    fuzz_faults.no_memory = no_memory;
+    return found;
 }
 
 /* Any stretch near an edge of memory reads as it should. */
