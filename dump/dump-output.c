@@ -11,6 +11,7 @@
 #include "monitor/monitor.h"
 #include "qemu/host-utils.h"
 #include "dump-output.h"
+#include "guest-files.h"
 #include "vmcore/sink-fd.h"
 #include "vmcore/sink-flat.h"
 #include "vmcore/sink-stream.h"
@@ -120,7 +121,7 @@ bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,
         error_setg(errp, "%s", must_seek);
         return false;
     }
-    return true;
+    return out->fd < 0 || guest_files_check(out->fd, errp);
 }
 
 /* Where the dump is going to begin. */

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import stat
 import subprocess
 import threading
 import tty
@@ -356,3 +357,120 @@ def test_largest_file(full, tmp_path):
     finally:
         os.close(fd)
         subprocess.run(['umount', folder], check=True)
+
+
+# -- files that are the guest's ----------------------------------------------------
+
+SIZE = 16 << 20
+
+
+def disk(tmp_path, name='disk'):
+    path = str(tmp_path / name)
+    with open(path, 'wb') as f:
+        f.write(b'disk' * 1024)
+        f.truncate(64 << 20)
+    return path
+
+
+def unharmed(path):
+    with open(path, 'rb') as f:
+        assert f.read(4096) == b'disk' * 1024
+    assert os.stat(path).st_size == 64 << 20
+
+
+def refused_by_all_names(vm, path, text, access=os.O_WRONLY):
+    refused(vm, text, path)
+    os.link(path, path + '.link')
+    refused(vm, text, path + '.link', format='kdump-zlib')
+    os.symlink(path, path + '.symlink')
+    refused(vm, text, path + '.symlink', detach=True)
+    fd = os.open(path, access)
+    vm.qmp.getfd('out', fd)
+    os.close(fd)
+    refused(vm, text, protocol='fd:out')
+    refused(vm, text, add_fd(vm, path))
+
+
+@pytest.mark.parametrize('share', ['on', 'off'])
+def test_own_memory(tmp_path, out, share):
+    path = str(tmp_path / 'ram')
+    with VM('-machine', 'pc,memory-backend=ram', '-m', '16M', '-object',
+            f'memory-backend-file,id=ram,mem-path={path},size={SIZE},'
+            f'share={share}', machine=None) as vm:
+        refused_by_all_names(vm, path, "is the guest's memory 'ram'")
+        assert os.stat(path).st_size == SIZE
+        vm.dump(out)
+        assert vm.status() == 'running'
+
+
+@pytest.mark.parametrize('options', [
+    'if=virtio,format=raw,file={}', 'if=none,format=raw,file=file:{}',
+    'if=none,format=raw,cache=none,file={}',
+    'if=virtio,format=raw,readonly=on,file={}'])
+def test_own_disk(tmp_path, out, options):
+    path = disk(tmp_path)
+    with VM('-m', '16M', '-drive', options.format(path)) as vm:
+        refused_by_all_names(vm, path, f"is the file '{path}' of the guest's "
+                             'block node')
+        unharmed(path)
+        vm.dump(out)
+        # Another fdset is none of the guest's.
+        vm.dump(add_fd(vm, out))
+        open_dump(out)
+
+
+def test_own_image_and_its_base(tmp_path, out):
+    base, top = str(tmp_path / 'base'), str(tmp_path / 'top')
+    with VM('-m', '16M') as vm:
+        for path, more in ((base, {}), (top, {'backing-file': base,
+                                              'backing-fmt': 'qcow2'})):
+            vm.qmp.cmd('blockdev-create', job_id='c', options={
+                'driver': 'file', 'filename': path, 'size': 0})
+            conclude(vm)
+            vm.qmp.cmd('blockdev-add', driver='file', filename=path,
+                       node_name='f')
+            vm.qmp.cmd('blockdev-create', job_id='c', options={
+                'driver': 'qcow2', 'file': 'f', 'size': 1 << 20, **more})
+            conclude(vm)
+            vm.qmp.cmd('blockdev-del', node_name='f')
+        vm.dump(out)
+        vm.qmp.cmd('blockdev-add', driver='qcow2', node_name='q', file={
+            'driver': 'file', 'filename': top})
+        for path in base, top:
+            before = os.stat(path).st_size
+            refused(vm, f"is the file '{path}'", path)
+            assert os.stat(path).st_size == before
+        vm.qmp.cmd('blockdev-del', node_name='q')
+        vm.dump(top)                    # is nobody's now
+        open_dump(top)
+
+
+def conclude(vm):
+    while vm.qmp.wait_event('JOB_STATUS_CHANGE')['data']['status'] != \
+            'concluded':
+        pass
+    vm.qmp.cmd('job-dismiss', id='c')
+
+
+def test_own_disk_of_an_fdset(tmp_path, out):
+    path = disk(tmp_path)
+    fd = os.open(path, os.O_RDWR)
+    with VM('-m', '16M') as vm:
+        vm.qmp.cmd('add-fd', [fd], fdset_id=7)
+        vm.qmp.cmd('blockdev-add', driver='file', node_name='d',
+                   filename='/dev/fdset/7')
+        refused(vm, "is the file '/dev/fdset/7' of the guest's block node "
+                "'d'", path)
+        unharmed(path)
+        vm.dump(out)
+    os.close(fd)
+
+
+def test_own_block_device(tmp_path, loop, out):
+    """By another name than QEMU's."""
+    device = loop(64 << 20)
+    other = str(tmp_path / 'node')
+    os.mknod(other, 0o600 | stat.S_IFBLK, os.stat(device).st_rdev)
+    with VM('-m', '16M', '-drive', f'if=none,format=raw,file={device}') as vm:
+        refused(vm, f"is the file '{device}'", other)
+        vm.dump(out)
