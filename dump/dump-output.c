@@ -12,9 +12,14 @@
 #include "qemu/host-utils.h"
 #include "dump-output.h"
 #include "guest-files.h"
+#include "vmcore/fd-write.h"
 #include "vmcore/sink-fd.h"
 #include "vmcore/sink-flat.h"
 #include "vmcore/sink-stream.h"
+
+#ifndef O_DIRECT
+#define O_DIRECT 0
+#endif
 
 void dump_output_init(DumpOutput *out)
 {
@@ -88,6 +93,33 @@ static bool output_open_path(DumpOutput *out, const char *path, Error **errp)
     return true;
 }
 
+/*
+ * Writes of a dump are not aligned as O_DIRECT wants it, and the flag is not
+ * ours to change: use a description of our own. Pipes mean something else by
+ * that flag.
+ */
+static bool output_avoid_direct(DumpOutput *out, const char *name, int flags,
+                                Error **errp)
+{
+    struct stat st;
+    int fd;
+
+    if (!(flags & O_DIRECT) || fstat(out->fd, &st) < 0 ||
+        !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
+        return true;
+    }
+    fd = fd_reopen(out->fd, flags & (O_ACCMODE | O_APPEND));
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "dump: descriptor '%s' is open with "
+                         "O_DIRECT, and not to be opened without", name);
+        return false;
+    }
+    lseek(fd, MAX(lseek(out->fd, 0, SEEK_CUR), 0), SEEK_SET);
+    qemu_close(out->fd);
+    out->fd = fd;
+    return true;
+}
+
 static bool output_take_fd(DumpOutput *out, const char *name, Error **errp)
 {
     int flags;
@@ -107,7 +139,7 @@ static bool output_take_fd(DumpOutput *out, const char *name, Error **errp)
                    name);
         return false;
     }
-    return true;
+    return output_avoid_direct(out, name, flags, errp);
 }
 
 bool dump_output_open(DumpOutput *out, const char *path, const char *fd_name,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Outputs that are no plain file, and files that are not for a dump."""
 
+import fcntl
 import os
 import resource
 import stat
@@ -474,3 +475,43 @@ def test_own_block_device(tmp_path, loop, out):
     with VM('-m', '16M', '-drive', f'if=none,format=raw,file={device}') as vm:
         refused(vm, f"is the file '{device}'", other)
         vm.dump(out)
+
+
+# -- descriptors for direct I/O ------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
+def test_direct(full, out, name):
+    """Writes of a dump are not aligned; the flag stays as it is."""
+    fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
+    full.qmp.getfd('out', fd)
+    full.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:out',
+                 format=name)
+    assert fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT
+    os.close(fd)
+    open_dump(out)
+
+
+def test_direct_position(full, out):
+    with open(out, 'wb') as f:
+        f.write(b'x' * 8192)
+    fd = os.open(out, os.O_WRONLY | os.O_DIRECT)
+    os.lseek(fd, 4096, os.SEEK_SET)
+    full.qmp.getfd('out', fd)
+    full.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:out')
+    os.close(fd)
+    with open(out, 'rb') as f:
+        assert f.read(4096) == b'x' * 4096
+        assert f.read(4) == b'\x7fELF'
+
+
+def test_direct_not_permitted(tmp_path, ram_file):
+    """QEMU may not open the file itself: refused, and nothing touched."""
+    out = str(tmp_path / 'dump')
+    fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
+    with VM('-m', '16M', '-runas', 'nobody') as vm:
+        vm.qmp.getfd('out', fd)
+        refused(vm, "descriptor 'out' is open with O_DIRECT",
+                protocol='fd:out')
+    os.close(fd)
+    assert os.stat(out).st_size == 0
