@@ -3,7 +3,8 @@
  *
  * The output of a dump, from its name to a sink.
  *
- * Called with the big lock held, in the main thread.
+ * Called with the BQL held, in the main thread, except dump_output_begin,
+ * which the thread calls that writes.
  */
 
 #ifndef DUMP_OUTPUT_H
