@@ -183,18 +183,18 @@ static off_t output_try_seek(int fd, off_t offset, int whence)
     return pos;
 }
 
-/* 0, or the errno that a write up to byte @end would come to in the end. */
+/* 0, or the negative errno that a write up to byte @end would come to. */
 static int output_file_error(int fd, uint64_t end)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && end > limit.rlim_cur) {
-        return EFBIG;
+        return -EFBIG;
     }
     /* One cannot seek behind what a file of this file system can hold. */
     if (end > INT64_MAX ||
         (output_try_seek(fd, end, SEEK_SET) < 0 && errno == EINVAL)) {
-        return EFBIG;
+        return -EFBIG;
     }
     return 0;
 }
@@ -203,7 +203,7 @@ static int output_disk_error(int fd, uint64_t end)
 {
     off_t size = output_try_seek(fd, 0, SEEK_END);
 
-    return size > 0 && end > size ? ENOSPC : 0;
+    return size > 0 && end > size ? -ENOSPC : 0;
 }
 
 bool dump_output_check_size(const DumpOutput *out, uint64_t bytes,
@@ -211,7 +211,7 @@ bool dump_output_check_size(const DumpOutput *out, uint64_t bytes,
 {
     struct stat st;
     uint64_t end;
-    int err = 0;
+    int ret = 0;
 
     if (out->fd < 0 || fstat(out->fd, &st) < 0) {
         return true;
@@ -220,15 +220,15 @@ bool dump_output_check_size(const DumpOutput *out, uint64_t bytes,
         end = UINT64_MAX;
     }
     if (S_ISREG(st.st_mode)) {
-        err = output_file_error(out->fd, end);
+        ret = output_file_error(out->fd, end);
     } else if (S_ISBLK(st.st_mode)) {
-        err = output_disk_error(out->fd, end);
+        ret = output_disk_error(out->fd, end);
     }
-    if (err) {
-        error_setg_errno(errp, err, "dump: no place for %" PRIu64 " bytes of "
+    if (ret) {
+        error_setg_errno(errp, -ret, "dump: no place for %" PRIu64 " bytes of "
                          "guest memory", bytes);
     }
-    return !err;
+    return !ret;
 }
 
 /* A file that was named, not handed over, is the dump's from its beginning. */

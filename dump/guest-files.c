@@ -42,7 +42,7 @@ static bool fd_is_file(int fd, const struct stat *file)
     return fstat(fd, &st) == 0 && same_file(&st, file);
 }
 
-/* -- memory ------------------------------------------------------------------ */
+/* -- memory -------------------------------------------------------------- */
 
 typedef struct MemorySearch {
     const struct stat *file;
@@ -72,7 +72,7 @@ static bool check_memory(const struct stat *file, Error **errp)
     return !search.name;
 }
 
-/* -- disks --------------------------------------------------------------------- */
+/* -- disks --------------------------------------------------------------- */
 
 /* How often QEMU has a file open; as if it had it, where it cannot be told. */
 static unsigned count_open(const struct stat *file)

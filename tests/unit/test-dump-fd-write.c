@@ -131,7 +131,7 @@ static void check_arrives(Test *t, size_t len)
     g_byte_array_unref(r.got);
 }
 
-/* -- pipes ----------------------------------------------------------------- */
+/* -- pipes --------------------------------------------------------------- */
 
 /* Interrupted is not writable: a write to a full pipe would block. */
 static void test_old_pipe_interrupted(void)
@@ -153,7 +153,7 @@ static void test_old_pipe_interrupted(void)
     test_end(&t);
 }
 
-/* -- named pipes ------------------------------------------------------------ */
+/* -- named pipes --------------------------------------------------------- */
 
 static void fifo_begin(Test *t)
 {
@@ -228,7 +228,7 @@ static void test_fifo_replaced(void)
     test_end(&t);
 }
 
-/* -- terminals -------------------------------------------------------------- */
+/* -- terminals ----------------------------------------------------------- */
 
 /* Either of a pair of terminals is written to. */
 static void terminal_begin(Test *t, bool master)
