@@ -40,11 +40,12 @@ typedef struct DumpOptions {
  * only used during the call.
  *
  * Returns false with @errp set when the dump was refused (then nothing was
- * touched: the output neither created nor cut, the guest not stopped), when
- * the guest turned out not to be dumpable, or when a dump without detach
- * failed. Whatever the outcome, the guest is afterwards in the run state
- * that it had; of a detached dump, when DUMP_COMPLETED is sent. A reset or
- * shutdown that came in between has its effect on that.
+ * touched but @fd_name, which is used up: the output neither created nor
+ * truncated, the guest not stopped), when the guest turned out not to be
+ * dumpable, or when a dump without detach failed. Whatever the outcome, the
+ * guest is afterwards in the run state that it had; of a detached dump, when
+ * DUMP_COMPLETED is sent. A reset or shutdown that came in between has its
+ * effect on that.
  */
 bool dump_job_start(const DumpOptions *opts, Error **errp);
 

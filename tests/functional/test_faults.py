@@ -374,6 +374,28 @@ def test_cancel(full, tmp_path, ram_file, name, then):
         then == 'reading on' and name != 'elf')
 
 
+@pytest.mark.parametrize('name', STREAMS)
+@pytest.mark.parametrize('output,fault', [
+    ('named pipe', 'cancel, no reader'), ('terminal', 'cancel, never read')])
+def test_cancel_unread(full, tmp_path, ram_file, output, fault, name):
+    """Nothing arrives anywhere."""
+    path, fifo = str(tmp_path / 'dump'), str(tmp_path / 'fifo')
+    os.mkfifo(fifo)
+    master, slave = os.openpty()
+    full.dump(fifo if output == 'named pipe' else os.ttyname(slave),
+              detach=True, format=name)
+    full.qmp.cmd('dump-cancel')
+    answer = full.qmp.wait_event('DUMP_COMPLETED')['data']['error']
+    assert answer == 'dump: cancelled'
+    with open(path, 'w'):
+        pass
+    state, left = record(fault, output, name, answer, full, path, ram_file)
+    assert state == 'running' and left.startswith('no dump')
+    os.close(master)
+    os.close(slave)
+    next_dump_works(full, tmp_path)
+
+
 # -- at a chosen moment of writing to a file ---------------------------------------------
 
 
