@@ -60,22 +60,25 @@ bool kdump_desc_batch_flush(KdumpDescBatch *b, const KdumpLayout *l,
 
 /* -- data ---------------------------------------------------------------- */
 
-/* If memory is short, leave half of what could be had to others. */
+/* As many again have to be there for others, who need memory more. */
 static void kdump_make_spares(KdumpDataBatch *b, const KdumpChunks *chunks)
 {
-    unsigned keep = KDUMP_DATA_CHUNKS;
+    uint8_t *got[2 * KDUMP_DATA_CHUNKS];
+    unsigned n = 0;
 
-    while (b->n_spare < keep) {
-        uint8_t *data = kdump_chunk_data_new(chunks);
-
-        if (!data) {
-            keep = b->n_spare / 2;
+    while (n < ARRAY_SIZE(got)) {
+        got[n] = kdump_chunk_data_new(chunks);
+        if (!got[n]) {
             break;
         }
-        b->spare[b->n_spare++] = data;
+        n++;
     }
-    while (b->n_spare > keep) {
-        g_free(b->spare[--b->n_spare]);
+    while (b->n_spare < n / 2) {
+        b->spare[b->n_spare] = got[b->n_spare];
+        b->n_spare++;
+    }
+    while (n > b->n_spare) {
+        g_free(got[--n]);
     }
 }
 

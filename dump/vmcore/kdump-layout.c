@@ -98,7 +98,7 @@ uint64_t kdump_layout_closing_bytes(const KdumpLayout *l)
 
 /* @limit: as in pfn_bitmap_fill. @missing: pages that it is not to have */
 static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
-                               uint64_t limit, const GArray *missing,
+                               uint64_t limit, const KdumpMissing *missing,
                                DumpSink *sink, Error **errp)
 {
     const GArray *runs = l->chunks->runs;
@@ -115,8 +115,7 @@ static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
         pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, limit,
                         buf, n);
         if (missing) {
-            pfn_bitmap_clear((PfnRun *)missing->data, missing->len, pos * 8,
-                             buf, n);
+            pfn_bitmap_clear(missing->runs, missing->n, pos * 8, buf, n);
         }
         if (!dump_layout_write(l->file, extent, pos, buf, n, sink, errp)) {
             return false;
@@ -132,7 +131,7 @@ bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
 }
 
 bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
-                                const GArray *missing, DumpSink *sink,
+                                const KdumpMissing *missing, DumpSink *sink,
                                 Error **errp)
 {
     const GArray *runs = l->chunks->runs;

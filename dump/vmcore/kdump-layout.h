@@ -18,6 +18,7 @@
 #define DUMP_VMCORE_KDUMP_LAYOUT_H
 
 #include "kdump-chunk.h"
+#include "kdump-missing.h"
 #include "layout.h"
 
 typedef struct KdumpLayout {
@@ -49,11 +50,9 @@ bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
 bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
                                 Error **errp);
 
-/*
- * Those of the first @nr_pages pages but for @missing, of PfnRun, sorted.
- */
+/* Those of the first @nr_pages pages but for @missing. */
 bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
-                                const GArray *missing, DumpSink *sink,
+                                const KdumpMissing *missing, DumpSink *sink,
                                 Error **errp);
 
 /* What the table of page descriptors has behind the first @nr_pages. */

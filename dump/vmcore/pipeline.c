@@ -21,6 +21,9 @@
 #define PIPELINE_ENOUGH_SLOTS   64
 #define PIPELINE_MAX_SLOTS      (DUMP_PIPELINE_MAX_THREADS + 16)
 
+/* Of the size of slots: what has to be left for others. */
+#define PIPELINE_RESERVE        8
+
 typedef struct PipelineSlot {
     void *slot;                 /* the user's; handed worker -> consumer */
     Error *error;               /* likewise */
@@ -42,7 +45,7 @@ struct Pipeline {
     DumpProgress *progress;
     uint64_t nr_items;
 
-    PipelineSlot slots[PIPELINE_MAX_SLOTS];
+    PipelineSlot slots[PIPELINE_MAX_SLOTS + PIPELINE_RESERVE];
     unsigned nr_slots;
     PipelineWorker workers[DUMP_PIPELINE_MAX_THREADS];
     unsigned nr_workers;
@@ -278,20 +281,21 @@ static unsigned pipeline_wanted_slots(unsigned workers)
 }
 
 /*
- * One worker and one slot have to be; the others, if there is memory. If
- * there is not, half of what could be had is given back: others
- * need some too, and many parts of QEMU end it if they get none.
+ * One worker and one slot have to be; the others, if there is memory, and a
+ * reserve that is given back. If there is not, half of what could be
+ * had is given back: many parts of QEMU end it if they get no memory.
  */
 static bool pipeline_alloc(Pipeline *p, unsigned workers, Error **errp)
 {
+    unsigned slots = pipeline_wanted_slots(workers);
+
     if (!pipeline_add_worker(p, errp) || !pipeline_add_slot(p, errp)) {
         return false;
     }
-    if (!pipeline_grow(p, workers, pipeline_wanted_slots(workers))) {
-        unsigned half = MAX(p->nr_slots / 2, 1);
-
-        pipeline_cut(p, half, half);
+    if (workers > 1 && !pipeline_grow(p, workers, slots + PIPELINE_RESERVE)) {
+        slots = MIN(MAX(p->nr_slots / 2, 1), slots);
     }
+    pipeline_cut(p, slots, slots);
     if (p->nr_workers == 1) {
         pipeline_cut(p, 1, 1);
     }

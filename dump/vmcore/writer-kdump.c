@@ -23,6 +23,7 @@
 #include "qapi/error.h"
 #include "kdump-batch.h"
 #include "kdump-marks.h"
+#include "kdump-missing.h"
 #include "pipeline.h"
 #include "writer.h"
 
@@ -41,8 +42,7 @@ typedef struct KdumpWriter {
     KdumpDescBatch desc_batch;
     KdumpMarks marks;
     uint64_t nr_done;           /* pages in the batches or the output */
-    GArray *missing;            /* PfnRun: those of them that are not */
-    uint64_t nr_missing;
+    KdumpMissing missing;       /* those of them that are not */
     uint64_t data_pos;          /* bytes of page data handed out */
     uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
     bool closing;               /* bitmap 2 and header are begun */
@@ -54,7 +54,7 @@ static void kdump_release(DumpWriter *parent)
 {
     KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
-    g_clear_pointer(&w->missing, g_array_unref);
+    kdump_missing_deinit(&w->missing);
     kdump_marks_deinit(&w->marks);
     kdump_data_batch_deinit(&w->data_batch);
     kdump_desc_batch_deinit(&w->desc_batch);
@@ -67,7 +67,6 @@ static bool kdump_plan(DumpWriter *parent, const DumpFormat *format,
     KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
     w->threads = format->threads;
-    w->missing = g_array_new(false, false, sizeof(PfnRun));
     kdump_chunks_init(&w->chunks, parent->guest,
                       dump_codec_find(format->codec));
     *total = w->chunks.nr_pages * parent->guest->page_size;
@@ -105,19 +104,9 @@ static void kdump_add_zero_page(KdumpWriter *w)
 static void kdump_add_missing(KdumpWriter *w)
 {
     const GArray *runs = w->chunks.runs;
-    PfnRun run = {
-        .first = pfn_runs_nth((PfnRun *)runs->data, runs->len, w->nr_done),
-        .count = 1,
-    };
-    PfnRun *last = w->missing->len ?
-        &g_array_index(w->missing, PfnRun, w->missing->len - 1) : NULL;
 
-    w->nr_missing++;
-    if (last && last->first + last->count == run.first) {
-        last->count++;
-    } else {
-        g_array_append_val(w->missing, run);
-    }
+    kdump_missing_add(&w->missing, pfn_runs_nth((PfnRun *)runs->data,
+                                                runs->len, w->nr_done));
 }
 
 static void kdump_add_desc(KdumpWriter *w, const KdumpPage *page)
@@ -163,6 +152,9 @@ static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
     KdumpSlot *slot = p;
     bool ok = true;
 
+    if (!kdump_missing_reserve(&w->missing, slot, errp)) {
+        return false;
+    }
     if (kdump_wants_zero_page(w, slot)) {
         kdump_add_zero_page(w);
     }
@@ -198,7 +190,7 @@ static bool kdump_write_pages(KdumpWriter *w, Error **errp)
                              kdump_chunks_count(&w->chunks),
                              w->parent.progress, errp) &&
            kdump_sync(w, errp) &&
-           kdump_layout_fill_descs(&w->parts, w->nr_done - w->nr_missing,
+           kdump_layout_fill_descs(&w->parts, w->nr_done - w->missing.nr_pages,
                                    w->sink, errp);
 }
 
@@ -225,7 +217,7 @@ static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
 {
     w->closing = true;
     dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
-    return kdump_layout_write_bitmap2(&w->parts, nr_pages, w->missing,
+    return kdump_layout_write_bitmap2(&w->parts, nr_pages, &w->missing,
                                       w->sink, errp) &&
            kdump_layout_write_header(&w->parts, status, w->sink, errp) &&
            dump_sink_finish(w->sink, kdump_layout_data(&w->parts) +

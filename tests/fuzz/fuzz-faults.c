@@ -45,7 +45,7 @@ void fuzz_faults_make(FuzzInput *in)
         fuzz_faults.truncate_error = ENOSPC;
         break;
     case 15:
-        fuzz_faults.no_memory = 1 + fuzz_u8(in) % 16;
+        fuzz_faults.no_memory = 1 + fuzz_u8(in) % 100;
         break;
     }
     if (fuzz_faults.fail_at != UINT64_MAX) {
@@ -243,10 +243,12 @@ int __wrap_close(int fd)
     return ret;
 }
 
+/* Snappy's workers ask, too. */
 static bool refuse_memory(void)
 {
     if (fuzz_faults.no_memory &&
-        ++fuzz_faults.allocations == fuzz_faults.no_memory) {
+        g_atomic_int_add(&fuzz_faults.allocations, 1) + 1 ==
+        fuzz_faults.no_memory) {
         fuzz_faults.failed = true;
         return true;
     }
@@ -261,6 +263,16 @@ gpointer __wrap_g_try_malloc(gsize size)
 gpointer __wrap_g_try_malloc0(gsize size)
 {
     return refuse_memory() ? NULL : __real_g_try_malloc0(size);
+}
+
+gpointer __wrap_g_try_malloc0_n(gsize n, gsize size)
+{
+    return refuse_memory() ? NULL : __real_g_try_malloc0_n(n, size);
+}
+
+gpointer __wrap_g_try_realloc_n(gpointer mem, gsize n, gsize size)
+{
+    return refuse_memory() ? NULL : __real_g_try_realloc_n(mem, n, size);
 }
 
 gpointer __wrap_g_try_malloc_n(gsize n, gsize size)

@@ -25,11 +25,12 @@ typedef struct FuzzFaults {
     int close_error;            /* what close says; 0: nothing */
     int truncate_error;
     int reserve_error;
-    unsigned no_memory;         /* the n-th g_try_malloc fails; 0: none */
+    gint no_memory;             /* the n-th g_try_malloc fails; 0: none */
 
     uint64_t written;           /* what came of it */
     uint64_t reserved;          /* end of what was reserved, in the file */
-    unsigned calls, allocations;
+    unsigned calls;
+    gint allocations;           /* atomic */
     bool failed, closed;
 } FuzzFaults;
 
@@ -64,6 +65,10 @@ gpointer __real_g_try_malloc(gsize size);
 gpointer __wrap_g_try_malloc(gsize size);
 gpointer __real_g_try_malloc0(gsize size);
 gpointer __wrap_g_try_malloc0(gsize size);
+gpointer __real_g_try_malloc0_n(gsize n, gsize size);
+gpointer __wrap_g_try_malloc0_n(gsize n, gsize size);
+gpointer __real_g_try_realloc_n(gpointer mem, gsize n, gsize size);
+gpointer __wrap_g_try_realloc_n(gpointer mem, gsize n, gsize size);
 gpointer __real_g_try_malloc_n(gsize n, gsize size);
 gpointer __wrap_g_try_malloc_n(gsize n, gsize size);
 

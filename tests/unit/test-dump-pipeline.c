@@ -182,7 +182,7 @@ static void test_order(gconstpointer opaque)
 
         run(&j, NULL);
         g_assert_cmpuint(j.next, ==, counts[i]);
-        g_assert_cmpint(j.slots_made, <=, 4 * j.threads + 8);
+        g_assert_cmpint(j.slots_used, <=, 4 * j.threads + 8);
         g_assert_cmpint(j.workers_made, ==,
                         MAX(MIN(j.threads, counts[i]), 1));
     }
@@ -270,7 +270,7 @@ static void test_limits(void)
                                     &error_abort));
     g_assert_cmpuint(j.next, ==, 1000);
     g_assert_cmpint(j.workers_made, ==, DUMP_PIPELINE_MAX_THREADS);
-    g_assert_cmpint(j.slots_made, ==, DUMP_PIPELINE_MAX_THREADS + 16);
+    g_assert_cmpint(j.slots_used, ==, DUMP_PIPELINE_MAX_THREADS + 16);
     g_assert_cmpint(j.workers + j.slots, ==, 0);
 }
 
