@@ -36,6 +36,9 @@
 /* Bytes that DUMP_PAGES_COPY gives at a time. */
 #define STILL_COPY_SIZE     (64 * KiB)
 
+/* Host pages, of 4 KiB or more, that these lie in. */
+#define STILL_COPY_IOV      (STILL_COPY_SIZE / 4096 + 1)
+
 /* Addresses of this process, from start to last. */
 typedef struct HostRange {
     uintptr_t start, last;
@@ -212,15 +215,37 @@ static bool still_readable(const StillPages *s, const uint8_t *host,
 
 /* -- reading -------------------------------------------------------------- */
 
+#ifdef CONFIG_LINUX
+/*
+ * One element for each host page: process_vm_readv need not copy an element
+ * in part. Returns their number.
+ */
+static unsigned still_copy_iov(const StillPages *s, const uint8_t *host,
+                               uint64_t len, struct iovec iov[STILL_COPY_IOV])
+{
+    unsigned n = 0;
+
+    for (uint64_t at = 0; at < len; n++) {
+        assert(n < STILL_COPY_IOV);
+        iov[n].iov_base = (void *)(host + at);
+        iov[n].iov_len = still_page_rest(s, host + at, len - at);
+        at += iov[n].iov_len;
+    }
+    return n;
+}
+#endif
+
 static DumpPagesKind still_get_copy(const StillReader *r, const uint8_t *host,
                                     uint64_t *len, const uint8_t **bytes)
 {
 #ifdef CONFIG_LINUX
     const StillPages *s = container_of(r->parent.pages, StillPages, parent);
-    struct iovec from = { .iov_base = (void *)host,
-                          .iov_len = MIN(*len, STILL_COPY_SIZE) };
-    struct iovec to = { .iov_base = r->copy, .iov_len = from.iov_len };
-    ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+    struct iovec to = { .iov_base = r->copy,
+                        .iov_len = MIN(*len, STILL_COPY_SIZE) };
+    struct iovec from[STILL_COPY_IOV];
+    ssize_t n = process_vm_readv(getpid(), &to, 1, from,
+                                 still_copy_iov(s, host, to.iov_len, from),
+                                 0);
 
     if (n <= 0) {
         *len = still_page_rest(s, host, *len);

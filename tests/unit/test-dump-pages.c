@@ -7,6 +7,8 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include "qapi/error.h"
 #include "pages.h"
 
@@ -30,6 +32,7 @@ typedef struct Kind {
     bool file, shared, told;    /* told: its backing is known */
     bool pagemap;
     DumpPagesMethod method;
+    bool no_split;              /* of elements by process_vm_readv */
 } Kind;
 
 static const Kind kinds[] = {
@@ -39,11 +42,51 @@ static const Kind kinds[] = {
     { "shared-file", .file = true, .shared = true, .told = true,
       .pagemap = true },
     { "private-file", .file = true, .told = true, .pagemap = true },
+    { "anon-copy-no-split", .method = DUMP_PAGES_COPY, .no_split = true },
     { "shared-file-untold", .file = true, .shared = true, .pagemap = true },
     { "private-file-untold", .file = true },
     { "shared-file-copy", .file = true, .shared = true,
       .method = DUMP_PAGES_COPY },
 };
+
+static bool no_split;
+
+static ssize_t read_element(pid_t pid, void *to, const struct iovec *from)
+{
+    struct iovec local = { .iov_base = to, .iov_len = from->iov_len };
+
+    return syscall(SYS_process_vm_readv, pid, &local, 1UL, from, 1UL, 0UL);
+}
+
+/*
+ * In the place of the C library's: the manual page says that no element of
+ * the vector is copied in part, though the kernel does so today.
+ */
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local,
+                         unsigned long nlocal, const struct iovec *remote,
+                         unsigned long nremote, unsigned long flags)
+{
+    ssize_t done = 0;
+
+    if (!no_split) {
+        return syscall(SYS_process_vm_readv, pid, local, nlocal, remote,
+                       nremote, flags);
+    }
+    g_assert_cmpuint(nlocal, ==, 1);
+    for (unsigned long i = 0; i < nremote; i++) {
+        ssize_t n = read_element(pid, (char *)local->iov_base + done,
+                                 &remote[i]);
+
+        if (n != (ssize_t)remote[i].iov_len) {
+            break;
+        }
+        done += n;
+    }
+    if (!done) {
+        errno = EFAULT;
+    }
+    return done ? done : -1;
+}
 
 static void memory_map(Memory *m, const Kind *kind)
 {
@@ -70,6 +113,7 @@ static void memory_open(Memory *m, const Kind *kind)
     GuestRamRun run = { .paddr = PADDR, .size = m->size, .host = m->host,
                         .fd = m->fd };
 
+    no_split = kind->no_split;
     if (kind->told) {
         run.backing = !kind->file ? GUEST_RAM_ANON :
                       kind->shared ? GUEST_RAM_SHARED_FILE :
