@@ -488,6 +488,10 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     job->start_us = g_get_monotonic_time();
     guest_pause_begin(&job->pause, dump_job_exit);
     job->state = guest_state_new(&job->query, &job->error);
+    if (job->state) {
+        /* The plan is going to count whole pages. */
+        dump_progress_set_total(&job->progress, job->state->guest.ram.bytes);
+    }
     if (!job->state ||
         (opts->detach && !dump_job_detach(job, &job->error))) {
         dump_job_finish(job, true, false, errp);

@@ -30,7 +30,7 @@ static void job_view_update(DumpJobView *view)
     uint64_t now = dump_progress_completed(view->progress);
     uint64_t total = dump_progress_total(view->progress);
 
-    /* The total is known when the dump is planned. */
+    /* The total is exact when the dump is planned. */
     if (total != view->total) {
         view->total = total;
         job_progress_set_remaining(&view->common, total - view->shown);

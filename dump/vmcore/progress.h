@@ -3,9 +3,9 @@
  *
  * Progress and cancellation of one dump.
  *
- * total is 0 until the dump is planned and does not change then. It,
- * completed, written, phase and grace are changed by the one thread that
- * writes the output and may be read by any. The cancel flag may be set by any thread.
+ * total is exact when the dump is planned, does not change then, and is about
+ * as large before. It, completed, written, phase and grace are changed by the
+ * one thread that writes the output and may be read by any. The cancel flag may be set by any thread.
  */
 
 #ifndef DUMP_VMCORE_PROGRESS_H
@@ -31,7 +31,7 @@ typedef struct DumpProgress {
 
 void dump_progress_init(DumpProgress *p);
 
-/* From here on the rate is counted. */
+/* Before anything is completed. From here on the rate is counted. */
 void dump_progress_set_total(DumpProgress *p, uint64_t bytes);
 
 /* Writing thread only. Going past total asserts. */
