@@ -13,7 +13,7 @@ import pytest
 
 from qmp import QMPError
 from test_cancel import cancelled, nothing_left
-from vm import VM
+from vm import VM, as_nobody
 from vmcore import open_dump
 
 
@@ -509,7 +509,7 @@ def test_direct_not_permitted(tmp_path, ram_file):
     """QEMU may not open the file itself: refused, and nothing touched."""
     out = str(tmp_path / 'dump')
     fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
-    with VM('-m', '16M', '-runas', 'nobody') as vm:
+    with VM('-m', '16M', *as_nobody()) as vm:
         vm.qmp.getfd('out', fd)
         refused(vm, "descriptor 'out' is open with O_DIRECT",
                 protocol='fd:out')

@@ -30,6 +30,15 @@ def qemu_program(target):
                         f'qemu-system-{target}')
 
 
+def as_nobody():
+    """Options with which QEMU gives up its rights when it has started."""
+    text = subprocess.run([qemu_binary(), '-help'], check=True,
+                          capture_output=True, text=True).stdout
+    if 'user=username' in text:         # since 9.1; -runas is gone in 10.0
+        return ['-run-with', 'user=nobody']
+    return ['-runas', 'nobody']
+
+
 class VM:
     """A QEMU with two monitors: .qmp, and .other for a second client."""
 
