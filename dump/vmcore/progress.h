@@ -5,7 +5,8 @@
  *
  * total is exact when the dump is planned, does not change then, and is about
  * as large before. It, completed, written, phase and grace are changed by the
- * one thread that writes the output and may be read by any. The cancel flag may be set by any thread.
+ * one thread that writes the output, and may be read by any. The cancel flag
+ * may be set by any thread.
  */
 
 #ifndef DUMP_VMCORE_PROGRESS_H

@@ -12,7 +12,7 @@ import pytest
 
 import faults
 from ram import memfd_of
-from vm import VM
+from vm import VM, as_nobody, in_root
 from vmcore import open_any
 
 SIZE = 64 << 20
@@ -128,10 +128,10 @@ def test_whole_again(tmp_path, out, name):
             check_told(result_of(vm, out, name, True), 0)
 
 
-def nobody(user):
+def rights(user):
     """Options that make a QEMU give its rights up, or its root."""
-    return {'root': [], 'runas': ['-runas', 'nobody'],
-            'chroot': ['-chroot', '/var']}[user]
+    return {'root': list, 'runas': as_nobody,
+            'chroot': lambda: in_root('/var')}[user]()
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_huge_pages_exhausted(tmp_path, few_huge_pages, user, name):
     with mounted('hugetlbfs', f'{tmp_path}/huge', '-o',
                  'pagesize=2M') as folder:
         with VM(*memory(f'{folder}/ram', 'share=on', 'prealloc=off',
-                        'reserve=off'), *nobody(user),
+                        'reserve=off'), *rights(user),
                 machine='pc,memory-backend=ram') as vm:
             result = result_of(vm, output, name, True)
             answers(vm)
@@ -174,7 +174,7 @@ def test_full_tmpfs(tmp_path, share, user, name):
     """The file system could never hold all of the guest's memory."""
     with mounted('tmpfs', f'{tmp_path}/ram', '-o', 'size=24M') as folder:
         with VM(*memory(f'{folder}/ram', f'share={share}', 'reserve=off'),
-                *nobody(user), machine='pc,memory-backend=ram') as vm:
+                *rights(user), machine='pc,memory-backend=ram') as vm:
             before = os.stat(f'{folder}/ram').st_blocks
             result = result_of(vm, '/dev/null', name, True)
             answers(vm)

@@ -39,6 +39,15 @@ def as_nobody():
     return ['-runas', 'nobody']
 
 
+def in_root(folder):
+    """Options with which QEMU changes its root when it has started."""
+    text = subprocess.run([qemu_binary(), '-help'], check=True,
+                          capture_output=True, text=True).stdout
+    if 'chroot=' in text:
+        return ['-run-with', f'chroot={folder}']
+    return ['-chroot', folder]
+
+
 class VM:
     """A QEMU with two monitors: .qmp, and .other for a second client."""
 
