@@ -561,7 +561,7 @@ def test_no_thread(ram_file, tmp_path, name):
     """A stack is more than the process may have; the dump is refused."""
     path = str(tmp_path / 'dump')
     with start(ram_file) as vm:
-        limit = address_space(vm) + (1 << 20)
+        limit = address_space(vm) + (256 << 10)
         resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
                          (limit, resource.RLIM_INFINITY))
         with pytest.raises(QMPError) as e:
