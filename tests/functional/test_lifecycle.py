@@ -3,6 +3,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -26,8 +27,16 @@ def drained(vm, r):
     return event
 
 
+def collected(vm):
+    """Wait until the dump is being written, or over; what query-dump says."""
+    while (q := vm.qmp.cmd('query-dump')).get('phase') == 'collect':
+        time.sleep(0.01)
+    return q
+
+
 class Stalled:
-    """A detached dump to a pipe that nobody reads yet."""
+    """A detached dump to a pipe that nobody reads yet; memory is being
+    written to it."""
 
     def __init__(self, vm, **arguments):
         self.vm = vm
@@ -36,6 +45,7 @@ class Stalled:
         os.close(w)
         vm.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:stalled',
                    detach=True, **arguments)
+        collected(vm)
 
     def drain(self):
         return drained(self.vm, self.r)
