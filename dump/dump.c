@@ -227,10 +227,14 @@ static void dump_job_release(DumpJob *job)
 static void dump_job_finish(DumpJob *job, bool published, bool event,
                             Error **errp)
 {
+    const char *spoilt;
+
     dump_job_release(job);
-    if (guest_pause_replaced(&job->pause) && !job->error) {
-        error_setg(&job->error, "dump: the guest's memory was replaced "
-                   "by a snapshot's while it was being written");
+    spoilt = guest_pause_spoilt(&job->pause);
+    if (spoilt) {
+        error_free(job->error);
+        job->error = NULL;
+        error_setg(&job->error, "dump: %s", spoilt);
     }
     if (published) {
         dump_publish(job);
@@ -486,7 +490,8 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     job->opts.path = job->opts.fd_name = job->opts.job_id = NULL;
 
     job->start_us = g_get_monotonic_time();
-    guest_pause_begin(&job->pause, dump_job_exit);
+    guest_pause_begin(&job->pause, &job->progress, &job->report,
+                      dump_job_exit);
     job->state = guest_state_new(&job->query, &job->error);
     if (job->state) {
         /* The plan is going to count whole pages. */

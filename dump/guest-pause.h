@@ -4,35 +4,56 @@
  * Stop the guest for a dump, and let it go on afterwards, whatever else
  * happens to the machine meanwhile.
  *
- * Called with the big lock held, in the main thread.
+ * Called with the BQL held, in the main thread.
  */
 
 #ifndef DUMP_GUEST_PAUSE_H
 #define DUMP_GUEST_PAUSE_H
 
 #include "qemu/notify.h"
+#include "qemu/timer.h"
+#include "system/runstate.h"
+#include "vmcore/progress.h"
+#include "vmcore/report.h"
 
 typedef struct GuestPause {
     bool active;                /* between begin and end */
-    bool resume;                /* the guest was running when we came */
+    bool stopped;               /* by us: it ran, or was suspended */
+    bool told;                  /* and the devices know */
     unsigned resets;            /* of any kind, meanwhile */
     unsigned system_resets;     /* those that load no snapshot */
+    bool suspending;            /* QEMU is about to set that state */
+    bool was_suspended;         /* when we came, or since */
     bool was_reset;             /* our run state got lost by that */
     bool was_shut_down;         /* QEMU was told to end it meanwhile */
-    Notifier shutdown;
+    bool ran;                   /* somebody started it meanwhile */
+    DumpProgress *progress;
+    DumpReport *report;
+    QEMUBH *later_bh;
+    QEMUTimer *tell_timer;      /* NULL unless the devices are to be told */
+    VMChangeStateEntry *vmsh;
+    Notifier suspend, wakeup, shutdown;
     void (*on_exit)(struct GuestPause *pause);
 } GuestPause;
 
 /*
- * Stop the guest if it runs. @pause must stay where it is.
+ * Stop the guest if it runs, or is suspended and could wake up. @pause must
+ * stay where it is. Requests of its disks that are under way are waited for,
+ * but not for longer than about a second.
  *
+ * @progress: a cancel ends that wait; and what spoils the dump cancels it
+ * @report: is warned of what makes the dump less than of one moment
  * @on_exit: called when QEMU is about to exit; the pause may end in it
  */
-void guest_pause_begin(GuestPause *pause,
+void guest_pause_begin(GuestPause *pause, DumpProgress *progress,
+                       DumpReport *report,
                        void (*on_exit)(GuestPause *pause));
 
-/* Was a snapshot loaded meanwhile, memory and all? Also after the end. */
-bool guest_pause_replaced(const GuestPause *pause);
+/*
+ * What happened meanwhile so that the dump is not of one moment, or NULL.
+ * Also after the end.
+ */
+const char *guest_pause_spoilt(const GuestPause *pause);
 
 /*
  * Give the guest the run state that it would have by now without us. Does

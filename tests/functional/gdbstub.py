@@ -47,9 +47,12 @@ class GdbStub:
         c, self.buf = self.buf[:1], self.buf[1:]
         return c
 
-    def cmd(self, text):
+    def send(self, text):
         data = text.encode()
         self.sock.sendall(b'$%b#%02x' % (data, sum(data) & 0xff))
+
+    def cmd(self, text):
+        self.send(text)
         reply = self.reply()
         while reply.startswith('T') and text != '?':
             # That the guest stopped is told by 7.2 without being asked.

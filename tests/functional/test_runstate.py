@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Where a dump meets QEMU's other commands, and the guest's run state."""
 
+import contextlib
 import os
 import re
 import time
 
 import pytest
 
+import faults
 import ram
 from conftest import SIZE
+from gdbstub import GdbStub
+from qmp import QMPError
 from qtest import QTest
 from test_cancel import make_qcow2
 from test_lifecycle import Stalled
 from vm import VM
+from vmcore import open_dump
 
 # Memory that the firmware does not touch.
 MARK = 8 << 20
@@ -85,6 +90,247 @@ def test_end_while_snapshot_is_loaded(slow_snapshot, how, end):
     assert vm.qtest.read(MARK, 5) == b'saved'
 
 
+# -- a guest that runs meanwhile ------------------------------------------------
+
+
+RAN = 'dump: the guest ran while its memory was being written'
+
+
+def wait_for_chipset(vm):
+    """The firmware has set up the registers for power management."""
+    while '0000604-' not in vm.qmp.hmp('info mtree'):
+        time.sleep(0.01)
+
+
+def suspend(vm):
+    vm.qmp.hmp('o /w 0x604 0x2400')
+    vm.qmp.wait_event('SUSPEND')
+
+
+@pytest.fixture
+def awake(ram_file):
+    with VM(*ram.backend(ram_file, SIZE, share=False)[:-1],
+            machine=None) as vm:
+        wait_for_chipset(vm)
+        vm.qmp.event_names()
+        yield vm
+
+
+def test_suspended_guest(awake):
+    """It is stopped like any other, cannot wake up, and sleeps on."""
+    suspend(awake)
+    assert awake.status() == 'suspended'
+    dump = Stalled(awake)
+    assert awake.status() == 'save-vm'
+    with pytest.raises(QMPError):
+        awake.qmp.cmd('system_wakeup')
+    assert awake.status() == 'save-vm'
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert awake.status() == 'suspended'
+    awake.qmp.cmd('system_wakeup')
+    awake.qmp.wait_event('WAKEUP')
+    assert awake.status() == 'running'
+    assert 'reset' not in awake.stderr()
+
+
+def test_suspended_guest_events(awake, out):
+    suspend(awake)
+    awake.dump(out)
+    assert awake.qmp.event_names() == ['STOP', 'RESUME', 'DUMP_COMPLETED']
+    assert awake.status() == 'suspended'
+    open_dump(out)
+
+
+def test_suspend_meanwhile(awake):
+    """What the guest asked for just before QEMU comes to late."""
+    dump = Stalled(awake)
+    suspend(awake)
+    assert awake.status() == 'save-vm'
+    with pytest.raises(QMPError):
+        awake.qmp.cmd('system_wakeup')
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert awake.status() == 'suspended'
+    awake.qmp.cmd('system_wakeup')
+    awake.qmp.wait_event('WAKEUP')
+    assert awake.status() == 'running'
+
+
+def test_suspended_guest_is_reset(awake):
+    """As without a dump, it does not run after that."""
+    suspend(awake)
+    dump = Stalled(awake)
+    awake.qmp.cmd('system_reset')
+    awake.qmp.wait_event('RESET')
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    assert awake.status() == 'prelaunch'
+    awake.qmp.cmd('cont')
+    assert awake.status() == 'running'
+
+
+@pytest.mark.parametrize('before', ['running', 'paused'])
+def test_debugger_continues(ram_file, tmp_path, before):
+    """Nobody can keep it from that; the dump is no good then."""
+    path = str(tmp_path / 'gdb')
+    with VM(*ram.backend(ram_file, SIZE, share=False)[:-1], '-gdb',
+            f'unix:{path},server=on,wait=off', machine=None) as vm:
+        gdb = GdbStub(path)
+        if before == 'running':
+            vm.qmp.cmd('cont')
+        assert vm.status() == before
+        dump = Stalled(vm)
+        gdb.send('c')
+        event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert event['result']['status'] == 'failed'
+        assert event['error'] == RAN
+        assert vm.status() == 'running'
+        os.close(dump.r)
+        gdb.close()
+        assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
+
+
+def test_resets_are_told_once(awake):
+    dump = Stalled(awake)
+    for _ in range(5):
+        awake.qmp.cmd('system_reset')
+        awake.qmp.wait_event('RESET')
+    result = dump.drain()['data']['result']
+    assert result['status'] == 'completed'
+    assert len([text for text in result['warnings']
+                if 'the guest is reset while' in text]) == 1
+    assert awake.status() == 'running'
+
+
+# -- disks that are slow to answer, or do not ---------------------------------------
+
+BUSY = "of the guest's disks had requests under way"
+DISKS = {
+    'virtio-blk': ['-device', 'virtio-blk-pci,drive=disk'],
+    'iothread': ['-object', 'iothread,id=thread', '-device',
+                 'virtio-blk-pci,drive=disk,iothread=thread'],
+    'virtio-scsi': ['-device', 'virtio-scsi-pci', '-device',
+                    'scsi-hd,drive=disk'],
+    'ide': ['-device', 'ide-hd,drive=disk'],
+}
+
+
+@contextlib.contextmanager
+def waiting_for_disk(ram_file, blockdev, disk='virtio-blk', hang=False):
+    """A guest whose firmware has asked its disk for the boot sector."""
+    with VM(*ram.backend(ram_file, SIZE, share=False), '-blockdev',
+            'node-name=disk,' + blockdev, *DISKS[disk], '-trace',
+            'bdrv_co_preadv_part', '-trace', 'vm_state_notify',
+            machine=None) as vm:
+        vm.qmp.close()
+        vm.qmp = vm.connect('qmp', oob=True)
+        if hang:
+            assert vm.qmp.hmp('qemu-io disk "break read_aio hang"') == ''
+        before = vm.stderr().count('bdrv_co_preadv_part')
+        vm.qmp.cmd('cont')
+        while vm.stderr().count('bdrv_co_preadv_part') == before:
+            time.sleep(0.01)
+        vm.qmp.event_names()
+        yield vm
+
+
+def fast_disk(ram_file, disk='virtio-blk'):
+    return waiting_for_disk(ram_file, 'driver=null-co', disk)
+
+
+def slow_disk(ram_file, seconds):
+    return waiting_for_disk(
+        ram_file, f'driver=null-co,latency-ns={seconds}000000000')
+
+
+def hanging_disk(ram_file, disk='virtio-blk'):
+    return waiting_for_disk(
+        ram_file, 'driver=raw,file.driver=blkdebug,'
+        'file.image.driver=null-co', disk, hang=True)
+
+
+def told(vm):
+    """What devices were told of the run state: True if it runs."""
+    return [m == '1' for m in re.findall(
+        r'vm_state_notify running ([01])', vm.stderr())]
+
+
+@pytest.mark.parametrize('disk', DISKS)
+def test_disk_that_hangs(ram_file, disk):
+    """Nothing waits for it: not the dump, nor its cancel."""
+    with hanging_disk(ram_file, disk) as vm:
+        before = told(vm)
+        dump = Stalled(vm)
+        assert vm.status() == 'save-vm'
+        result = dump.drain()['data']['result']
+        assert result['status'] == 'completed'
+        assert any(BUSY in text for text in result['warnings'])
+        assert vm.status() == 'running'
+        dump = Stalled(vm)
+        vm.qmp.cmd('dump-cancel')
+        event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert event['error'] == 'dump: cancelled'
+        assert vm.status() == 'running'
+        os.close(dump.r)
+        assert told(vm) == before
+
+
+def test_disk_that_hangs_synchronous(ram_file, out):
+    with hanging_disk(ram_file) as vm:
+        vm.dump(out)
+        assert vm.qmp.event_names() == ['STOP', 'RESUME', 'DUMP_COMPLETED']
+        open_dump(out)
+        # It can be cancelled while it waits for the disk.
+        vm.qmp.send('dump-guest-memory', paging=False,
+                    protocol='file:' + out)
+        vm.qmp.wait_event('STOP')
+        vm.qmp.send('dump-cancel', out_of_band=True)
+        assert vm.qmp.reply() == {}
+        with pytest.raises(QMPError) as e:
+            vm.qmp.reply()
+        assert str(e.value) == 'dump: cancelled'
+        assert vm.status() == 'running'
+
+
+@pytest.mark.parametrize('disk', DISKS)
+def test_disk_that_answers_at_once(ram_file, out, disk):
+    with fast_disk(ram_file, disk) as vm:
+        before = told(vm)
+        vm.dump(out)
+        assert told(vm) == before + [False, True]
+        assert BUSY not in vm.stderr()
+
+
+def test_disk_that_answers_late(ram_file):
+    """Devices are told of the stop as soon as they do not wait for it."""
+    with slow_disk(ram_file, 5) as vm:
+        before = told(vm)
+        dump = Stalled(vm)
+        assert told(vm) == before
+        while told(vm) == before:
+            assert vm.status() == 'save-vm'
+            time.sleep(0.05)
+        assert dump.drain()['data']['result']['status'] == 'completed'
+        assert told(vm) == before + [False, True]
+        assert vm.status() == 'running'
+
+
+def test_end_while_disk_is_reset(ram_file):
+    """A reset waits for the disk, and polls. The guest is not started in
+    the middle of it."""
+    with slow_disk(ram_file, 5) as vm:
+        dump = Stalled(vm)
+        vm.qmp.event_names()
+        vm.qmp.send('system_reset')     # answered after the reset
+        time.sleep(0.3)
+        vm.qmp.send('dump-cancel', out_of_band=True)
+        assert vm.qmp.reply() == vm.qmp.reply() == {}
+        seen = []
+        while 'DUMP_COMPLETED' not in seen:
+            seen += vm.qmp.event_names()
+        assert seen == ['RESET', 'RESUME', 'DUMP_COMPLETED']
+        assert vm.status() == 'running'
+        os.close(dump.r)
+
+
 # -- QEMU's end ---------------------------------------------------------------
 
 
@@ -101,9 +347,7 @@ def end(vm, how):
 def test_exit_with_stuck_write(faults_so, tmp_path, how, job):
     """A write that does not come back keeps the dump's thread, not QEMU."""
     path = str(tmp_path / 'dump')
-    with VM('-m', '16M', env={'LD_PRELOAD': faults_so,
-                              'DUMP_FAULT_PATH': path,
-                              'DUMP_FAULT': 'pause:1000'}) as vm:
+    with VM('-m', '16M', env=faults.pause(faults_so, path, 1000)) as vm:
         vm.dump(path, detach=True, **job)
         end(vm, how)
 
