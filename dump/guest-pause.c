@@ -39,6 +39,10 @@ const char *guest_pause_spoilt(const GuestPause *pause)
     if (pause->ran) {
         return "the guest ran while its memory was being written";
     }
+    if (pause->lost_memory) {
+        return "some of the guest's memory was unplugged while it was being "
+               "written";
+    }
     return NULL;
 }
 
@@ -87,6 +91,14 @@ static void guest_pause_run_state(void *opaque, bool running, RunState state)
         pause->ran = true;
         guest_pause_check(pause);
     }
+}
+
+static void guest_pause_discard(void *opaque)
+{
+    GuestPause *pause = opaque;
+
+    pause->lost_memory = true;
+    guest_pause_check(pause);
 }
 
 /* A guest that wakes up runs, and no handler of run states hears of it. */
@@ -250,6 +262,7 @@ static void guest_pause_listen(GuestPause *pause)
     qemu_register_shutdown_notifier(&pause->shutdown);
     pause->vmsh = qemu_add_vm_change_state_handler(guest_pause_run_state,
                                                    pause);
+    pause->watch = guest_discard_watch_new(guest_pause_discard, pause);
     qemu_register_reset(guest_pause_any_reset, pause);
     /* A snapshot that is loaded keeps the run state. */
     qemu_register_reset_nosnapshotload(guest_pause_reset, pause);
@@ -263,6 +276,7 @@ static void guest_pause_listen_no_more(GuestPause *pause)
     notifier_remove(&pause->wakeup);
     notifier_remove(&pause->shutdown);
     qemu_del_vm_change_state_handler(pause->vmsh);
+    guest_discard_watch_free(pause->watch);
     qemu_unregister_reset(guest_pause_any_reset, pause);
     qemu_unregister_reset(guest_pause_reset, pause);
 }

@@ -13,6 +13,7 @@
 #include "qemu/notify.h"
 #include "qemu/timer.h"
 #include "system/runstate.h"
+#include "guest-discard.h"
 #include "vmcore/progress.h"
 #include "vmcore/report.h"
 
@@ -27,10 +28,12 @@ typedef struct GuestPause {
     bool was_reset;             /* our run state got lost by that */
     bool was_shut_down;         /* QEMU was told to end it meanwhile */
     bool ran;                   /* somebody started it meanwhile */
+    bool lost_memory;           /* some of it was unplugged meanwhile */
     DumpProgress *progress;
     DumpReport *report;
     QEMUBH *later_bh;
     QEMUTimer *tell_timer;      /* NULL unless the devices are to be told */
+    GuestDiscardWatch *watch;
     VMChangeStateEntry *vmsh;
     Notifier suspend, wakeup, shutdown;
     void (*on_exit)(struct GuestPause *pause);

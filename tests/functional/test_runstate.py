@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import threading
 import time
 
 import pytest
@@ -16,6 +17,7 @@ from qmp import QMPError
 from qtest import QTest
 from test_cancel import make_qcow2
 from test_lifecycle import Stalled
+from virtio import Balloon, VirtioMem
 from vm import VM
 from vmcore import open_dump
 
@@ -329,6 +331,125 @@ def test_end_while_disk_is_reset(ram_file):
         assert seen == ['RESET', 'RESUME', 'DUMP_COMPLETED']
         assert vm.status() == 'running'
         os.close(dump.r)
+
+
+# -- memory that goes away --------------------------------------------------------
+
+
+MIB = 1 << 20
+
+
+def stored(vm, dump, path):
+    """Read a stalled dump into a file; returns the completion event."""
+    def work():
+        with open(path, 'wb') as f:
+            while data := os.read(dump.r, 1 << 20):
+                f.write(data)
+    thread = threading.Thread(target=work)
+    thread.start()
+    event = vm.qmp.wait_event('DUMP_COMPLETED')
+    thread.join(60)
+    os.close(dump.r)
+    return event['data']
+
+
+@contextlib.contextmanager
+def with_device(tmp_path, *args):
+    """A guest that was never started; we are its driver."""
+    path = str(tmp_path / 'qtest')
+    with VM('-S', *args, '-qtest', f'unix:{path},server=on,wait=off') as vm:
+        vm.qtest = QTest(path)
+        yield vm
+        vm.qtest.close()
+
+
+@pytest.fixture
+def virtio_mem(tmp_path):
+    """... with three of the blocks of a virtio-mem device plugged."""
+    with with_device(tmp_path, '-m', '16M,maxmem=1G', '-object',
+                     'memory-backend-ram,id=mem,size=128M', '-device',
+                     'virtio-mem-pci,memdev=mem,requested-size=64M,'
+                     'addr=5') as vm:
+        vm.mem = VirtioMem(vm.qtest, 5, 1 * MIB)
+        vm.mem.plug(0, 2)
+        vm.mem.plug(5, 1)
+        vm.qtest.write(vm.mem.base + vm.mem.block, b'second')
+        vm.qtest.write(vm.mem.base + 6 * vm.mem.block - 4, b'last')
+        yield vm
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
+def test_virtio_mem_partly_plugged(virtio_mem, out, name):
+    """What is plugged is there, and nothing else of it."""
+    mem = virtio_mem.mem
+    virtio_mem.dump(out, format=name)
+    dump = open_dump(out)
+    plugged = {0, 1, 5}
+    for block in range(8):
+        for at in (0, mem.block - 4096):
+            paddr = mem.base + block * mem.block + at
+            data = virtio_mem.qtest.read(paddr, 4096)
+            if block in plugged:
+                assert dump.read(paddr, 4096) == data
+            else:
+                assert not any(start <= paddr < start + size
+                               for start, size in dump.ranges())
+
+
+def test_virtio_mem_unplugged_by_reset(virtio_mem):
+    """Its memory is gone, and the dump says so."""
+    dump = Stalled(virtio_mem)
+    virtio_mem.qmp.cmd('system_reset')
+    event = virtio_mem.qmp.wait_event('DUMP_COMPLETED')['data']
+    assert event['result']['status'] == 'failed'
+    assert 'was unplugged while' in event['error']
+    os.close(dump.r)
+    assert virtio_mem.status() == 'prelaunch'
+
+
+def test_virtio_mem_without_any(tmp_path):
+    """A reset takes nothing from a device that has nothing plugged."""
+    with VM('-m', '16M,maxmem=1G', '-object',
+            'memory-backend-ram,id=mem,size=128M', '-device',
+            'virtio-mem-pci,memdev=mem') as vm:
+        dump = Stalled(vm)
+        vm.qmp.cmd('system_reset')
+        vm.qmp.wait_event('RESET')
+        assert dump.drain()['data']['result']['status'] == 'completed'
+
+
+@pytest.fixture
+def balloon(tmp_path):
+    with with_device(tmp_path, '-m', '64M', '-device',
+                     'virtio-balloon-pci,addr=5') as vm:
+        vm.balloon = Balloon(vm.qtest, 5, 1 * MIB)
+        for paddr in range(40 * MIB, 48 * MIB, MIB):
+            vm.qtest.write(paddr, b'not in the balloon')
+        yield vm
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
+def test_balloon_inflated(balloon, out, name):
+    """What is in it reads as zeroes, and the rest is there."""
+    balloon.balloon.inflate(41 * MIB, 43 * MIB)
+    balloon.dump(out, format=name)
+    dump = open_dump(out)
+    for paddr in range(40 * MIB, 48 * MIB, MIB):
+        page = bytes(dump.read(paddr, 4096))
+        assert page == balloon.qtest.read(paddr, 4096)
+        assert (page == bytes(4096)) == (paddr in (41 * MIB, 43 * MIB))
+
+
+def test_balloon_inflated_meanwhile(balloon, out):
+    """It takes nothing that is yet to be dumped, and works again then."""
+    dump = Stalled(balloon)
+    balloon.balloon.inflate(41 * MIB, 43 * MIB)
+    assert stored(balloon, dump, out)['result']['status'] == 'completed'
+    dump = open_dump(out)
+    for paddr in range(40 * MIB, 48 * MIB, MIB):
+        assert dump.read(paddr, 18) == b'not in the balloon'
+    balloon.balloon.inflate(42 * MIB)
+    assert balloon.qtest.read(42 * MIB, 4096) == bytes(4096)
 
 
 # -- QEMU's end ---------------------------------------------------------------
