@@ -10,7 +10,7 @@
 #ifndef DUMP_DUMP_TARGET_H
 #define DUMP_DUMP_TARGET_H
 
-#include "guest-state.h"
+#include "guest-types.h"
 
 /* The overlap of block and range: false if there is none. */
 bool dump_target_overlap(const GuestPhysBlock *block, int64_t begin,

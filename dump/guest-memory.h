@@ -9,7 +9,7 @@
 #ifndef DUMP_GUEST_MEMORY_H
 #define DUMP_GUEST_MEMORY_H
 
-#include "guest-state.h"
+#include "guest-types.h"
 
 /* Is there memory in the range of @query, if it has one? */
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,

@@ -10,7 +10,7 @@
 #ifndef DUMP_GUEST_NOTES_H
 #define DUMP_GUEST_NOTES_H
 
-#include "guest-state.h"
+#include "guest-types.h"
 
 /* Notes of the CPUs; and the bytes of those that the guest published. */
 bool guest_notes_collect(GuestState *state, Error **errp);

@@ -11,7 +11,7 @@
 #ifndef DUMP_GUEST_X86_H
 #define DUMP_GUEST_X86_H
 
-#include "guest-state.h"
+#include "guest-types.h"
 
 /*
  * All mappings, whatever the range of the dump; or where to find them, if
