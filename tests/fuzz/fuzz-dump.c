@@ -1,9 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Whole dumps: any memory, any target, any format, to any kind of output,
- * some of which fail. What was reported as good is read back and compared
- * with the memory; what failed must have said why and left nothing.
+ * Whole dumps: any memory, some of which cannot be read, any target, any
+ * format, to any kind of output, some of which fail. What was reported as
+ * good is read back and compared with the memory; what failed must have said
+ * why and left nothing.
  */
 
 #include "fuzz.h"
@@ -45,6 +46,7 @@ typedef struct Case {
     FuzzMemory memory;
     FuzzFacts facts;
     DumpExtraSections extra;
+    DumpReport report;
     uint64_t bitmap;            /* bytes that one bitmap needs */
 } Case;
 
@@ -127,7 +129,9 @@ static void make_memory(Case *c, FuzzInput *in)
     GuestRam all;
 
     fuzz_memory_init(&c->memory, MEMORY_LIMIT);
+    c->memory.loses = fuzz_seldom(in, 2);
     fuzz_memory_make(&c->memory, in);
+    fuzz_memory_lose(&c->memory, in);
     if (fuzz_seldom(in, 4)) {
         const GArray *blocks = c->memory.blocks;
 
@@ -153,6 +157,16 @@ static void make_memory(Case *c, FuzzInput *in)
         c->g.untouched = dump_untouched_new();
     }
     dump_guest_seal(&c->g, 0, 0);
+}
+
+/* How memory is read, and how that fails. */
+static void make_reads(Case *c, FuzzInput *in)
+{
+    if (fuzz_seldom(in, 3)) {
+        dump_pages_still_set_method(c->g.pages, DUMP_PAGES_COPY);
+    }
+    fuzz_faults.memory = &c->memory;
+    fuzz_faults.whole = fuzz_seldom(in, 2);
 }
 
 static void make_mappings(Case *c, FuzzInput *in)
@@ -264,10 +278,13 @@ static void case_init(Case *c, FuzzInput *in)
 {
     memset(c, 0, sizeof(*c));
     dump_guest_init(&c->g);
+    dump_report_init(&c->report);
+    c->g.report = &c->report;
     make_format(c, in);
     fuzz_faults_make(in);
     make_abi(c, in);
     make_memory(c, in);
+    make_reads(c, in);
     make_numbers(c, in);
     make_notes(c, in);
     if (c->format.kind == DUMP_KIND_ELF) {
@@ -280,6 +297,8 @@ static void case_deinit(Case *c)
 {
     g_clear_pointer(&c->facts.mappings, g_array_unref);
     dump_guest_deinit(&c->g);
+    dump_report_deinit(&c->report);
+    fuzz_faults.memory = NULL;
     fuzz_memory_deinit(&c->memory);
 }
 
@@ -470,7 +489,36 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
     }
 }
 
-static void dump(const Case *c, DumpWriter *w, DumpProgress *progress)
+/* Of memory: what is lost, or the pages that have any of it. */
+static uint64_t lost_bytes(const Case *c)
+{
+    uint64_t page = c->facts.page_size, lost = 0, next = 0;
+
+    for (size_t i = 0; i < c->memory.pieces->len; i++) {
+        const FuzzPiece *p = fuzz_piece(&c->memory, i);
+
+        if (c->format.kind == DUMP_KIND_ELF) {
+            lost += fuzz_memory_lost(&c->memory, p->start, p->end - p->start);
+            continue;
+        }
+        next = MAX(next, (uint64_t)(p->start / page));
+        for (; (FuzzAddr)next * page < p->end; next++) {
+            lost += fuzz_memory_lost(&c->memory, (FuzzAddr)next * page, page) ?
+                    page : 0;
+        }
+    }
+    return lost;
+}
+
+/* What was read before a dump failed is counted, or not, as it came. */
+static void check_report(Case *c, bool ok)
+{
+    uint64_t told = dump_report_lost(&c->report), lost = lost_bytes(c);
+
+    FUZZ_CHECK(ok ? told == lost : told <= lost);
+}
+
+static void dump(Case *c, DumpWriter *w, DumpProgress *progress)
 {
     bool elf = c->format.kind == DUMP_KIND_ELF;
     uint64_t size = elf ? dump_layout_end(w->layout) : UINT64_MAX;
@@ -480,6 +528,7 @@ static void dump(const Case *c, DumpWriter *w, DumpProgress *progress)
     sink_open(&s, c->output);
     ok = write_dump(c, w, progress, s.fd);
     sink_collect(&s);
+    check_report(c, ok);
     read_back(c, &s, ok, size);
     g_byte_array_unref(s.got);
 }
@@ -529,7 +578,7 @@ static void plan_and_dump(Case *c)
 }
 
 static size_t read_memory(const Case *c, uint64_t paddr, void *buf,
-                          size_t len)
+                          size_t len, size_t *lost)
 {
     unsigned no_memory = fuzz_faults.no_memory;
     DumpPagesReader *reader;
@@ -538,7 +587,7 @@ static size_t read_memory(const Case *c, uint64_t paddr, void *buf,
     /* The fault is meant for the dump. */
     fuzz_faults.no_memory = 0;
     reader = dump_pages_reader_new(c->g.pages, &error_abort);
-    found = dump_pages_read(reader, paddr, buf, len, NULL);
+    found = dump_pages_read(reader, paddr, buf, len, lost);
     dump_pages_reader_free(reader);
     fuzz_faults.no_memory = no_memory;
     return found;
@@ -557,8 +606,10 @@ static void check_reads(const Case *c, FuzzInput *in)
         g_autofree uint8_t *want = g_malloc(len + 1);
         g_autofree uint8_t *got = g_malloc(len + 1);
 
-        FUZZ_CHECK(read_memory(c, paddr, got, len) ==
-                   fuzz_memory_read(&c->memory, paddr, want, len));
+        size_t lost, n = read_memory(c, paddr, got, len, &lost);
+
+        FUZZ_CHECK(n + lost == fuzz_memory_read(&c->memory, paddr, want, len));
+        FUZZ_CHECK(lost == fuzz_memory_lost(&c->memory, paddr, len));
         FUZZ_CHECK(!memcmp(got, want, len));
     }
 }

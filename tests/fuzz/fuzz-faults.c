@@ -1,10 +1,15 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Faults of the output.
+ * Faults of the output, and of guest memory.
  */
 
 #include "fuzz-faults.h"
+#include <sys/mman.h>
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
 FuzzFaults fuzz_faults = { .fd = -1 };
 
@@ -71,6 +76,22 @@ static bool has_room(off_t offset, size_t len)
            offset + len <= MAX((uint64_t)st.st_size, f->reserved);
 }
 
+/* Is the @call-th call to be made again? Then errno says why. */
+static bool again(unsigned call)
+{
+    const FuzzFaults *f = &fuzz_faults;
+
+    if (f->interrupt && call % f->interrupt == 0) {
+        errno = EINTR;
+        return true;
+    }
+    if (f->block && call % f->block == 0) {
+        errno = EAGAIN;
+        return true;
+    }
+    return false;
+}
+
 /* -1 with errno, 0, or the bytes of @len that the call may write. */
 static ssize_t allow(off_t offset, size_t len)
 {
@@ -78,12 +99,7 @@ static ssize_t allow(off_t offset, size_t len)
     unsigned call = ++f->calls;
 
     FUZZ_CHECK(!f->closed);
-    if (f->interrupt && call % f->interrupt == 0) {
-        errno = EINTR;
-        return -1;
-    }
-    if (f->block && call % f->block == 0) {
-        errno = EAGAIN;
+    if (again(call)) {
         return -1;
     }
     if (has_room(offset, len)) {
@@ -242,6 +258,65 @@ int __wrap_close(int fd)
     }
     return ret;
 }
+
+/* -- guest memory ---------------------------------------------------------- */
+
+/* What is lost fails for the whole range, with one errno or another. */
+int __wrap_madvise(void *start, size_t len, int advice)
+{
+    static const int lost[] = { EFAULT, EHWPOISON, ENOMEM };
+    FuzzFaults *f = &fuzz_faults;
+    unsigned call;
+
+    if (!f->memory || advice != MADV_POPULATE_READ) {
+        return __real_madvise(start, len, advice);
+    }
+    call = __atomic_add_fetch(&f->populates, 1, __ATOMIC_RELAXED);
+    if (again(call)) {
+        return -1;
+    }
+    if (fuzz_memory_readable(f->memory, start, len) < len) {
+        errno = lost[call % ARRAY_SIZE(lost)];
+        return -1;
+    }
+    return __real_madvise(start, len, advice);
+}
+
+/*
+ * Up to the first byte that is lost. The manual page says that no element of
+ * the vector is split, and older kernels split none; today's do.
+ */
+ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local,
+                                unsigned long nlocal,
+                                const struct iovec *remote,
+                                unsigned long nremote, unsigned long flags)
+{
+    const FuzzFaults *f = &fuzz_faults;
+    struct iovec some[MAX_IOV];
+    size_t len = 0;
+
+    FUZZ_CHECK(nremote <= MAX_IOV);
+    for (unsigned long i = 0; f->memory && i < nremote; i++) {
+        size_t n = fuzz_memory_readable(f->memory, remote[i].iov_base,
+                                        remote[i].iov_len);
+        bool all = n == remote[i].iov_len;
+
+        len += all || !f->whole ? n : 0;
+        if (!all) {
+            nremote = cut(some, remote, nremote, len);
+            remote = some;
+            break;
+        }
+    }
+    if (!nremote) {
+        errno = EFAULT;
+        return -1;
+    }
+    return __real_process_vm_readv(pid, local, nlocal, remote, nremote,
+                                   flags);
+}
+
+/* -- allocations ----------------------------------------------------------- */
 
 /* Snappy's workers ask, too. */
 static bool refuse_memory(void)

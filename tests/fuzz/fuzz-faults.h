@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Faults of the output, below the engine's own sinks: the system calls it
- * makes are diverted when a fuzzer is linked (--wrap).
+ * Faults of the output, below the engine's own sinks, and of guest memory:
+ * the system calls it makes are diverted when a fuzzer is linked (--wrap).
  */
 
 #ifndef FUZZ_FAULTS_H
@@ -10,9 +10,11 @@
 
 #include "fuzz.h"
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include "fuzz-memory.h"
 #include "progress.h"
 
-/* What happens to one descriptor. */
+/* What happens to one descriptor, and to memory. */
 typedef struct FuzzFaults {
     int fd;                     /* -1: nothing happens */
     uint64_t fail_at;           /* bytes that can be written, then: */
@@ -20,17 +22,20 @@ typedef struct FuzzFaults {
     uint64_t cancel_at;         /* bytes after which the dump is cancelled */
     DumpProgress *progress;
     size_t shorten;             /* bytes that one call writes; 0: all */
-    unsigned interrupt;         /* each n-th call: EINTR; 0: none */
-    unsigned block;             /* each n-th call: EAGAIN; 0: none */
+    unsigned interrupt;         /* each n-th call fails: EINTR; 0: none */
+    unsigned block;             /* ... EAGAIN */
     int close_error;            /* what close says; 0: nothing */
     int truncate_error;
     int reserve_error;
     gint no_memory;             /* the n-th g_try_malloc fails; 0: none */
+    const FuzzMemory *memory;   /* what is lost of it; NULL: nothing is */
+    bool whole;                 /* process_vm_readv splits no element */
 
     uint64_t written;           /* what came of it */
     uint64_t reserved;          /* end of what was reserved, in the file */
     unsigned calls;
     gint allocations;           /* atomic */
+    unsigned populates;         /* of any thread, atomic */
     bool failed, closed;
 } FuzzFaults;
 
@@ -59,6 +64,16 @@ int __real_ftruncate64(int fd, off_t size);
 int __wrap_ftruncate64(int fd, off_t size);
 int __real_fallocate64(int fd, int mode, off_t offset, off_t len);
 int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len);
+int __real_madvise(void *start, size_t len, int advice);
+int __wrap_madvise(void *start, size_t len, int advice);
+ssize_t __real_process_vm_readv(pid_t pid, const struct iovec *local,
+                                unsigned long nlocal,
+                                const struct iovec *remote,
+                                unsigned long nremote, unsigned long flags);
+ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local,
+                                unsigned long nlocal,
+                                const struct iovec *remote,
+                                unsigned long nremote, unsigned long flags);
 int __real_close(int fd);
 int __wrap_close(int fd);
 gpointer __real_g_try_malloc(gsize size);

@@ -16,6 +16,7 @@ void fuzz_memory_init(FuzzMemory *m, size_t limit)
     m->blocks = g_array_new(false, false, sizeof(FuzzBlock));
     m->pieces = g_array_new(false, false, sizeof(FuzzPiece));
     m->left = limit;
+    m->loses = false;
 }
 
 void fuzz_memory_deinit(FuzzMemory *m)
@@ -31,6 +32,7 @@ void fuzz_memory_deinit(FuzzMemory *m)
         if (b->run.fd >= 0) {
             close(b->run.fd);
         }
+        g_free(b->lost);
     }
     g_array_unref(m->blocks);
     g_array_unref(m->pieces);
@@ -99,7 +101,8 @@ static void alloc_plain(FuzzBlock *b, uint32_t seed)
 /* @inside: where in its page the block begins. */
 static void alloc_map(FuzzBlock *b, uint32_t seed, size_t inside)
 {
-    bool anon = b->run.backing == GUEST_RAM_ANON;
+    bool anon = b->run.backing == GUEST_RAM_ANON ||
+                b->run.backing == GUEST_RAM_OTHER;
     bool private = b->run.backing != GUEST_RAM_SHARED_FILE;
     uint8_t *p;
 
@@ -121,6 +124,29 @@ static void alloc_map(FuzzBlock *b, uint32_t seed, size_t inside)
         FUZZ_CHECK(pwrite(b->run.fd, "x", 1, inside + b->run.size / 3) == 1);
     }
     fill((uint8_t *)b->run.host, b->run.size, seed, true);
+}
+
+static void alloc_block(FuzzMemory *m, FuzzBlock *b, FuzzInput *in,
+                        uint32_t seed)
+{
+    switch (fuzz_u8(in) % 8) {
+    case 0:
+        b->run.backing = GUEST_RAM_ANON;
+        break;
+    case 1:
+        b->run.backing = GUEST_RAM_SHARED_FILE;
+        break;
+    case 2:
+        b->run.backing = GUEST_RAM_PRIVATE_FILE;
+        break;
+    default:
+        b->run.backing = GUEST_RAM_OTHER;
+    }
+    if (b->run.backing == GUEST_RAM_OTHER && !m->loses) {
+        alloc_plain(b, seed);
+    } else {
+        alloc_map(b, seed, fuzz_seldom(in, 4) ? fuzz_u16(in) % 4096 : 0);
+    }
 }
 
 static uint64_t pick_paddr(FuzzInput *in, uint64_t before)
@@ -173,22 +199,7 @@ static void add_block(FuzzMemory *m, FuzzInput *in, uint64_t before)
         return;
     }
     m->left -= b.run.size;
-    switch (fuzz_u8(in) % 8) {
-    case 0:
-        b.run.backing = GUEST_RAM_ANON;
-        break;
-    case 1:
-        b.run.backing = GUEST_RAM_SHARED_FILE;
-        break;
-    case 2:
-        b.run.backing = GUEST_RAM_PRIVATE_FILE;
-        break;
-    default:
-        alloc_plain(&b, seed);
-    }
-    if (b.run.backing != GUEST_RAM_OTHER) {
-        alloc_map(&b, seed, fuzz_seldom(in, 4) ? fuzz_u16(in) % 4096 : 0);
-    }
+    alloc_block(m, &b, in, seed);
     g_array_append_val(m->blocks, b);
 }
 
@@ -216,6 +227,94 @@ void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
     b.run.host = g_malloc(size);
     memcpy((void *)b.run.host, host, size);
     g_array_append_val(m->blocks, b);
+}
+
+/* -- memory that is lost --------------------------------------------------- */
+
+/* One in @of is lost, @grain pages together. */
+static bool is_lost(size_t page, uint32_t seed, unsigned of, unsigned grain)
+{
+    uint32_t state = seed + page / grain * 2654435761u;
+
+    next_random(&state);
+    return next_random(&state) % of == 0;
+}
+
+/* Nobody reads these pages again: not by accident either. */
+static void lose_pages(FuzzBlock *b, uint32_t seed, unsigned of,
+                       unsigned grain)
+{
+    size_t size = qemu_real_host_page_size();
+    size_t n = (b->map_size + size - 1) / size;
+
+    b->lost = g_malloc0(n);
+    for (size_t i = 0; i < n; i++) {
+        b->lost[i] = is_lost(i, seed, of, grain);
+        FUZZ_CHECK(!b->lost[i] ||
+                   mprotect(b->map + i * size, size, PROT_NONE) == 0);
+    }
+    /* What was never touched is known to be zero, lost or not. */
+    b->run.backing = GUEST_RAM_OTHER;
+}
+
+void fuzz_memory_lose(FuzzMemory *m, FuzzInput *in)
+{
+    unsigned of = 1 + fuzz_u8(in) % 16;
+    unsigned grain = 1 << fuzz_u8(in) % 4;
+    uint32_t seed = fuzz_u32(in);
+
+    for (size_t i = 0; m->loses && i < m->blocks->len; i++) {
+        lose_pages(&g_array_index(m->blocks, FuzzBlock, i), seed + i, of,
+                   grain);
+    }
+}
+
+/* Bytes from @host on of which the same is true, @len at most. */
+static size_t page_rest(const uint8_t *host, size_t len)
+{
+    size_t size = qemu_real_host_page_size();
+
+    return MIN(len, size - (uintptr_t)host % size);
+}
+
+static bool host_lost(const FuzzMemory *m, const uint8_t *host)
+{
+    for (size_t i = 0; m->loses && i < m->blocks->len; i++) {
+        const FuzzBlock *b = &g_array_index(m->blocks, FuzzBlock, i);
+
+        if (b->lost && host >= b->map && host < b->map + b->map_size) {
+            return b->lost[(host - b->map) / qemu_real_host_page_size()];
+        }
+    }
+    return false;
+}
+
+size_t fuzz_memory_readable(const FuzzMemory *m, const uint8_t *host,
+                            size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && !host_lost(m, host + n)) {
+        n += page_rest(host + n, len - n);
+    }
+    return n;
+}
+
+/* What can be read at @host to @to, if that is not NULL; the bytes lost. */
+static size_t copy_readable(const FuzzMemory *m, uint8_t *to,
+                            const uint8_t *host, size_t len)
+{
+    size_t lost = 0;
+
+    for (size_t at = 0, n; at < len; at += n) {
+        n = page_rest(host + at, len - at);
+        if (host_lost(m, host + at)) {
+            lost += n;
+        } else if (to) {
+            memcpy(to + at, host + at, n);
+        }
+    }
+    return lost;
 }
 
 /* -- the engine's view, and ours ------------------------------------------- */
@@ -367,10 +466,29 @@ size_t fuzz_memory_read(const FuzzMemory *m, FuzzAddr start, uint8_t *buf,
         FuzzAddr to = MIN(p->end, start + len);
 
         if (from < to) {
-            memcpy(buf + (size_t)(from - start),
-                   p->host + (size_t)(from - p->start), (size_t)(to - from));
+            copy_readable(m, buf + (size_t)(from - start),
+                          p->host + (size_t)(from - p->start),
+                          (size_t)(to - from));
             found += (size_t)(to - from);
         }
     }
     return found;
+}
+
+size_t fuzz_memory_lost(const FuzzMemory *m, FuzzAddr start, size_t len)
+{
+    size_t lost = 0;
+
+    for (size_t i = 0; m->loses && i < m->pieces->len; i++) {
+        const FuzzPiece *p = fuzz_piece(m, i);
+        FuzzAddr from = MAX(p->start, start);
+        FuzzAddr to = MIN(p->end, start + len);
+
+        if (from < to) {
+            lost += copy_readable(m, NULL, p->host +
+                                  (size_t)(from - p->start),
+                                  (size_t)(to - from));
+        }
+    }
+    return lost;
 }

@@ -17,8 +17,9 @@ typedef unsigned __int128 FuzzAddr;
 
 typedef struct FuzzBlock {
     GuestRamRun run;
-    void *map;                  /* to unmap; NULL: g_malloc */
+    uint8_t *map;               /* to unmap; NULL: g_malloc */
     size_t map_size;
+    uint8_t *lost;              /* of each host page of map, is it? or NULL */
     bool split;                 /* told to the engine in two runs */
 } FuzzBlock;
 
@@ -32,6 +33,7 @@ typedef struct FuzzMemory {
     GArray *blocks;             /* FuzzBlock, in any order, may overlap */
     GArray *pieces;             /* FuzzPiece, sorted, do not overlap */
     size_t left;                /* bytes that may still be allocated */
+    bool loses;                 /* some of it will be lost: see below */
 } FuzzMemory;
 
 void fuzz_memory_init(FuzzMemory *m, size_t limit);
@@ -39,6 +41,16 @@ void fuzz_memory_deinit(FuzzMemory *m);
 
 /* Blocks anywhere in 64 bits, near one another or not. */
 void fuzz_memory_make(FuzzMemory *m, FuzzInput *in);
+
+/*
+ * If @m loses memory, which is to be set before it is made: no host page of a
+ * random set of them can be read any more.
+ */
+void fuzz_memory_lose(FuzzMemory *m, FuzzInput *in);
+
+/* Bytes from @host on that can be read, @len at most. */
+size_t fuzz_memory_readable(const FuzzMemory *m, const uint8_t *host,
+                            size_t len);
 
 /* One block of @size bytes at @paddr that holds @host's bytes. */
 void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
@@ -59,8 +71,14 @@ static inline const FuzzPiece *fuzz_piece(const FuzzMemory *m, size_t i)
     return &g_array_index(m->pieces, FuzzPiece, i);
 }
 
-/* What is at @start, zeroes between the pieces. Returns the bytes of RAM. */
+/*
+ * What is at @start, zeroes between the pieces and for what is lost. Returns
+ * the bytes of RAM, lost ones included.
+ */
 size_t fuzz_memory_read(const FuzzMemory *m, FuzzAddr start, uint8_t *buf,
                         size_t len);
+
+/* Bytes of RAM in [@start, @start + @len) that are lost. */
+size_t fuzz_memory_lost(const FuzzMemory *m, FuzzAddr start, size_t len);
 
 #endif

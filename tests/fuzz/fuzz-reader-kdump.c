@@ -181,6 +181,13 @@ static void add_place(const FuzzFacts *f, Pages *pages, uint64_t offset,
     g_array_append_val(pages->places, p);
 }
 
+/* Pages of which any byte is lost are not in the file. */
+static bool is_lost(const FuzzFacts *f, uint64_t pfn)
+{
+    return fuzz_memory_lost(f->memory, (FuzzAddr)pfn * f->page_size,
+                            f->page_size) > 0;
+}
+
 static void check_page(const FuzzImage *img, const FuzzFacts *f,
                        uint64_t pfn, uint64_t desc, Pages *pages)
 {
@@ -189,6 +196,7 @@ static void check_page(const FuzzImage *img, const FuzzFacts *f,
     uint32_t flags = fuzz_get(img, desc + 12, 4);
 
     FUZZ_CHECK(fuzz_get(img, desc + 16, 8) == 0);
+    FUZZ_CHECK(!is_lost(f, pfn));
     fuzz_memory_read(f->memory, (FuzzAddr)pfn * f->page_size, pages->want,
                      f->page_size);
     if (flags) {
@@ -240,7 +248,26 @@ static void check_clear(const FuzzImage *img, const Places *p,
     }
 }
 
-/* @whole: every page must be in the file. */
+static uint64_t count_bits(const FuzzImage *img, uint64_t bitmap,
+                           uint64_t size)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < size; i++) {
+        n += __builtin_popcount(fuzz_get(img, bitmap + i, 1));
+    }
+    return n;
+}
+
+/* There is a place for each page's descriptor, but no gap between them. */
+static void check_table_rest(const FuzzImage *img, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from; at < to; at += 8) {
+        FUZZ_CHECK(fuzz_get(img, at, 8) == 0);
+    }
+}
+
+/* @whole: every page must be in the file that is not lost. */
 static void check_pages(const FuzzImage *img, const FuzzFacts *f,
                         const Places *p, bool whole)
 {
@@ -249,11 +276,9 @@ static void check_pages(const FuzzImage *img, const FuzzFacts *f,
     g_autoptr(GArray) places = g_array_new(false, false, sizeof(Place));
     Pages pages = { .want = want, .got = got, .places = places };
     uint64_t done = 0, n = 0;           /* page frames, descriptors */
-    uint64_t in_file = 0;
+    uint64_t data = p->descs + 24 * count_bits(img, p->bitmap1,
+                                               p->bitmap_size);
 
-    for (uint64_t i = 0; i < p->bitmap_size; i++) {
-        in_file += __builtin_popcount(fuzz_get(img, p->bitmap2 + i, 1));
-    }
     for (size_t i = 0; i < f->memory->pieces->len; i++) {
         const FuzzPiece *piece = fuzz_piece(f->memory, i);
         uint64_t pfn = MAX((uint64_t)(piece->start / f->page_size), done);
@@ -265,14 +290,17 @@ static void check_pages(const FuzzImage *img, const FuzzFacts *f,
             if (bit(img, p->bitmap2, pfn)) {
                 check_page(img, f, pfn, p->descs + n++ * 24, &pages);
             } else {
-                FUZZ_CHECK(!whole);
+                FUZZ_CHECK(!whole || is_lost(f, pfn));
             }
         }
         done = MAX(done, last + 1);
     }
     check_clear(img, p, done, p->bitmap_size * 8);
-    FUZZ_CHECK(n == in_file);
-    check_apart(&pages, p->descs + in_file * 24);
+    FUZZ_CHECK(n == count_bits(img, p->bitmap2, p->bitmap_size));
+    if (whole) {
+        check_table_rest(img, p->descs + n * 24, data);
+    }
+    check_apart(&pages, data);
 }
 
 static uint32_t check_headers(const FuzzImage *img, const FuzzFacts *f,
