@@ -36,6 +36,17 @@ static void find_file(const GuestRam *ram, int fd, const uint8_t **start,
     }
 }
 
+static GuestRamBacking judge_huge_pages(const DumpUntouched *u, int fd,
+                                        const uint8_t *host, uint64_t len,
+                                        bool shared)
+{
+    if (!dump_untouched_maps_all(u, fd, host, len, shared)) {
+        return GUEST_RAM_OTHER;
+    }
+    return dump_untouched_sees_moving(u, host, len) ? GUEST_RAM_HUGE :
+                                                      GUEST_RAM_ANON;
+}
+
 /*
  * Files on hugetlbfs: is what the process has not mapped untouched? The
  * answer takes a look at each page.
@@ -57,9 +68,8 @@ static void analyse_huge_pages(DumpGuest *guest)
 
             fd = run->fd;
             find_file(&guest->all, fd, &start, &end);
-            told = dump_untouched_maps_all(guest->untouched, fd, start,
-                                           end - start, shared) ?
-                   GUEST_RAM_HUGE : GUEST_RAM_OTHER;
+            told = judge_huge_pages(guest->untouched, fd, start, end - start,
+                                    shared);
         }
         run->backing = told;
     }

@@ -207,6 +207,18 @@ static bool huge_pages_absent(const DumpUntouched *u, const uint8_t *host,
 #endif
 }
 
+bool dump_untouched_sees_moving(const DumpUntouched *u, const uint8_t *host,
+                                uint64_t len)
+{
+    for (uint64_t at = 0, n; at < len; at += n) {
+        n = len - at;
+        if (probe_pagemap(u, host + at, entry_untouched, &n)) {
+            return huge_pages_absent(u, host + at, &n);
+        }
+    }
+    return true;
+}
+
 bool dump_untouched_mapped(const DumpUntouched *u, const uint8_t *host,
                            uint64_t *len)
 {

@@ -54,6 +54,15 @@ bool dump_untouched_maps_all(const DumpUntouched *u, int fd,
                              const uint8_t *host, uint64_t len, bool shared);
 
 /*
+ * Can huge pages that the host is moving be told from those that are not
+ * there, in this mapping of which all is known as above? Not where this
+ * process has no rights on the file (-runas): mincore() calls all of it
+ * present then.
+ */
+bool dump_untouched_sees_moving(const DumpUntouched *u, const uint8_t *host,
+                                uint64_t len);
+
+/*
  * Is the memory from @paddr on untouched, and so zero?
  *
  * @u: NULL is allowed: nothing is proven then
