@@ -29,6 +29,10 @@ void fuzz_faults_make(FuzzInput *in)
     fuzz_faults = (FuzzFaults) { .fd = -1, .fail_at = UINT64_MAX,
                                  .cancel_at = UINT64_MAX };
     switch (kinds % 16) {
+    case 5:
+    case 6:
+        fuzz_faults.cancel_reads = 1 + fuzz_u16(in) % 300;
+        break;
     case 7:
         fuzz_faults.reserve_error = ENOSPC;
         break;
@@ -261,17 +265,29 @@ int __wrap_close(int fd)
 
 /* -- guest memory ---------------------------------------------------------- */
 
+/* Returns which one it is. */
+static unsigned count_read(void)
+{
+    FuzzFaults *f = &fuzz_faults;
+    unsigned n = __atomic_add_fetch(&f->reads, 1, __ATOMIC_RELAXED);
+
+    if (f->fd >= 0 && f->cancel_reads && n >= f->cancel_reads) {
+        dump_progress_cancel(f->progress);
+    }
+    return n;
+}
+
 /* What is lost fails for the whole range, with one errno or another. */
 int __wrap_madvise(void *start, size_t len, int advice)
 {
     static const int lost[] = { EFAULT, EHWPOISON, ENOMEM };
-    FuzzFaults *f = &fuzz_faults;
+    const FuzzFaults *f = &fuzz_faults;
     unsigned call;
 
     if (!f->memory || advice != MADV_POPULATE_READ) {
         return __real_madvise(start, len, advice);
     }
-    call = __atomic_add_fetch(&f->populates, 1, __ATOMIC_RELAXED);
+    call = count_read();
     if (again(call)) {
         return -1;
     }
@@ -296,6 +312,7 @@ ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local,
     size_t len = 0;
 
     FUZZ_CHECK(nremote <= MAX_IOV);
+    count_read();
     for (unsigned long i = 0; f->memory && i < nremote; i++) {
         size_t n = fuzz_memory_readable(f->memory, remote[i].iov_base,
                                         remote[i].iov_len);

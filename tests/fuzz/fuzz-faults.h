@@ -20,6 +20,7 @@ typedef struct FuzzFaults {
     uint64_t fail_at;           /* bytes that can be written, then: */
     int error;                  /* errno; 0: no failure */
     uint64_t cancel_at;         /* bytes after which the dump is cancelled */
+    unsigned cancel_reads;      /* ... reads of memory; 0: never */
     DumpProgress *progress;
     size_t shorten;             /* bytes that one call writes; 0: all */
     unsigned interrupt;         /* each n-th call fails: EINTR; 0: none */
@@ -35,7 +36,7 @@ typedef struct FuzzFaults {
     uint64_t reserved;          /* end of what was reserved, in the file */
     unsigned calls;
     gint allocations;           /* atomic */
-    unsigned populates;         /* of any thread, atomic */
+    unsigned reads;             /* of any thread, atomic */
     bool failed, closed;
 } FuzzFaults;
 
