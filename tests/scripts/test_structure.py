@@ -3,6 +3,7 @@
 docs/devel/dump.rst has, and guest memory is loaded from in one place."""
 
 import fnmatch
+import functools
 import graphlib
 import os
 import re
@@ -27,14 +28,19 @@ SIZES = [
 ]
 
 
-def sources():
-    """Path -> text without comments."""
+@functools.cache
+def all_sources():
     texts = {}
     for path in tree_apply.walk(os.path.join(REPO, 'dump')):
         if path.endswith(('.c', '.h')) and path != 'trace.h':
             text = tree_apply.read(os.path.join(REPO, 'dump', path))
             texts[f'dump/{path}'] = re.sub(r'(?s)/\*.*?\*/', '', text)
     return texts
+
+
+def sources():
+    """Path -> text without comments; a copy to be changed freely."""
+    return dict(all_sources())
 
 
 def documented_layers():
@@ -100,8 +106,8 @@ def loads(texts):
             continue
         for known in SIZES:
             text = re.sub(known, '', text)
-        found += [f'{path}: {m}' for m in re.findall(
-            r'.*(?:guest_ram_host\(|(?:\.|->)host\b).*', text)]
+        found += [f'{path}: {line}' for line in text.splitlines()
+                  if re.search(r'guest_ram_host\(|(?:\.|->)host\b', line)]
     return found
 
 
