@@ -18,7 +18,7 @@
 /* What the first step left to be looked into. */
 typedef struct DumpFindings {
     GByteArray *guest_note;     /* of the guest's driver; NULL for none */
-    GArray *paging;             /* X86Paging, of CPUs that have it on; or NULL */
+    GArray *paging;             /* X86Paging of CPUs that use it; or NULL */
     bool want_mappings;         /* from paging, if there is any */
     bool want_windows;
     WinDmpHeader windows_header;    /* with want_windows */

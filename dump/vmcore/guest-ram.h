@@ -21,7 +21,7 @@ typedef enum GuestRamBacking {
     GUEST_RAM_PRIVATE_FILE,     /* private mapping of fd */
     GUEST_RAM_SHARED_HUGE,      /* the same on hugetlbfs: not known before */
     GUEST_RAM_PRIVATE_HUGE,     /* ... dump_guest_analyse has looked at it */
-    GUEST_RAM_HUGE,             /* and found: as ANON, and mincore() tells more */
+    GUEST_RAM_HUGE,             /* and found: as ANON; mincore() tells more */
 } GuestRamBacking;
 
 typedef struct GuestRamRun {

@@ -20,6 +20,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,37 +32,49 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define PROTECT_SIZE    4096
+
+/* The next address of the text at *@at, in hex; 0 at its end. */
+static uintptr_t next_address(const char **at)
+{
+    uintptr_t address = 0;
+    int used = 0;
+
+    if (sscanf(*at, "%" SCNxPTR "%n", &address, &used) < 1) {
+        return 0;
+    }
+    *at += used;
+    return address;
+}
+
 static void protect(int sig)
 {
     const char *path = getenv("DUMP_FAULT_PATH");
-    char text[1024];
+    char text[1024] = "";
+    const char *at = text;
     int fd = open(path, O_RDONLY);
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-    char *at = text, *end;
+    uintptr_t address;
 
-    if (n < 0) {
+    if (read(fd, text, sizeof(text) - 1) <= 0) {
         return;
     }
-    text[n] = '\0';
-    for (;; at = end) {
-        unsigned long address = strtoul(at, &end, 16);
-
-        if (end == at || mprotect((void *)address, getpagesize(), PROT_NONE)) {
-            break;
-        }
-    }
     close(fd);
-    if (!strtoul(at, &end, 16)) {
+    do {
+        address = next_address(&at);
+    } while (address &&
+             mprotect((void *)address, PROTECT_SIZE, PROT_NONE) == 0);
+    if (!address) {
         unlink(path);
     }
 }
 
-__attribute__((constructor)) static void init(void)
+static void __attribute__((constructor)) init(void)
 {
+    struct sigaction action = { .sa_handler = protect };
     const char *fault = getenv("DUMP_FAULT");
 
     if (fault && !strcmp(fault, "protect")) {
-        signal(SIGUSR2, protect);
+        sigaction(SIGUSR2, &action, NULL);
     }
 }
 

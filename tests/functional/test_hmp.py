@@ -458,7 +458,7 @@ def sees_progress(vm, terminal, fifo):
     terminal.until('\rDumped ')
     # QEMU goes on with its work meanwhile.
     assert vm.status() == 'save-vm'
-    assert vm.qmp.cmd('query-dump')['phase'] == 'write'
+    assert vm.qmp.cmd('query-dump')['status'] == 'active'
     vm.qmp.cmd('dump-cancel')
     assert 'Error: dump: cancelled' in terminal.until('(qemu) ')
     assert vm.status() == 'running'
