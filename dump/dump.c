@@ -146,8 +146,10 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
         .has_elapsed = true,
         .elapsed = elapsed_us / 1000,
         .lost = dump_report_lost(&job->report),
+        .left_out = dump_report_left_out(&job->report),
     };
     result->has_lost = result->lost != 0;
+    result->has_left_out = result->left_out != 0;
     result->warnings = dump_job_warnings(job);
     result->has_warnings = result->warnings;
     if (status == DUMP_STATUS_ACTIVE) {
@@ -449,6 +451,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .begin = opts->begin,
         .length = opts->length,
         .low_memory_only = ops->low_memory,
+        .ends_with_ram = ops->ends_with_ram,
         .windows = ops->windows,
         .report = &job->report,
     };

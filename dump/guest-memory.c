@@ -101,6 +101,55 @@ void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
     }
 }
 
+/*
+ * Is it RAM in the eyes of the guest's kernel? The machine's own, which may
+ * be put together from several backends (NUMA), or what a memory device (DIMM,
+ * virtio-mem) has in the part of the address space that is for those. All else
+ * is a device's: ROM, video memory, a BAR.
+ */
+static bool is_ram(const MachineState *ms, const GuestPhysBlock *block)
+{
+    DeviceMemoryState *dms = ms->device_memory;
+
+    for (MemoryRegion *mr = block->mr; mr; mr = mr->container) {
+        if (mr == ms->ram) {
+            return true;
+        }
+    }
+    return dms && block->target_start >= dms->base &&
+           block->target_start - dms->base < memory_region_size(&dms->mr);
+}
+
+/* Its last byte; that of the address space if no RAM is recognized. */
+static uint64_t find_last_ram(const GuestPhysBlockList *blocks)
+{
+    const MachineState *ms = MACHINE(qdev_get_machine());
+    const GuestPhysBlock *block;
+    uint64_t last = 0;
+
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        if (is_ram(ms, block)) {
+            last = MAX(last, block->target_end - 1);
+        }
+    }
+    return last ?: UINT64_MAX;
+}
+
+static void leave_out(GuestRam *ram, const GuestPhysBlockList *blocks,
+                      const GuestStateQuery *query, DumpReport *report)
+{
+    uint64_t far = query->low_memory_only ? guest_ram_drop_far(ram) : 0;
+    uint64_t above = query->ends_with_ram ?
+                     guest_ram_drop_above(ram, find_last_ram(blocks)) : 0;
+
+    if (far) {
+        dump_report_warn(report, "%" PRIu64 " bytes of device memory are "
+                         "left out: their address is too high for this "
+                         "format", far);
+    }
+    dump_report_add_left_out(report, far + above);
+}
+
 uint64_t guest_memory_bytes(const GuestStateQuery *query)
 {
     GuestPhysBlockList blocks;
@@ -115,25 +164,12 @@ uint64_t guest_memory_bytes(const GuestStateQuery *query)
     guest_ram_init(&ram);
     guest_ram_clip_of(&ram, &all, query->has_range ? query->begin : 0,
                       query->has_range ? query->length : 0);
-    if (query->low_memory_only) {
-        guest_ram_drop_far(&ram);
-    }
+    leave_out(&ram, &blocks, query, NULL);
     bytes = ram.bytes;
     guest_ram_deinit(&ram);
     guest_ram_deinit(&all);
     guest_phys_blocks_free(&blocks);
     return bytes;
-}
-
-static void drop_far_memory(DumpGuest *guest)
-{
-    uint64_t bytes = guest_ram_drop_far(&guest->ram);
-
-    if (bytes) {
-        dump_report_warn(guest->report, "%" PRIu64 " bytes of device memory "
-                         "are left out: their address is too high for this "
-                         "format", bytes);
-    }
 }
 
 void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
@@ -149,8 +185,6 @@ void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
     }
     dump_guest_seal(guest, target->filter_area_begin,
                     target->filter_area_length);
-    if (query->low_memory_only) {
-        drop_far_memory(guest);
-    }
+    leave_out(&guest->ram, &target->guest_phys_blocks, query, guest->report);
     target->total_size = guest->ram.bytes;
 }

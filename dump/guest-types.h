@@ -25,6 +25,7 @@ typedef struct GuestStateQuery {
     uint64_t begin;             /* see DumpOptions */
     uint64_t length;
     bool low_memory_only;       /* leave out what guest_ram_drop_far drops */
+    bool ends_with_ram;         /* leave out devices' memory above RAM */
     bool windows;               /* for a Windows crash dump */
     DumpReport *report;         /* told what is left out; NULL is allowed */
 } GuestStateQuery;

@@ -182,6 +182,24 @@ uint64_t guest_ram_drop_far(GuestRam *ram)
     return before - ram->bytes;
 }
 
+uint64_t guest_ram_drop_above(GuestRam *ram, uint64_t last)
+{
+    uint64_t before = ram->bytes;
+    size_t kept = 0;
+
+    ram->bytes = 0;
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        GuestRamRun *run = &g_array_index(ram->runs, GuestRamRun, i);
+
+        if (run_clip(run, 0, last)) {
+            ram->bytes += run->size;
+            kept++;
+        }
+    }
+    g_array_set_size(ram->runs, kept);
+    return before - ram->bytes;
+}
+
 GArray *guest_ram_pfn_runs(const GuestRam *ram, size_t page_size)
 {
     GArray *runs = g_array_new(false, false, sizeof(PfnRun));

@@ -81,6 +81,9 @@ uint64_t guest_ram_drop_far(GuestRam *ram);
 #define GUEST_RAM_NEAR          (1ULL << 42)    /* 4 TiB */
 #define GUEST_RAM_FAR_FACTOR    64
 
+/* Drop all from @last + 1 on; after sealing. Returns the bytes dropped. */
+uint64_t guest_ram_drop_above(GuestRam *ram, uint64_t last);
+
 static inline size_t guest_ram_nr_runs(const GuestRam *ram)
 {
     return ram->runs->len;

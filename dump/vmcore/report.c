@@ -63,25 +63,46 @@ void dump_report_warn_err(DumpReport *report, Error *err)
     }
 }
 
+static void report_count(DumpReport *report, uint64_t *counter,
+                         uint64_t bytes)
+{
+    qemu_mutex_lock(&report->lock);
+    *counter += bytes;
+    qemu_mutex_unlock(&report->lock);
+}
+
+static uint64_t report_counted(DumpReport *report, const uint64_t *counter)
+{
+    uint64_t bytes;
+
+    qemu_mutex_lock(&report->lock);
+    bytes = *counter;
+    qemu_mutex_unlock(&report->lock);
+    return bytes;
+}
+
 void dump_report_add_lost(DumpReport *report, uint64_t bytes)
 {
-    if (report && bytes) {
-        qemu_mutex_lock(&report->lock);
-        report->lost += bytes;
-        qemu_mutex_unlock(&report->lock);
+    if (report) {
+        report_count(report, &report->lost, bytes);
     }
 }
 
 uint64_t dump_report_lost(DumpReport *report)
 {
-    uint64_t lost = 0;
+    return report ? report_counted(report, &report->lost) : 0;
+}
 
+void dump_report_add_left_out(DumpReport *report, uint64_t bytes)
+{
     if (report) {
-        qemu_mutex_lock(&report->lock);
-        lost = report->lost;
-        qemu_mutex_unlock(&report->lock);
+        report_count(report, &report->left_out, bytes);
     }
-    return lost;
+}
+
+uint64_t dump_report_left_out(DumpReport *report)
+{
+    return report ? report_counted(report, &report->left_out) : 0;
 }
 
 char **dump_report_warnings(DumpReport *report)

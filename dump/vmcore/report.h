@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a dump has less in it than was asked for: warnings, and the bytes of
- * guest memory that could not be read. Collected while the dump is made, for
- * whoever asked for it.
+ * What a dump has less in it than was asked for: warnings, the bytes of guest
+ * memory that could not be read, and those that the format leaves out.
+ * Collected while the dump is made, for whoever asked for it.
  *
  * All functions may be called by any thread, except init and deinit. Where a
  * DumpReport is NULL, nothing is collected.
@@ -22,6 +22,7 @@ typedef struct DumpReport {
     GPtrArray *warnings;        /* of char *; under lock */
     unsigned dropped;           /* warnings beyond the maximum; under lock */
     uint64_t lost;              /* bytes; under lock */
+    uint64_t left_out;          /* bytes; under lock */
 } DumpReport;
 
 void dump_report_init(DumpReport *report);
@@ -42,6 +43,12 @@ void dump_report_add_lost(DumpReport *report, uint64_t bytes);
 
 /* Bytes of guest memory that could not be read so far. */
 uint64_t dump_report_lost(DumpReport *report);
+
+/* Another @bytes of guest memory are not for this format. */
+void dump_report_add_left_out(DumpReport *report, uint64_t bytes);
+
+/* Bytes of guest memory that the format leaves out. */
+uint64_t dump_report_left_out(DumpReport *report);
 
 /*
  * All warnings in the order in which they came, for the caller to free with

@@ -283,6 +283,7 @@ const DumpWriterOps dump_writer_kdump = {
     .kind = DUMP_KIND_KDUMP,
     .size = sizeof(KdumpWriter),
     .low_memory = true,
+    .ends_with_ram = true,
     .must_seek = kdump_must_seek,
     .available = kdump_available,
     .plan = kdump_plan,

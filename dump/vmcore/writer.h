@@ -51,6 +51,7 @@ struct DumpWriterOps {
     bool paging;                /* one segment per guest-virtual mapping */
     bool range;                 /* a part of memory */
     bool low_memory;            /* only what guest_ram_drop_far leaves */
+    bool ends_with_ram;         /* no device's memory above the guest's RAM */
     bool windows;               /* DumpGuest.windows */
     bool plain_memory;          /* the file is no smaller than what is dumped */
     /* See dump_writer_must_seek; NULL: any output will do. */

@@ -54,12 +54,13 @@ def restored(path, memory, **kwargs):
 class Guest(VM):
     """A VM that has booted to 'guest: ready'."""
 
-    def __init__(self, *args, kind='amd64', memory='256M', **kwargs):
-        target, machine, _, _ = KINDS[kind]
+    def __init__(self, *args, kind='amd64', memory='256M', machine=None,
+                 **kwargs):
+        target, default, _, _ = KINDS[kind]
         if kind != 'amd64':
             kwargs['binary'] = qemu_program(target)
         super().__init__(*machine_arguments(kind, memory), *args,
-                         machine=machine, **kwargs)
+                         machine=machine or default, **kwargs)
         try:
             self.wait_for('guest: ready')
         except BaseException:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Help with the tools that people open dumps with."""
 
+import os
 import subprocess
+
+from vmcore import KdumpDump, Raw
 
 
 def run(*argv, **kwargs):
@@ -19,3 +22,14 @@ def rearranged(path, tmp_path):
     with open(path, 'rb') as f:
         run('makedumpfile', '-R', out, stdin=f)
     return out
+
+
+def kept(path, level, tmp_path):
+    """The page frames of a dump that makedumpfile -d LEVEL keeps."""
+    plain, out = rearranged(path, tmp_path), str(tmp_path / 'kept')
+    run('makedumpfile', '-l', '-d', str(level), plain, out)
+    pfns = KdumpDump(Raw(out), False).pfns
+    os.unlink(out)
+    if plain != path:
+        os.unlink(plain)
+    return pfns

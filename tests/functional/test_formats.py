@@ -12,7 +12,7 @@ import ram
 from conftest import SIZE
 from qmp import QMPError
 from vm import VM
-from vmcore import open_dump
+from vmcore import ElfDump, open_dump
 
 KDUMP = ['kdump-zlib', 'kdump-lzo', 'kdump-snappy']
 RAW = ['kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy']
@@ -44,7 +44,9 @@ def check_all(path, ram_file, saved):
     dump = open_dump(path)
     assert check_ram(dump, ram_file) >= SIZE - (384 << 10)
     for start, data in saved.items():
-        assert dump.read(start, len(data)) == data
+        # A kdump file ends where RAM ends.
+        if start < SIZE or isinstance(dump, ElfDump):
+            assert dump.read(start, len(data)) == data
     return dump
 
 

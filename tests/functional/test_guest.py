@@ -8,7 +8,7 @@ import time
 import pytest
 
 from guest import Guest
-from readers import rearranged, run
+from readers import kept, rearranged, run
 from vmcore import open_dump
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
@@ -16,13 +16,6 @@ FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
            'kdump-zstd', 'kdump-raw-zstd']
 # Debian's makedumpfile is built without snappy and zstd.
 MAKEDUMPFILE = [f for f in FORMATS if 'snappy' not in f and 'zstd' not in f]
-
-
-@pytest.fixture(scope='module')
-def large_guest():
-    """Memory above 4 GiB; most of it is never touched."""
-    with Guest(memory='4G') as g:
-        yield g
 
 
 @pytest.fixture(scope='module')
@@ -73,15 +66,48 @@ def test_makedumpfile_filter_elf(guest, dumps, tmp_path):
     assert os.path.getsize(out) < os.path.getsize(dumps['elf']) / 2
 
 
-@pytest.mark.parametrize('name', ['kdump-raw-zlib', 'kdump-raw-lzo'])
-def test_makedumpfile_filter_kdump(large_guest, tmp_path, name):
-    """makedumpfile 1.7 looks for bitmap 2 where the kernel's memory ends, so
-    it filters a kdump file only if that is above the firmware."""
-    path, out = str(tmp_path / 'dump'), str(tmp_path / 'filtered')
-    large_guest.dump(path, format=name)
-    run('makedumpfile', '-d', '31', '-l', path, out)
-    assert run('crash', '--osrelease', out).strip() == large_guest.release()
-    assert os.path.getsize(out) < os.path.getsize(path)
+def check_filtered(guest, tmp_path, name, levels):
+    """makedumpfile looks for bitmap 2 where the kernel's memory ends: what
+    it keeps of a kdump file is what it keeps of an ELF core."""
+    elf, path = str(tmp_path / 'elf'), str(tmp_path / 'dump')
+    guest.qmp.cmd('stop')
+    try:
+        guest.dump(elf)
+        above = sum(open_dump(elf).ranges()[-1])
+        guest.dump(path, format=name)
+        result = guest.qmp.cmd('query-dump')
+    finally:
+        guest.qmp.cmd('cont')
+    assert result['left-out'] > 0 and 'warnings' not in result
+    for level in levels:
+        pfns = kept(path, level, tmp_path)
+        assert pfns == kept(elf, level, tmp_path)
+        assert 5000 < len(pfns) and pfns[-1] < above >> 12
+    out = str(tmp_path / 'filtered')
+    run('makedumpfile', '-d', '31', '-l', rearranged(path, tmp_path), out)
+    assert run('crash', '--osrelease', out).strip() == guest.release()
+
+
+@pytest.mark.parametrize('name', ['kdump-raw-zlib', 'kdump-lzo'])
+def test_makedumpfile_filter_kdump(guest, tmp_path, name):
+    check_filtered(guest, tmp_path, name, (0, 1, 31))
+
+
+FILTERED = [
+    # Where it lost the lower 1.5 GiB without a word, with the firmware
+    # behind RAM.
+    ('q35', '2560M', (), 'kdump-lzo'),
+    # Memory above 4 GiB, and a device's above that.
+    ('pc', '4G', ('-object', 'memory-backend-ram,id=shared,size=2G',
+                  '-device', 'ivshmem-plain,memdev=shared'),
+     'kdump-raw-zlib'),
+]
+
+
+@pytest.mark.parametrize('machine,memory,args,name', FILTERED)
+def test_makedumpfile_filter_large(tmp_path, machine, memory, args, name):
+    with Guest(*args, machine=machine, memory=memory) as guest:
+        check_filtered(guest, tmp_path, name, (1, 31))
 
 
 def test_gdb_paging(guest, tmp_path):

@@ -100,8 +100,12 @@ def roms(tmp_path_factory):
         with open(path, 'wb') as f:
             f.write(rom(slot))
         args += ['-device', f'e1000,addr={slot},romfile={path}']
-    with VM('-m', '16M', *args, '-qtest', 'unix:qtest,server=on,wait=off',
-            '-qtest-log', 'none', accel='qtest') as vm:
+    # The DIMM lies above them: else a kdump file would end before.
+    with VM('-m', '16M,slots=1,maxmem=1G', '-object',
+            'memory-backend-ram,id=dimm,size=2M', '-device',
+            'pc-dimm,memdev=dimm', *args, '-qtest',
+            'unix:qtest,server=on,wait=off', '-qtest-log', 'none',
+            accel='qtest') as vm:
         qtest = QTest(vm.path('qtest'))
         for slot, at in ROMS.items():
             qtest.pci_write(slot, 0x30, at | 1)

@@ -290,13 +290,16 @@ def test_kdump(machine, out, name):
 
 
 def test_same_ranges(machine, out):
-    """Both formats show the same memory, in whole blocks."""
+    """Both formats show the same memory, in whole blocks, up to where RAM
+    ends. What a device has above that is only in an ELF core."""
+    end = machine.target.base + machine.target.size
     machine.dump(out)
     ranges = open_dump(out).ranges()
     machine.dump(out, format='kdump-zlib')
     dump = open_dump(out)
+    assert dump.max_mapnr == end // dump.block_size
     assert set(dump.ram) == {
-        pfn for start, size in ranges
+        pfn for start, size in ranges if start < end
         for pfn in range(start // dump.block_size,
                          -(-(start + size) // dump.block_size))}
 

@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "elf.h"
 #include "qemu-stand-in.h"
+#include "guest-memory.h"
 #include "guest-state.h"
 #include "vmcore/sink-fd.h"
 #include "writer.h"
@@ -32,6 +33,8 @@ static struct {
 
 static struct {
     MachineState machine;
+    MemoryRegion ram;
+    DeviceMemoryState dimms;
     MemoryRegion mr[2];
     RAMBlock rb[2];
     size_t nr_blocks;           /* of RAM_SIZE, mr[0] and mr[1] by turns */
@@ -198,6 +201,11 @@ int qemu_ram_get_fd(RAMBlock *rb)
 bool qemu_ram_is_shared(RAMBlock *rb)
 {
     return false;
+}
+
+uint64_t memory_region_size(MemoryRegion *mr)
+{
+    return mr->size;
 }
 
 size_t qemu_target_page_size(void)
@@ -445,6 +453,67 @@ static void test_confidential(void)
     target_fini();
 }
 
+/*
+ * Four blocks, of mr[0] and mr[1] by turns: how many a dump has that ends
+ * with RAM.
+ */
+static void check_ends_with_ram(size_t expected)
+{
+    DumpReport report;
+    GuestStateQuery query = { .ends_with_ram = true, .report = &report };
+    GuestState *state;
+
+    dump_report_init(&report);
+    target.hooks = false;
+    qemu.nr_blocks = 4;
+    g_assert_cmpuint(guest_memory_bytes(&query), ==, expected * RAM_SIZE);
+    g_assert_cmpuint(dump_report_left_out(&report), ==, 0);
+    state = guest_state_new(&query, &error_abort);
+    g_assert_cmpuint(state->guest.ram.bytes, ==, expected * RAM_SIZE);
+    g_assert_cmpuint(state->guest.all.bytes, ==, 4 * RAM_SIZE);
+    g_assert_cmpuint(dump_report_left_out(&report), ==,
+                     (4 - expected) * RAM_SIZE);
+    guest_state_free(state);
+    query.ends_with_ram = false;
+    g_assert_cmpuint(guest_memory_bytes(&query), ==, 4 * RAM_SIZE);
+    dump_report_deinit(&report);
+}
+
+static void test_ends_with_ram(void)
+{
+    target_init();
+    /* None is recognized. */
+    check_ends_with_ram(4);
+    /* The fourth block is a device's; the second lies below RAM. */
+    qemu.machine.ram = &qemu.mr[0];
+    check_ends_with_ram(3);
+    /* A backend of a NUMA node, and one that has the last word. */
+    qemu.machine.ram = &qemu.ram;
+    qemu.mr[0].container = &qemu.ram;
+    check_ends_with_ram(3);
+    qemu.mr[0].container = NULL;
+    qemu.mr[1].container = &qemu.ram;
+    check_ends_with_ram(4);
+    target_fini();
+}
+
+/* The range for memory devices: whoever is there. */
+static void test_memory_devices(void)
+{
+    target_init();
+    qemu.machine.ram = &qemu.mr[0];
+    qemu.machine.device_memory = &qemu.dimms;
+    check_ends_with_ram(3);
+    qemu.dimms.base = 0x10000 + 5 * RAM_SIZE;
+    qemu.dimms.mr.size = RAM_SIZE;
+    check_ends_with_ram(3);
+    qemu.dimms.mr.size++;
+    check_ends_with_ram(4);
+    qemu.dimms.base += 2 * RAM_SIZE;
+    check_ends_with_ram(3);
+    target_fini();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -453,5 +522,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-state/no-hooks", test_no_hooks);
     g_test_add_func("/dump/guest-state/failures", test_failures);
     g_test_add_func("/dump/guest-state/confidential", test_confidential);
+    g_test_add_func("/dump/guest-state/ends-with-ram", test_ends_with_ram);
+    g_test_add_func("/dump/guest-state/memory-devices", test_memory_devices);
     return g_test_run();
 }

@@ -425,6 +425,37 @@ static void test_drop_far(void)
     guest_ram_deinit(&ram);
 }
 
+/* What is kept of [0x1000, 0x3000) and, elsewhere, [0x4000, 0x5000). */
+static void check_drop_above(uint64_t last, uint64_t kept, size_t runs)
+{
+    GuestRam ram;
+
+    guest_ram_init(&ram);
+    guest_ram_add(&ram, 0x1000, 0x2000, host);
+    guest_ram_add(&ram, 0x4000, 0x1000, host);
+    guest_ram_seal(&ram);
+    g_assert_cmphex(guest_ram_drop_above(&ram, last), ==, 0x3000 - kept);
+    g_assert_cmphex(ram.bytes, ==, kept);
+    g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, runs);
+    if (runs) {
+        g_assert_true(guest_ram_run(&ram, 0)->host == host);
+        g_assert_cmphex(guest_ram_run(&ram, 0)->paddr, ==, 0x1000);
+        g_assert_cmphex(guest_ram_run(&ram, 0)->size, ==, MIN(kept, 0x2000));
+    }
+    guest_ram_deinit(&ram);
+}
+
+static void test_drop_above(void)
+{
+    check_drop_above(UINT64_MAX, 0x3000, 2);
+    check_drop_above(0x4fff, 0x3000, 2);
+    check_drop_above(0x4000, 0x2001, 2);
+    check_drop_above(0x3fff, 0x2000, 1);
+    check_drop_above(0x2fff, 0x2000, 1);
+    check_drop_above(0x1fff, 0x1000, 1);
+    check_drop_above(0x0fff, 0, 0);
+}
+
 int main(int argc, char **argv)
 {
     for (size_t i = 0; i < sizeof(host); i++) {
@@ -440,6 +471,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/guest-ram/read-edges", test_read_edges);
     g_test_add_func("/dump/guest-ram/model", test_model);
     g_test_add_func("/dump/guest-ram/drop-far", test_drop_far);
+    g_test_add_func("/dump/guest-ram/drop-above", test_drop_above);
     g_test_add_func("/dump/guest-ram/overlay", test_overlay);
     g_test_add_func("/dump/guest-ram/gap", test_gap);
     g_test_add_func("/dump/guest-ram/clip-of", test_clip_of);

@@ -22,6 +22,9 @@ static void test_empty(void)
     g_assert_cmpuint(dump_report_lost(NULL), ==, 0);
     dump_report_warn(NULL, "nobody asked");
     dump_report_add_lost(NULL, 1);
+    dump_report_add_left_out(NULL, 1);
+    g_assert_cmpuint(dump_report_left_out(NULL), ==, 0);
+    g_assert_cmpuint(dump_report_left_out(&r), ==, 0);
     dump_report_deinit(&r);
 }
 
@@ -37,6 +40,8 @@ static void test_order(void)
     dump_report_warn_err(&r, err);
     dump_report_warn_err(&r, NULL);
     dump_report_add_lost(&r, 4096);
+    dump_report_add_left_out(&r, 77);
+    dump_report_add_left_out(&r, 23);
     dump_report_add_lost(&r, 0);
     dump_report_warn(&r, "first %d", 1);
     dump_report_add_lost(&r, 8192);
@@ -47,6 +52,7 @@ static void test_order(void)
     g_assert_cmpstr(warnings[2], ==, "12288 bytes of guest memory could not "
                     "be read and are missing from the dump");
     g_assert_cmpuint(dump_report_lost(&r), ==, 12288);
+    g_assert_cmpuint(dump_report_left_out(&r), ==, 100);
     dump_report_deinit(&r);
 }
 

@@ -45,7 +45,11 @@ typedef struct RAMBlock {
 
 typedef struct MemoryRegion {
     RAMBlock *ram_block;
+    struct MemoryRegion *container;
+    uint64_t size;
 } MemoryRegion;
+
+uint64_t memory_region_size(MemoryRegion *mr);
 
 int qemu_ram_get_fd(RAMBlock *rb);
 bool qemu_ram_is_shared(RAMBlock *rb);
@@ -130,8 +134,15 @@ typedef struct VMCoreInfoState {
 VMCoreInfoState *vmcoreinfo_find(void);
 
 /* hw/boards.h */
+typedef struct DeviceMemoryState {
+    hwaddr base;
+    MemoryRegion mr;
+} DeviceMemoryState;
+
 typedef struct MachineState {
     struct ConfidentialGuestSupport *cgs;
+    MemoryRegion *ram;
+    DeviceMemoryState *device_memory;
 } MachineState;
 
 #define MACHINE(obj) ((MachineState *)(obj))
