@@ -75,31 +75,62 @@ static void analyse_huge_pages(DumpGuest *guest)
     }
 }
 
-static void analyse_notes(DumpGuest *guest, const DumpFindings *findings,
-                          DumpPagesReader *mem)
+static VmcoreInfo *analyse_notes(DumpGuest *guest,
+                                 const DumpFindings *findings,
+                                 DumpPagesReader *mem)
 {
     const GByteArray *note = findings->guest_note;
-    g_autoptr(VmcoreInfo) info = NULL;
+    VmcoreInfo *info = NULL;
 
     if (note) {
         info = linux_guest_add_notes(guest, note->data, note->len);
     }
     linux_guest_describe(guest, mem, info);
+    return info;
+}
+
+/*
+ * The page tables to walk: the kernel's own first, as those that a CPU uses
+ * may lack most of its memory, which is so in user code where page tables are
+ * isolated. Its mode is that of the CPUs. To be freed.
+ */
+static GArray *find_page_tables(const DumpGuest *guest,
+                                const DumpFindings *findings,
+                                DumpPagesReader *mem, const VmcoreInfo *info)
+{
+    const GArray *cpus = findings->paging;
+    GArray *all = g_array_new(false, false, sizeof(X86Paging));
+    bool is64 = guest->abi.elf_machine == EM_X86_64;
+    X86Paging kernel;
+
+    if (linux_guest_find_tables(guest, mem, info, &kernel.root)) {
+        for (size_t i = 0; i < cpus->len && !all->len; i++) {
+            kernel.mode = g_array_index(cpus, X86Paging, i).mode;
+            if (x86_paging_is64(kernel.mode) == is64) {
+                g_array_append_val(all, kernel);
+            }
+        }
+    }
+    g_array_append_vals(all, cpus->data, cpus->len);
+    return all;
 }
 
 static void analyse_mappings(DumpGuest *guest, const DumpFindings *findings,
-                             DumpPagesReader *mem,
+                             DumpPagesReader *mem, const VmcoreInfo *info,
                              const DumpProgress *progress)
 {
+    g_autoptr(GArray) tables = find_page_tables(guest, findings, mem, info);
     bool whole;
 
-    guest->mappings = x86_paging_mappings(findings->paging, &guest->all, mem,
-                                          progress, &whole);
+    guest->mappings = x86_paging_mappings(tables, &guest->all, mem, progress,
+                                          &whole);
     if (!whole && !dump_progress_cancelled(progress)) {
         dump_report_warn(guest->report, "the guest's page tables map too "
                          "much: %u pieces of address space are taken, others "
                          "left out", guest->mappings->len);
     }
+    dump_mappings_drop_aliases(guest->mappings, X86_PAGING_PAGE_SIZE);
+    dump_mappings_add_rest(guest->mappings, &guest->ram);
 }
 
 /* The last thing to look at memory: some of it is laid over. */
@@ -120,14 +151,15 @@ bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
 {
     g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(guest->pages,
                                                            errp);
+    g_autoptr(VmcoreInfo) info = NULL;
 
     if (!mem) {
         return false;
     }
     analyse_huge_pages(guest);
-    analyse_notes(guest, findings, mem);
+    info = analyse_notes(guest, findings, mem);
     if (findings->want_mappings) {
-        analyse_mappings(guest, findings, mem, progress);
+        analyse_mappings(guest, findings, mem, info, progress);
     }
     if (findings->want_windows) {
         analyse_windows(guest, findings, mem);

@@ -234,3 +234,24 @@ void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
         uts_set(guest->uts.machine, machine);
     }
 }
+
+bool linux_guest_find_tables(const DumpGuest *guest, DumpPagesReader *mem,
+                             const VmcoreInfo *info, uint64_t *root)
+{
+    static const char *const symbols[] = {
+        "SYMBOL(init_top_pgt)", "SYMBOL(swapper_pg_dir)",
+    };
+    uint64_t vaddr;
+    LinuxUts uts;
+
+    if (find_kernel(guest, mem, info, &uts) != KERNEL_THERE) {
+        return false;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
+        if (vmcoreinfo_get_address(info, symbols[i], &vaddr)) {
+            *root = kernel_to_phys(guest, info, vaddr);
+            return true;
+        }
+    }
+    return false;
+}

@@ -39,4 +39,12 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
 void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
                           const VmcoreInfo *info);
 
+/*
+ * Where the kernel's own page tables begin, in guest-physical memory, if
+ * @info has that and memory bears @info out; x86. To be called after
+ * linux_guest_describe.
+ */
+bool linux_guest_find_tables(const DumpGuest *guest, DumpPagesReader *mem,
+                             const VmcoreInfo *info, uint64_t *root);
+
 #endif

@@ -73,3 +73,147 @@ void dump_mappings_sort(GArray *mappings)
     g_array_set_size(mappings, n);
     g_array_sort(mappings, compare_address);
 }
+
+/* -- aliases --------------------------------------------------------------- */
+
+/* Of 64 bits, or of 32; low addresses of 64-bit guests do not matter here. */
+static bool mapping_is_upper(const DumpMapping *m)
+{
+    return m->vaddr >> 63 || m->vaddr >> 31 == 1;
+}
+
+/* The pieces [@i, @end) begin with the same page: move those kept to @out. */
+static size_t keep_aliases(DumpMapping *m, size_t i, size_t end, size_t out,
+                           uint64_t page_size)
+{
+    size_t upper = 0, left[2];
+
+    for (size_t k = i; k < end; k++) {
+        upper += m[k].size == page_size && mapping_is_upper(&m[k]);
+    }
+    left[true] = MIN(upper, DUMP_MAPPINGS_MAX_ALIASES);
+    left[false] = DUMP_MAPPINGS_MAX_ALIASES - left[true];
+    for (; i < end; i++) {
+        size_t *room = &left[mapping_is_upper(&m[i])];
+
+        if (m[i].size == page_size) {
+            if (!*room) {
+                continue;
+            }
+            --*room;
+        }
+        m[out++] = m[i];
+    }
+    return out;
+}
+
+void dump_mappings_drop_aliases(GArray *mappings, uint64_t page_size)
+{
+    DumpMapping *m = (DumpMapping *)mappings->data;
+    size_t out = 0, end;
+
+    for (size_t i = 0; i < mappings->len; i = end) {
+        end = i + 1;
+        while (end < mappings->len && m[end].paddr == m[i].paddr) {
+            end++;
+        }
+        out = keep_aliases(m, i, end, out, page_size);
+    }
+    g_array_set_size(mappings, out);
+}
+
+/* -- what no mapping has --------------------------------------------------- */
+
+typedef struct Span {
+    uint64_t first, last;
+} Span;
+
+static int compare_spans(gconstpointer a, gconstpointer b)
+{
+    const Span *x = a, *y = b;
+
+    return order(x->first, y->first);
+}
+
+/* What @mappings take of physical or of virtual space, sorted. */
+static GArray *mapping_spans(const GArray *mappings, bool virtual)
+{
+    GArray *spans = g_array_sized_new(false, false, sizeof(Span),
+                                      mappings->len);
+
+    for (size_t i = 0; i < mappings->len; i++) {
+        const DumpMapping *m = &g_array_index(mappings, DumpMapping, i);
+        uint64_t first = virtual ? m->vaddr : m->paddr;
+        Span span = { first, first + (m->size - 1) };
+
+        g_array_append_val(spans, span);
+    }
+    g_array_sort(spans, compare_spans);
+    return spans;
+}
+
+/* Both are sorted, and the pieces of @from apart. Frees both. */
+static GArray *subtract_spans(GArray *from, GArray *spans)
+{
+    GArray *rest = g_array_new(false, false, sizeof(Span));
+    size_t k = 0;
+
+    for (size_t i = 0; i < from->len; i++) {
+        Span s = g_array_index(from, Span, i);
+        bool some = true;
+
+        while (some && k < spans->len) {
+            const Span *cut = &g_array_index(spans, Span, k);
+
+            if (cut->first > s.last) {
+                break;
+            }
+            if (cut->first > s.first) {
+                Span piece = { s.first, cut->first - 1 };
+
+                g_array_append_val(rest, piece);
+            }
+            /* What ends within this piece has no say in the next. */
+            some = cut->last < s.last;
+            if (some) {
+                s.first = MAX(s.first, cut->last + 1);
+                k++;
+            }
+        }
+        if (some) {
+            g_array_append_val(rest, s);
+        }
+    }
+    g_array_unref(from);
+    g_array_unref(spans);
+    return rest;
+}
+
+static GArray *ram_spans(const GuestRam *ram)
+{
+    GArray *spans = g_array_new(false, false, sizeof(Span));
+
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+        Span span = { run->paddr, run->paddr + (run->size - 1) };
+
+        g_array_append_val(spans, span);
+    }
+    return spans;
+}
+
+void dump_mappings_add_rest(GArray *mappings, const GuestRam *ram)
+{
+    GArray *rest = ram_spans(ram);
+
+    rest = subtract_spans(rest, mapping_spans(mappings, false));
+    rest = subtract_spans(rest, mapping_spans(mappings, true));
+    for (size_t i = 0; i < rest->len; i++) {
+        const Span *s = &g_array_index(rest, Span, i);
+        DumpMapping m = { s->first, s->first, s->last - s->first + 1 };
+
+        g_array_append_val(mappings, m);
+    }
+    g_array_unref(rest);
+    dump_mappings_sort(mappings);
+}

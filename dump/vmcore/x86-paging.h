@@ -55,6 +55,9 @@ bool x86_paging_translate(const X86Paging *paging, DumpPagesReader *mem,
 bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                      uint64_t vaddr, void *buf, size_t len);
 
+/* Bytes of the smallest page. */
+#define X86_PAGING_PAGE_SIZE            4096
+
 /*
  * The most pieces of address space that are found, and the most tables that
  * are read. For the latter, memory of which every page were mapped eight

@@ -29,11 +29,11 @@ def image(kind='amd64'):
                           text=True).stdout.split()
 
 
-def machine_arguments(kind, memory):
+def machine_arguments(kind, memory, append=''):
     _, _, console, arguments = KINDS[kind]
     kernel, initrd = image(kind)
     return ('-m', memory, '-smp', '2', *arguments, '-kernel', kernel,
-            '-initrd', initrd, '-append', f'console={console} quiet panic=-1',
+            '-initrd', initrd, '-append', f'console={console} quiet panic=-1 {append}',
             '-serial', 'file:console')
 
 
@@ -55,11 +55,11 @@ class Guest(VM):
     """A VM that has booted to 'guest: ready'."""
 
     def __init__(self, *args, kind='amd64', memory='256M', machine=None,
-                 **kwargs):
+                 append='', **kwargs):
         target, default, _, _ = KINDS[kind]
         if kind != 'amd64':
             kwargs['binary'] = qemu_program(target)
-        super().__init__(*machine_arguments(kind, memory), *args,
+        super().__init__(*machine_arguments(kind, memory, append), *args,
                          machine=machine or default, **kwargs)
         try:
             self.wait_for('guest: ready')

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from gdbstub import GdbStub
 from guest import Guest
 from readers import kept, rearranged, run
 from vmcore import open_dump
@@ -121,6 +122,41 @@ def test_gdb_paging(guest, tmp_path):
     dump = open_dump(path)
     text = dump.read_virtual(guest.linux_banner(), 64)
     assert text.startswith(b'Linux version ' + guest.release().encode())
+
+
+@pytest.fixture(scope='module')
+def isolated():
+    """Stands still, with page tables isolated and all CPUs where user code
+    has them: they map next to nothing of the kernel."""
+    with Guest('-chardev', 'socket,id=gdb,path=gdb,server=on,wait=off',
+               '-gdb', 'chardev:gdb', append='pti=on') as g:
+        gdb = GdbStub(g.path('gdb'))
+        for cpu in range(2):
+            gdb.write(cpu, 'cr3', gdb.read(cpu, 'cr3') | 0x1000)
+        yield g
+        gdb.close()
+
+
+def test_paging_isolated(isolated, tmp_path):
+    """The kernel's own tables are walked as well; memory that nothing maps
+    has a header too; the many aliases of few pages have none."""
+    path, plain = str(tmp_path / 'paging'), str(tmp_path / 'plain')
+    isolated.dump(path, paging=True)
+    isolated.dump(plain)
+    dump = open_dump(path)
+    text = f'Linux version {isolated.release()}'
+    assert dump.read_virtual(isolated.linux_banner(), 64).startswith(
+        text.encode())
+    assert len(dump.segments) < 5000
+    missing = {p for start, size in open_dump(plain).ranges()
+               for p in range(start, start + size, 4096)}
+    for start, size in dump.ranges():
+        missing -= set(range(start, start + size, 4096))
+    assert not missing
+    out = run('gdb', '-batch', '-nx', '-ex', f'core-file {path}', '-ex',
+              f'x/s {isolated.linux_banner():#x}')
+    assert text in out
+    assert run('crash', '--osrelease', path).strip() == isolated.release()
 
 
 def test_readelf(dumps):

@@ -74,6 +74,11 @@ def shown_by(dump):
             for at in range(0, s['memsz'], 4096) if in_ram(s['paddr'] + at)}
 
 
+def mapped(shown, pages):
+    """Without what nothing maps."""
+    return {v: p for v, p in shown.items() if v != p or v in pages}
+
+
 @pytest.mark.parametrize('detach', [False, True])
 def test_mappings(firmware, out, detach):
     firmware.dump(out, paging=True, detach=detach)
@@ -82,7 +87,11 @@ def test_mappings(firmware, out, detach):
     assert dump.machine == firmware.mode.machine
     pages = pages_of(firmware)
     assert len(pages) > 400
-    assert shown_by(dump) == pages
+    shown = shown_by(dump)
+    assert mapped(shown, pages) == pages
+    # What is not mapped is at its physical address, unless that is taken.
+    assert {p for p in range(0, SIZE, 4096) if in_ram(p)} - \
+        set(shown.values()) <= set(pages)
     for vaddr, paddr in pages.items():
         assert dump.read_virtual(vaddr, 4096) == \
             firmware.memory[paddr:paddr + 4096], f'{vaddr:#x}'
@@ -101,7 +110,10 @@ def test_range(firmware, out):
     begin, length = 9 * MiB, 4 * MiB
     firmware.dump(out, paging=True, begin=begin, length=length)
     dump = open_dump(out)
-    assert shown_by(dump) == pages_of(firmware, begin, begin + length)
+    pages = pages_of(firmware, begin, begin + length)
+    shown = shown_by(dump)
+    assert mapped(shown, pages) == pages
+    assert set(shown.values()) == set(range(begin, begin + length, 4096))
     for start, size in dump.ranges():
         assert begin <= start and start + size <= begin + length
 
@@ -171,7 +183,8 @@ def test_tables_that_never_end(tmp_path, out, name):
             assert len(dump.segments) < 100
             assert vm.stderr() == ''
         else:
-            assert len(dump.segments) - 1 == 1 << 19
+            # All of that is some pages, over and over.
+            assert 100 < len(dump.segments) < 65536
             assert 'map too much: 524288 pieces' in vm.stderr()
         # All memory is in the file, whatever maps it.
         with open(out, 'rb') as f:

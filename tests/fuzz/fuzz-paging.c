@@ -7,6 +7,9 @@
  * An address is also translated by this file's own reading of the manual;
  * the two ways of the engine must agree with it. What is mapped counts as
  * far as it is memory.
+ *
+ * Then aliases of a page may be dropped, if it keeps an address, and memory
+ * that is not mapped is added.
  */
 
 #include <sys/mman.h>
@@ -154,6 +157,37 @@ static void check_found(const GArray *found, uint64_t va, uint64_t pa)
     FUZZ_CHECK(!"a mapping was not found");
 }
 
+static bool has_page(const GArray *found, uint64_t paddr, bool virtual)
+{
+    for (size_t i = 0; i < found->len; i++) {
+        const DumpMapping *m = &g_array_index(found, DumpMapping, i);
+
+        if (paddr - (virtual ? m->vaddr : m->paddr) < m->size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How the analysis of a guest goes on. */
+static void check_rest(const Case *c, GArray *found)
+{
+    g_autoptr(GArray) all = g_array_copy(found);
+    uint64_t page;
+
+    dump_mappings_drop_aliases(found, X86_PAGING_PAGE_SIZE);
+    FUZZ_CHECK(found->len <= all->len);
+    for (page = 0; page < PAGES; page++) {
+        FUZZ_CHECK(has_page(found, c->base + page * 4096, false) ==
+                   has_page(all, c->base + page * 4096, false));
+    }
+    dump_mappings_add_rest(found, &c->ram);
+    for (page = 0; page < PAGES; page++) {
+        FUZZ_CHECK(has_page(found, c->base + page * 4096, false) ||
+                   has_page(all, c->base + page * 4096, true));
+    }
+}
+
 static void check_mappings(const Case *c, const uint64_t *at, size_t n)
 {
     bool whole;
@@ -184,6 +218,7 @@ static void check_mappings(const Case *c, const uint64_t *at, size_t n)
             }
         }
     }
+    check_rest(c, found);
 }
 
 /* -- making tables --------------------------------------------------------- */

@@ -105,6 +105,49 @@ static void test_x86_64(void)
     check_kernel_uts(&t, "x86_64");
 }
 
+static bool find_tables(TestGuest *t, const char *text, uint64_t *root)
+{
+    g_autoptr(VmcoreInfo) info = vmcoreinfo_parse((const uint8_t *)text,
+                                                  strlen(text));
+    g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(t->g.pages,
+                                                           &error_abort);
+
+    linux_guest_describe(&t->g, mem, info);
+    return linux_guest_find_tables(&t->g, mem, info, root);
+}
+
+#define KERNEL \
+    "OSRELEASE=6.1.0\nPAGESIZE=4096\nNUMBER(phys_base)=-536870912\n" \
+    "SYMBOL(init_uts_ns)=ffffffffb0020000\nOFFSET(uts_namespace.name)=4\n"
+
+/* The kernel's own page tables, if it is the one that is there. */
+static void test_find_tables(void)
+{
+    g_auto(TestGuest) t;
+    uint64_t root = 0;
+    TestBlock *b;
+
+    test_guest_init(&t, &x86_64, 65536);
+    b = test_guest_add(&t, 0x10000000, 0x100000);
+    put_uts(b, 0x10020004, "6.1.0");
+    dump_guest_seal(&t.g, 0, 0);
+    g_assert_false(linux_guest_find_tables(&t.g, NULL, NULL, &root));
+    g_assert_false(find_tables(&t, KERNEL, &root));
+    g_assert_false(find_tables(&t, KERNEL "SYMBOL(init_top_pgt)=x\n", &root));
+    g_assert_true(find_tables(&t, KERNEL
+                              "SYMBOL(init_top_pgt)=ffffffffb0050000\n",
+                              &root));
+    g_assert_cmphex(root, ==, 0x10050000);
+    g_assert_true(find_tables(&t, KERNEL
+                              "SYMBOL(swapper_pg_dir)=ffffffffb0060000\n",
+                              &root));
+    g_assert_cmphex(root, ==, 0x10060000);
+    put_uts(b, 0x10020004, "5.10.0");
+    g_assert_false(find_tables(&t, KERNEL
+                               "SYMBOL(init_top_pgt)=ffffffffb0050000\n",
+                               &root));
+}
+
 /* Where the kernel lies is said in another way by each target. */
 static void test_other_targets(void)
 {
@@ -467,5 +510,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/linux-guest/notes", test_notes);
     g_test_add_func("/dump/linux-guest/padding", test_padding);
     g_test_add_func("/dump/linux-guest/one-bad-number", test_one_bad_number);
+    g_test_add_func("/dump/linux-guest/find-tables", test_find_tables);
     return g_test_run();
 }
