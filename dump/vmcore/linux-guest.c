@@ -19,12 +19,6 @@
 #define I386_PAGE_OFFSET        0xc0000000ULL
 #define PPC64_PAGE_OFFSET       0xc000000000000000ULL
 
-typedef enum KernelTrace {
-    KERNEL_NOT_KNOWN,
-    KERNEL_THERE,               /* where VMCOREINFO says */
-    KERNEL_GONE,                /* another or none is there */
-} KernelTrace;
-
 static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
 {
     size_t pos = guest->notes->len;
@@ -35,6 +29,20 @@ static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
                             ROUND_UP(sizeof("VMCOREINFO"), 4);
     guest->vmcoreinfo_size = note->descsz;
     return vmcoreinfo_parse(note->desc, note->descsz);
+}
+
+VmcoreInfo *linux_guest_find_vmcoreinfo(const DumpGuest *guest,
+                                        const uint8_t *buf, size_t len)
+{
+    size_t used = 0;
+    ElfNote note;
+
+    while (elf_note_next(&guest->abi, buf, len, &used, &note)) {
+        if (elf_note_is(&note, "VMCOREINFO")) {
+            return vmcoreinfo_parse(note.desc, note.descsz);
+        }
+    }
+    return NULL;
 }
 
 VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
@@ -84,8 +92,11 @@ static bool describe_page_size(DumpGuest *guest, const VmcoreInfo *info)
     return true;
 }
 
-/* Decimal phys_base (x86 prints "%ld"), hexadecimal PHYS_OFFSET (arm64). */
-static bool describe_phys_base(DumpGuest *guest, const VmcoreInfo *info)
+/*
+ * Decimal phys_base (x86 prints "%ld"), hexadecimal PHYS_OFFSET (arm64).
+ * *@phys_base is left alone if there is none; false if it makes no sense.
+ */
+static bool get_phys_base(const VmcoreInfo *info, int64_t *phys_base)
 {
     static const char *const keys[] = {
         "NUMBER(phys_base)", "NUMBER(PHYS_OFFSET)",
@@ -93,21 +104,22 @@ static bool describe_phys_base(DumpGuest *guest, const VmcoreInfo *info)
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         if (vmcoreinfo_get(info, keys[i])) {
-            return vmcoreinfo_get_number(info, keys[i], &guest->phys_base);
+            return vmcoreinfo_get_number(info, keys[i], phys_base);
         }
     }
     return true;
 }
 
-/* The guest-physical address of a symbol in the kernel image. */
-static uint64_t kernel_to_phys(const DumpGuest *guest, const VmcoreInfo *info,
-                               uint64_t vaddr)
+uint64_t linux_guest_kernel_to_phys(const DumpGuest *guest,
+                                    const VmcoreInfo *info, uint64_t vaddr)
 {
+    int64_t phys_base = guest->phys_base;
     int64_t offset;
 
     switch (guest->abi.elf_machine) {
     case EM_X86_64:
-        return vaddr - X86_64_KERNEL_MAP + guest->phys_base;
+        get_phys_base(info, &phys_base);
+        return vaddr - X86_64_KERNEL_MAP + phys_base;
     case EM_386:
         return vaddr - I386_PAGE_OFFSET;
     case EM_PPC64:
@@ -128,10 +140,10 @@ static uint64_t kernel_to_phys(const DumpGuest *guest, const VmcoreInfo *info,
 }
 
 /*
- * Can @vaddr be nowhere else than kernel_to_phys() says, if @info is of the
- * kernel that runs? Not known of i386, whose address space may be split
- * elsewhere, of s390x, which may have moved the kernel, and of others that
- * do not say where it is.
+ * Can @vaddr be nowhere else than linux_guest_kernel_to_phys() says, if @info
+ * is of the kernel that runs? Not known of i386, whose address space may be
+ * split elsewhere, of s390x, which may have moved the kernel, and of others
+ * that do not say where it is.
  */
 static bool kernel_place_certain(const DumpGuest *guest,
                                  const VmcoreInfo *info, uint64_t vaddr)
@@ -158,66 +170,82 @@ static void uts_set(char dst[LINUX_UTS_LEN], const char *src)
     g_strlcpy(dst, src, LINUX_UTS_LEN);
 }
 
+bool linux_guest_known_target(const DumpAbi *abi)
+{
+    switch (abi->elf_machine) {
+    case EM_X86_64:
+    case EM_386:
+    case EM_PPC64:
+    case EM_AARCH64:
+    case EM_RISCV:
+        return true;
+    }
+    return false;
+}
+
 /*
  * init_uts_ns.name in guest memory. Any address may be claimed, so the
  * bytes count only if they look like the structure and name the release
  * that VMCOREINFO names. If they do not, though they must, the note is of a
  * kernel that is not there any more.
  */
-static KernelTrace find_kernel(const DumpGuest *guest, DumpPagesReader *mem,
-                               const VmcoreInfo *info, LinuxUts *uts)
+LinuxKernelTrace linux_guest_find_kernel(const DumpGuest *guest,
+                                         DumpPagesReader *mem,
+                                         const VmcoreInfo *info,
+                                         LinuxUts *uts)
 {
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
-    uint64_t symbol;
+    uint64_t symbol, paddr;
     int64_t offset;
 
     if (!release ||
         !vmcoreinfo_get_address(info, "SYMBOL(init_uts_ns)", &symbol) ||
         !vmcoreinfo_get_number(info, "OFFSET(uts_namespace.name)", &offset)) {
-        return KERNEL_NOT_KNOWN;
+        return LINUX_KERNEL_NOT_KNOWN;
     }
-    if (dump_pages_read(mem, kernel_to_phys(guest, info, symbol + offset),
-                        uts, sizeof(*uts), NULL) != sizeof(*uts)) {
-        return KERNEL_NOT_KNOWN;
+    paddr = linux_guest_kernel_to_phys(guest, info, symbol + offset);
+    if (dump_pages_read(mem, paddr, uts, sizeof(*uts), NULL) !=
+        sizeof(*uts)) {
+        return LINUX_KERNEL_NOT_KNOWN;
     }
     for (size_t i = LINUX_UTS_LEN - 1; i < sizeof(*uts); i += LINUX_UTS_LEN) {
         ((char *)uts)[i] = '\0';
     }
     if (!strcmp(uts->sysname, "Linux") && !strcmp(uts->release, release)) {
-        return KERNEL_THERE;
+        return LINUX_KERNEL_THERE;
     }
-    return kernel_place_certain(guest, info, symbol) ? KERNEL_GONE :
-                                                       KERNEL_NOT_KNOWN;
+    return kernel_place_certain(guest, info, symbol) ?
+           LINUX_KERNEL_GONE : LINUX_KERNEL_NOT_KNOWN;
 }
 
 static void describe_kernel(DumpGuest *guest, DumpPagesReader *mem,
                             const VmcoreInfo *info)
 {
     const char *release = vmcoreinfo_get(info, "OSRELEASE");
-    int64_t targets_base = guest->phys_base;
+    int64_t phys_base = guest->phys_base;
     LinuxUts uts;
 
-    if (!describe_phys_base(guest, info)) {
+    if (!get_phys_base(info, &phys_base)) {
         warn_of_number(guest, "physical base");
     }
-    switch (find_kernel(guest, mem, info, &uts)) {
-    case KERNEL_THERE:
+    switch (linux_guest_find_kernel(guest, mem, info, &uts)) {
+    case LINUX_KERNEL_THERE:
         guest->uts = uts;
         break;
-    case KERNEL_GONE:
+    case LINUX_KERNEL_GONE:
         dump_report_warn(guest->report, "guest note: guest memory does not "
                          "bear it out, as if another kernel had been started "
                          "by kexec; physical base and release are not taken "
                          "from it");
-        guest->phys_base = targets_base;
-        break;
-    case KERNEL_NOT_KNOWN:
+        return;
+    case LINUX_KERNEL_NOT_KNOWN:
         if (release) {
             uts_set(guest->uts.sysname, "Linux");
             uts_set(guest->uts.release, release);
         }
         break;
     }
+    guest->phys_base = phys_base;
 }
 
 void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
@@ -244,12 +272,13 @@ bool linux_guest_find_tables(const DumpGuest *guest, DumpPagesReader *mem,
     uint64_t vaddr;
     LinuxUts uts;
 
-    if (find_kernel(guest, mem, info, &uts) != KERNEL_THERE) {
+    if (linux_guest_find_kernel(guest, mem, info, &uts) !=
+        LINUX_KERNEL_THERE) {
         return false;
     }
     for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
         if (vmcoreinfo_get_address(info, symbols[i], &vaddr)) {
-            *root = kernel_to_phys(guest, info, vaddr);
+            *root = linux_guest_kernel_to_phys(guest, info, vaddr);
             return true;
         }
     }

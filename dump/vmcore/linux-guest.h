@@ -13,6 +13,38 @@
 #include "dump-guest.h"
 #include "vmcoreinfo.h"
 
+/* Is the kernel where VMCOREINFO says that it is? */
+typedef enum LinuxKernelTrace {
+    LINUX_KERNEL_NOT_KNOWN,
+    LINUX_KERNEL_THERE,
+    LINUX_KERNEL_GONE,          /* another or none is there */
+} LinuxKernelTrace;
+
+/* Of the guests of this kind, is it known where their kernels may be? */
+bool linux_guest_known_target(const DumpAbi *abi);
+
+/* The guest-physical address of a symbol in the kernel image of @info. */
+uint64_t linux_guest_kernel_to_phys(const DumpGuest *guest,
+                                    const VmcoreInfo *info, uint64_t vaddr);
+
+/*
+ * Does guest memory bear @info out: is there a utsname where it says, with the
+ * release that it names? Filled into *@uts if so, undefined if not.
+ *
+ * @mem: all memory of the guest
+ */
+LinuxKernelTrace linux_guest_find_kernel(const DumpGuest *guest,
+                                         DumpPagesReader *mem,
+                                         const VmcoreInfo *info,
+                                         LinuxUts *uts);
+
+/*
+ * What the first note called VMCOREINFO in @buf[0..@len) says, NULL if there
+ * is none. Changes nothing.
+ */
+VmcoreInfo *linux_guest_find_vmcoreinfo(const DumpGuest *guest,
+                                        const uint8_t *buf, size_t len);
+
 /*
  * Append the notes in @buf[0..@len), which come from the guest, to the notes
  * of @guest, as far as they are whole; zeroes behind them are none. The first
