@@ -205,6 +205,7 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
                               has_length ? qdict_get_int(qdict, "length") : 0,
                               true, format,
                               qdict_haskey(qdict, "threads"), threads,
+                              false, DUMP_VMCOREINFO_AUTO,
                               NULL, errp);
     }
     return !*errp;

@@ -30,6 +30,7 @@ typedef struct DumpOptions {
     bool has_range;
     uint64_t begin;             /* guest-physical bytes, with has_range */
     uint64_t length;            /* not 0; begin + length does not wrap */
+    DumpVmcoreinfo vmcoreinfo;  /* where it may come from */
     const char *path;           /* file to write, NULL to use fd_name */
     const char *fd_name;        /* descriptor that the monitor was given */
     const char *job_id;         /* of the QEMU job to show; NULL for none */

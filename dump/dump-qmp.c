@@ -146,12 +146,14 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
                            bool has_length, int64_t length,
                            bool has_format, DumpGuestMemoryFormat format,
                            bool has_threads, uint8_t threads,
+                           bool has_vmcoreinfo, DumpVmcoreinfo vmcoreinfo,
                            const char *job_id, Error **errp)
 {
     DumpOptions opts = {
         .paging = paging,
         .detach = has_detach ? detach : job_id != NULL,
         .job_id = job_id,
+        .vmcoreinfo = has_vmcoreinfo ? vmcoreinfo : DUMP_VMCOREINFO_AUTO,
     };
 
     if (!has_format) {

@@ -57,6 +57,7 @@ typedef struct DumpJob {
     DumpSink *sink;
     DumpProgress progress;
     DumpReport report;
+    int vmcoreinfo;             /* atomic: its DumpVmcoreinfoSource, or -1 */
     uint64_t start_us;          /* monotonic clock, when the guest stopped */
 
     /* Dump thread -> main thread, handed over by @written or the BH. */
@@ -160,6 +161,10 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
         result->rate = result->completed * 1e6 / elapsed_us;
     }
     result->has_rate = result->rate != 0;
+    result->has_vmcoreinfo = qatomic_read(&job->vmcoreinfo) >= 0;
+    if (result->has_vmcoreinfo) {
+        result->vmcoreinfo = qatomic_read(&job->vmcoreinfo);
+    }
     if (status == DUMP_STATUS_ACTIVE && result->rate) {
         result->has_remaining = true;
         result->remaining = (result->total - result->completed) * 1e3 /
@@ -268,6 +273,20 @@ static void dump_drop_signal(const sigset_t *set, int sig)
     }
 }
 
+/* Tell whoever asks where VMCOREINFO came from. */
+static void dump_job_set_vmcoreinfo(DumpJob *job)
+{
+    const DumpGuest *guest = &job->state->guest;
+
+    if (!dump_writer_ops(job->opts.format.kind)->windows) {
+        qatomic_set(&job->vmcoreinfo,
+                    !guest->vmcoreinfo_size ? DUMP_VMCOREINFO_SOURCE_NONE :
+                    guest->vmcoreinfo_searched ?
+                    DUMP_VMCOREINFO_SOURCE_SEARCH :
+                    DUMP_VMCOREINFO_SOURCE_DEVICE);
+    }
+}
+
 /*
  * All that needs no more of QEMU than what guest_state_new has collected.
  * The output is not touched before it is sure that the guest can be dumped.
@@ -277,6 +296,7 @@ static bool dump_job_make(DumpJob *job, Error **errp)
     if (!guest_state_analyse(job->state, &job->progress, errp)) {
         return false;
     }
+    dump_job_set_vmcoreinfo(job);
     job->writer = dump_writer_plan(&job->opts.format, &job->state->guest,
                                    &job->progress, errp);
     if (!job->writer) {
@@ -439,6 +459,20 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     return true;
 }
 
+/* A dump of a range, as drgn makes one of a byte, is not to take long. */
+static GuestStateSearch dump_search(const DumpOptions *opts)
+{
+    switch (opts->vmcoreinfo) {
+    case DUMP_VMCOREINFO_AUTO:
+        return opts->has_range ? GUEST_STATE_NO_SEARCH :
+                                 GUEST_STATE_SEARCH_KNOWN;
+    case DUMP_VMCOREINFO_SEARCH:
+        return GUEST_STATE_SEARCH_ANY;
+    default:
+        return GUEST_STATE_NO_SEARCH;
+    }
+}
+
 static DumpJob *dump_job_new(const DumpOptions *opts)
 {
     const DumpWriterOps *ops = dump_writer_ops(opts->format.kind);
@@ -453,8 +487,12 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .low_memory_only = ops->low_memory,
         .ends_with_ram = ops->ends_with_ram,
         .windows = ops->windows,
+        .no_guest_note = opts->vmcoreinfo == DUMP_VMCOREINFO_OFF,
+        .search = dump_search(opts),
+        .threads = opts->format.threads,
         .report = &job->report,
     };
+    job->vmcoreinfo = -1;
     dump_output_init(&job->out);
     dump_progress_init(&job->progress);
     dump_report_init(&job->report);

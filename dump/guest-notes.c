@@ -111,10 +111,7 @@ static bool collect_guest_note(GuestState *state, Error **errp)
     Error *err = NULL;
 
     if (!guest_note_present()) {
-        if (vmcoreinfo_find()) {
-            /* A device without its driver: qemu_fw_cfg, on Linux. */
-            dump_report_warn(guest->report, "guest note is not present");
-        }
+        state->findings.note_awaited = vmcoreinfo_find();
         return true;
     }
     mem = dump_pages_reader_new(guest->pages, errp);
@@ -126,7 +123,9 @@ static bool collect_guest_note(GuestState *state, Error **errp)
     return true;
 }
 
-bool guest_notes_collect(GuestState *state, Error **errp)
+bool guest_notes_collect(GuestState *state, const GuestStateQuery *query,
+                         Error **errp)
 {
-    return collect_cpu_notes(state, errp) && collect_guest_note(state, errp);
+    return collect_cpu_notes(state, errp) &&
+           (query->no_guest_note || collect_guest_note(state, errp));
 }

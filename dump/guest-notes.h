@@ -13,7 +13,8 @@
 #include "guest-types.h"
 
 /* Notes of the CPUs; and the bytes of those that the guest published. */
-bool guest_notes_collect(GuestState *state, Error **errp);
+bool guest_notes_collect(GuestState *state, const GuestStateQuery *query,
+                         Error **errp);
 
 /* Has the guest's driver told the vmcoreinfo device of a note? */
 bool guest_note_present(void);

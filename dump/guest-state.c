@@ -16,6 +16,7 @@
 #include "guest-state.h"
 #include "guest-x86.h"
 #include "trace.h"
+#include "vmcore/linux-guest.h"
 
 static bool get_arch_info(const GuestPhysBlockList *blocks,
                           ArchDumpInfo *info, Error **errp)
@@ -84,6 +85,21 @@ static void set_arch(GuestState *state)
     guest->time_usec = now % G_USEC_PER_SEC;
 }
 
+/* What a search for VMCOREINFO takes. A Windows crash dump has none. */
+static void collect_search(GuestState *state, const GuestStateQuery *query)
+{
+    DumpFindings *findings = &state->findings;
+
+    findings->threads = query->threads;
+    findings->want_search = !query->windows &&
+        (query->search == GUEST_STATE_SEARCH_ANY ||
+         (query->search == GUEST_STATE_SEARCH_KNOWN &&
+          linux_guest_known_target(&state->guest.abi)));
+    if (findings->want_search && !findings->paging) {
+        findings->paging = guest_x86_paging();
+    }
+}
+
 static bool guest_state_collect(GuestState *state,
                                 const GuestStateQuery *query, Error **errp)
 {
@@ -95,9 +111,13 @@ static bool guest_state_collect(GuestState *state,
     guest_memory_collect(state, query);
     cpu_synchronize_all_states();
     dump_target_add_sections(state);
-    return guest_notes_collect(state, errp) &&
-           (!query->paging || guest_x86_collect_paging(state, errp)) &&
-           (!query->windows || guest_x86_collect_windows(state, errp));
+    if (!guest_notes_collect(state, query, errp) ||
+        (query->paging && !guest_x86_collect_paging(state, errp)) ||
+        (query->windows && !guest_x86_collect_windows(state, errp))) {
+        return false;
+    }
+    collect_search(state, query);
+    return true;
 }
 
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
@@ -118,7 +138,7 @@ GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
     return g_steal_pointer(&state);
 }
 
-bool guest_state_analyse(GuestState *state, const DumpProgress *progress,
+bool guest_state_analyse(GuestState *state, DumpProgress *progress,
                          Error **errp)
 {
     const DumpGuest *guest = &state->guest;
@@ -130,6 +150,7 @@ bool guest_state_analyse(GuestState *state, const DumpProgress *progress,
     }
     trace_dump_linux_guest(guest->page_size, guest->phys_base,
                            guest->uts.release, guest->uts.machine);
+    trace_dump_vmcoreinfo(guest->vmcoreinfo_size, guest->vmcoreinfo_searched);
     if (guest->mappings) {
         trace_dump_mappings(guest->mappings->len);
     }

@@ -29,7 +29,7 @@ GuestState *guest_state_new(const GuestStateQuery *query, Error **errp);
  * Find out the rest, by looking into guest memory. No lock is needed, and it
  * may take a while. False with @errp set, also when @progress is cancelled.
  */
-bool guest_state_analyse(GuestState *state, const DumpProgress *progress,
+bool guest_state_analyse(GuestState *state, DumpProgress *progress,
                          Error **errp);
 
 /* NULL is allowed. */

@@ -19,6 +19,12 @@ typedef struct GuestState {
     DumpExtraSections extra;
 } GuestState;
 
+typedef enum GuestStateSearch {
+    GUEST_STATE_NO_SEARCH,
+    GUEST_STATE_SEARCH_KNOWN,   /* of guests that it is known to work with */
+    GUEST_STATE_SEARCH_ANY,
+} GuestStateSearch;
+
 typedef struct GuestStateQuery {
     bool paging;
     bool has_range;
@@ -27,6 +33,9 @@ typedef struct GuestStateQuery {
     bool low_memory_only;       /* leave out what guest_ram_drop_far drops */
     bool ends_with_ram;         /* leave out devices' memory above RAM */
     bool windows;               /* for a Windows crash dump */
+    bool no_guest_note;         /* not even what the driver published */
+    GuestStateSearch search;    /* for VMCOREINFO, if the driver has none */
+    unsigned threads;           /* for that */
     DumpReport *report;         /* told what is left out; NULL is allowed */
 } GuestStateQuery;
 

@@ -16,8 +16,7 @@
 
 /* -- paging ------------------------------------------------------------- */
 
-/* X86Paging of the CPUs that translate addresses, for the caller to free. */
-static GArray *get_x86_paging(void)
+GArray *guest_x86_paging(void)
 {
     GArray *paging = g_array_new(false, false, sizeof(X86Paging));
     X86Paging p;
@@ -64,7 +63,7 @@ bool guest_x86_collect_paging(GuestState *state, Error **errp)
 {
     DumpFindings *findings = &state->findings;
 
-    findings->paging = get_x86_paging();
+    findings->paging = guest_x86_paging();
     findings->want_mappings = findings->paging->len;
     if (!findings->want_mappings) {
         state->guest.mappings =
@@ -146,7 +145,7 @@ bool guest_x86_collect_windows(GuestState *state, Error **errp)
         return false;
     }
     findings->want_windows = true;
-    findings->paging = get_x86_paging();
+    findings->paging = guest_x86_paging();
     findings->windows_cpus = g_array_new(false, false, sizeof(WinDmpCpu));
     CPU_FOREACH(cpu) {
         WinDmpCpu regs;

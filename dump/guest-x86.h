@@ -14,6 +14,12 @@
 #include "guest-types.h"
 
 /*
+ * X86Paging of the CPUs that translate addresses, for the caller to free;
+ * empty on other targets.
+ */
+GArray *guest_x86_paging(void);
+
+/*
  * All mappings, whatever the range of the dump; or where to find them, if
  * the CPUs' page tables have to be walked.
  */

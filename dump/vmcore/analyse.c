@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "analyse.h"
 #include "linux-guest.h"
+#include "vmcoreinfo-pick.h"
 
 void dump_findings_init(DumpFindings *findings)
 {
@@ -75,19 +76,86 @@ static void analyse_huge_pages(DumpGuest *guest)
     }
 }
 
-static VmcoreInfo *analyse_notes(DumpGuest *guest,
-                                 const DumpFindings *findings,
-                                 DumpPagesReader *mem)
+/* -- the guest's notes ---------------------------------------------------- */
+
+/* Of what the driver says: is the kernel there, which is not certain? */
+static LinuxKernelTrace find_drivers_kernel(const DumpGuest *guest,
+                                            const DumpFindings *findings,
+                                            DumpPagesReader *mem,
+                                            bool *says)
 {
     const GByteArray *note = findings->guest_note;
-    VmcoreInfo *info = NULL;
+    g_autoptr(VmcoreInfo) info = NULL;
+    LinuxUts uts;
 
     if (note) {
-        info = linux_guest_add_notes(guest, note->data, note->len);
+        info = linux_guest_find_vmcoreinfo(guest, note->data, note->len);
+    }
+    *says = info != NULL;
+    return info ? linux_guest_find_kernel(guest, mem, info, &uts) :
+                  LINUX_KERNEL_NOT_KNOWN;
+}
+
+/* Search for VMCOREINFO and add it. False with @errp if cancelled. */
+static bool search_note(DumpGuest *guest, const DumpFindings *findings,
+                        DumpPagesReader *mem, DumpProgress *progress,
+                        VmcoreInfo **info, Error **errp)
+{
+    g_autoptr(GPtrArray) notes = NULL;
+    const VmcoreInfoNote *note;
+    bool whole;
+
+    notes = vmcoreinfo_scan(guest, findings->threads, progress, &whole,
+                            errp);
+    if (!notes) {
+        return false;
+    }
+    if (!whole) {
+        dump_report_warn(guest->report, "there is more in guest memory that "
+                         "looks like VMCOREINFO than was looked at");
+    }
+    note = vmcoreinfo_pick(guest, mem, findings->paging, notes);
+    if (note) {
+        *info = linux_guest_add_notes(guest, note->bytes->data,
+                                      note->bytes->len);
+        guest->vmcoreinfo_searched = true;
+    }
+    return true;
+}
+
+/* *@found: what VMCOREINFO says, to be freed; NULL if there is none. */
+static bool analyse_notes(DumpGuest *guest, const DumpFindings *findings,
+                          DumpPagesReader *mem, DumpProgress *progress,
+                          VmcoreInfo **found, Error **errp)
+{
+    const GByteArray *note = findings->guest_note;
+    g_autoptr(VmcoreInfo) info = NULL;
+    bool says;
+    LinuxKernelTrace trace = find_drivers_kernel(guest, findings, mem, &says);
+
+    if (findings->want_search && (!says || trace == LINUX_KERNEL_GONE) &&
+        !search_note(guest, findings, mem, progress, &info, errp)) {
+        return false;
+    }
+    if (info && says) {
+        dump_report_warn(guest->report, "guest note: guest memory does not "
+                         "bear it out, as if another kernel had been started "
+                         "by kexec; that kernel's VMCOREINFO was found in "
+                         "memory and is taken instead");
+    } else if (note) {
+        VmcoreInfo *own = linux_guest_add_notes(guest, note->data, note->len);
+
+        info = info ?: own;
+    } else if (!info && findings->note_awaited) {
+        /* A device without its driver: qemu_fw_cfg, on Linux. */
+        dump_report_warn(guest->report, "guest note is not present");
     }
     linux_guest_describe(guest, mem, info);
-    return info;
+    *found = g_steal_pointer(&info);
+    return true;
 }
+
+/* -- paging, Windows ------------------------------------------------------ */
 
 /*
  * The page tables to walk: the kernel's own first, as those that a CPU uses
@@ -147,7 +215,7 @@ static void analyse_windows(DumpGuest *guest, const DumpFindings *findings,
 }
 
 bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
-                        const DumpProgress *progress, Error **errp)
+                        DumpProgress *progress, Error **errp)
 {
     g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(guest->pages,
                                                            errp);
@@ -157,7 +225,9 @@ bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
         return false;
     }
     analyse_huge_pages(guest);
-    info = analyse_notes(guest, findings, mem);
+    if (!analyse_notes(guest, findings, mem, progress, &info, errp)) {
+        return false;
+    }
     if (findings->want_mappings) {
         analyse_mappings(guest, findings, mem, info, progress);
     }

@@ -14,10 +14,14 @@
 
 #include "dump-guest.h"
 #include "progress.h"
+#include "x86-paging.h"
 
 /* What the first step left to be looked into. */
 typedef struct DumpFindings {
     GByteArray *guest_note;     /* of the guest's driver; NULL for none */
+    bool note_awaited;          /* there is a device, but no driver */
+    bool want_search;           /* for VMCOREINFO, if the driver has none */
+    unsigned threads;           /* for that */
     GArray *paging;             /* X86Paging of CPUs that use it; or NULL */
     bool want_mappings;         /* from paging, if there is any */
     bool want_windows;
@@ -30,13 +34,14 @@ void dump_findings_deinit(DumpFindings *findings);
 
 /*
  * Complete @guest, whose memory, CPU notes and general values are there: with
- * the guest's own notes and what they say, mappings, Windows structures. What
- * is damaged or missing is told to its report.
+ * the guest's own notes, or VMCOREINFO found in memory, and what they say,
+ * mappings, Windows structures. What is damaged or missing is told to its
+ * report.
  *
  * Runs on the thread that is going to write; no lock is needed. False, with
  * @errp set, if there is no memory or the dump was cancelled.
  */
 bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
-                        const DumpProgress *progress, Error **errp);
+                        DumpProgress *progress, Error **errp);
 
 #endif

@@ -49,6 +49,7 @@ typedef struct DumpGuest {
     GByteArray *notes;          /* all notes, in the target's order */
     size_t vmcoreinfo_pos;      /* VMCOREINFO text inside notes, bytes */
     size_t vmcoreinfo_size;     /* 0 if there is none */
+    bool vmcoreinfo_searched;   /* it is not what the guest's driver told */
     LinuxUts uts;
     uint64_t time_sec;
     uint64_t time_usec;

@@ -160,6 +160,7 @@ void error_prepend(Error *const *errp, const char *fmt, ...)
 #define trace_dump_linux_guest(...)
 #define trace_dump_collected(...)
 #define trace_dump_mappings(...)
+#define trace_dump_vmcoreinfo(...)
 #define trace_dump_windows(...)
 
 #endif

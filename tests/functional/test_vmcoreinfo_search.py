@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VMCOREINFO found in guest memory: what tools then make of the dump, and
+what a guest may put in the way of the search."""
+
+import os
+import subprocess
+
+import pytest
+
+import qtest
+from firmware import Firmware
+from guest import Guest
+from qmp import QMPError
+from qtest import note
+from readers import rearranged, run
+from test_guest import DRGN, KDUMPFILE
+from vmcore import open_dump
+
+MiB = 1 << 20
+FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-lzo']
+
+
+def source(vm):
+    return vm.qmp.cmd('query-dump').get('vmcoreinfo')
+
+
+def text_of(dump):
+    texts = [n[2] for n in dump.notes if n[0] == 'VMCOREINFO']
+    assert len(texts) == 1
+    return texts[0].rstrip(b'\0')
+
+
+@pytest.fixture(scope='module')
+def guest():
+    """Without the device; the kernel is moved by KASLR."""
+    with Guest(memory='512M', device=False) as g:
+        yield g
+
+
+class Dumps(dict):
+    def __init__(self, guest, folder):
+        super().__init__()
+        self.guest = guest
+        self.folder = folder
+
+    def __missing__(self, name):
+        path = str(self.folder / name)
+        self.guest.dump(path, format=name)
+        assert source(self.guest) == 'search'
+        assert 'warnings' not in self.guest.qmp.cmd('query-dump')
+        self[name] = path
+        return path
+
+
+@pytest.fixture(scope='module')
+def dumps(guest, tmp_path_factory):
+    return Dumps(guest, tmp_path_factory.mktemp('dumps'))
+
+
+# -- real guests, real tools ------------------------------------------------
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_crash(guest, dumps, name):
+    assert run('crash', '--osrelease', dumps[name]).strip() == \
+        guest.release()
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_makedumpfile(guest, dumps, name, tmp_path):
+    out = str(tmp_path / 'dmesg')
+    run('makedumpfile', '--dump-dmesg', rearranged(dumps[name], tmp_path),
+        out)
+    with open(out) as f:
+        assert f'Linux version {guest.release()}' in f.read()
+
+
+@pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
+def test_drgn(guest, dumps, name):
+    pfn = next(p for p in open_dump(dumps['kdump-raw-lzo']).pfns
+               if p > 0x1000)
+    out = subprocess.run(['/usr/bin/python3', '-c', DRGN, dumps[name],
+                          str(pfn * 4096)], capture_output=True)
+    assert out.returncode == 0, out.stderr.decode()
+    line, data = out.stdout.split(b'\n', 1)
+    assert line.decode().split() == ['X86_64', guest.release()]
+    assert data == open_dump(dumps[name]).read(pfn * 4096, 4096)
+
+
+def test_libkdumpfile(guest, dumps):
+    path = dumps['kdump-raw-lzo']
+    out = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, path, '4096'],
+                         capture_output=True)
+    assert out.returncode == 0, out.stderr.decode()
+    assert out.stdout.split(b'\n')[0].decode().split() == \
+        ['x86_64', '2', guest.release()]
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_strict_reader(guest, dumps, name):
+    dump = open_dump(dumps[name])
+    assert [n[0] for n in dump.notes] == \
+        ['CORE'] * 2 + ['QEMU'] * 2 + ['VMCOREINFO']
+    assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
+    if name != 'elf':
+        assert dump.phys_base == int(dump.vmcoreinfo['NUMBER(phys_base)'])
+        assert dump.version.startswith('#1 SMP')
+
+
+@pytest.mark.parametrize('threads', [1, 4])
+@pytest.mark.parametrize('wish,want', [
+    ('auto', 'search'), ('search', 'search'), ('device', 'none'),
+    ('off', 'none')])
+def test_wishes(guest, tmp_path, wish, want, threads):
+    path = str(tmp_path / 'dump')
+    guest.dump(path, format='kdump-raw-zlib', vmcoreinfo=wish,
+               threads=threads)
+    assert source(guest) == want
+    assert [n[0] for n in open_dump(path).notes].count('VMCOREINFO') == \
+        (want == 'search')
+
+
+def test_event(guest, tmp_path):
+    guest.dump(str(tmp_path / 'dump'), detach=True)
+    event = guest.qmp.wait_event('DUMP_COMPLETED')
+    assert event['data']['result']['vmcoreinfo'] == 'search'
+
+
+def test_range(guest, tmp_path):
+    """As drgn asks: no search, unless it is wanted."""
+    path = str(tmp_path / 'byte')
+    guest.dump(path, begin=MiB, length=1)
+    assert source(guest) == 'none'
+    guest.dump(path, begin=MiB, length=1, vmcoreinfo='search')
+    assert source(guest) == 'search'
+    assert open_dump(path).vmcoreinfo['OSRELEASE'] == guest.release()
+
+
+def test_driver_missing(tmp_path):
+    """The device is there, and the module is not loaded. What is found is
+    what the driver would have told of the same kernel."""
+    path = str(tmp_path / 'dump')
+    with Guest(append='module_blacklist=qemu_fw_cfg') as g:
+        assert 'no fw_cfg' in g.console()
+        g.dump(path, format='kdump-raw-zlib')
+        assert source(g) == 'search'
+        assert 'warnings' not in g.qmp.cmd('query-dump')
+        assert open_dump(path).release == g.release()
+        g.dump(path, vmcoreinfo='device')
+        assert g.qmp.cmd('query-dump')['warnings'] == \
+            ['guest note is not present']
+
+
+def test_same_as_device(tmp_path):
+    """What the driver tells of is the one note that a search can find."""
+    path, saved = str(tmp_path / 'dump'), str(tmp_path / 'saved')
+    with Guest() as g:
+        g.dump(path)
+        assert source(g) == 'device'
+        want = text_of(open_dump(path))
+        g.qmp.cmd('pmemsave', val=0, size=256 * MiB, filename=saved)
+    with open(saved, 'rb') as f:
+        memory = f.read()
+    places = [at for at in range(0, len(memory), 4096)
+              if memory[at:at + 24] == note(want)[:24]]
+    assert [memory[at + 24:at + 24 + len(want)] for at in places] == [want]
+
+
+def test_pti_user_code(tmp_path):
+    with Guest(device=False, append='pti=on') as g:
+        for _ in range(3):
+            g.dump(str(tmp_path / 'dump'))
+            assert source(g) == 'search'
+            assert 'warnings' not in g.qmp.cmd('query-dump')
+
+
+def test_arm64(tmp_path):
+    path = str(tmp_path / 'dump')
+    with Guest(kind='arm64', memory='512M', device=False) as g:
+        g.dump(path, format='kdump-raw-zlib')
+        assert source(g) == 'search'
+        dump = open_dump(path)
+        assert (dump.release, dump.machine) == (g.release(), 'aarch64')
+        assert run('crash', '--osrelease', path).strip() == g.release()
+        out = str(tmp_path / 'dmesg')
+        g.dump(path)
+        run('makedumpfile', '--dump-dmesg', path, out)
+        with open(out) as f:
+            assert f'Linux version {g.release()}' in f.read()
+
+
+def test_after_reset(tmp_path):
+    """The memory of the kernel before is not cleared."""
+    with Guest(device=False, memory='512M') as g:
+        for boot in range(2, 4):
+            g.qmp.cmd('system_reset')
+            g.wait_for('(?s)' + 'guest: ready.*' * boot)
+            g.dump(str(tmp_path / 'dump'), format='kdump-raw-zlib')
+            assert source(g) == 'search'
+            assert open_dump(tmp_path / 'dump').release == g.release()
+
+
+# -- guests that are made up -------------------------------------------------
+
+def kernel(paddr, release='6.1.0', more=''):
+    """A kernel's utsname at @paddr, what its note says, where."""
+    uts = bytes(4) + b''.join(s.encode().ljust(65, b'\0') for s in (
+        'Linux', 'node', release, '#1', 'x86_64', 'domain'))
+    text = (f'OSRELEASE={release}\nPAGESIZE=4096\n'
+            f'SYMBOL(init_uts_ns)={0xffffffff80000000 + paddr:x}\n'
+            f'OFFSET(uts_namespace.name)=4\nNUMBER(phys_base)=0\n{more}')
+    return uts, text
+
+
+class MadeUp:
+    def __init__(self, vm):
+        self.vm = vm
+
+    def put(self, at, data):
+        self.vm.qtest.write(at, data)
+
+    def put_kernel(self, at, place, release='6.1.0', more=''):
+        uts, text = kernel(at, release, more)
+        self.put(at, uts)
+        self.put(place, note(text))
+        return text
+
+
+@pytest.fixture
+def made_up():
+    with VM('-m', '64M', '-accel', 'qtest', '-S', qtest=True) as vm:
+        yield MadeUp(vm)
+
+
+def test_not_linux(made_up, tmp_path):
+    made_up.put(4 * MiB, os.urandom(2 * MiB))
+    made_up.vm.dump(str(tmp_path / 'dump'), format='kdump-raw-zlib')
+    assert source(made_up.vm) == 'none'
+    assert 'warnings' not in made_up.vm.qmp.cmd('query-dump')
+
+
+def test_false_notes(made_up, tmp_path):
+    """Of a kernel that is not there, and one that is."""
+    false = note(kernel(8 * MiB, 'lie')[1]).ljust(4096, b'\0')
+    made_up.put(16 * MiB, false * 4096)
+    text = made_up.put_kernel(5 * MiB, 48 * MiB)
+    path = str(tmp_path / 'dump')
+    made_up.vm.dump(path)
+    assert source(made_up.vm) == 'search'
+    assert text_of(open_dump(path)).decode() == text
+
+
+def test_two_kernels(made_up, tmp_path):
+    """No CPU translates addresses: nobody tells which one runs."""
+    made_up.put_kernel(5 * MiB, 48 * MiB)
+    made_up.put_kernel(6 * MiB, 49 * MiB)
+    path = str(tmp_path / 'dump')
+    made_up.vm.dump(path)
+    assert source(made_up.vm) == 'none'
+    assert made_up.vm.qmp.cmd('query-dump')['warnings'] == [
+        'VMCOREINFO in guest memory is left out: there is that of 2 '
+        'kernels, and it cannot be told which one runs']
+    assert not [n for n in open_dump(path).notes if n[0] == 'VMCOREINFO']
+
+
+def test_wrong_wish(made_up, tmp_path):
+    with pytest.raises(QMPError, match='vmcoreinfo'):
+        made_up.vm.dump(str(tmp_path / 'dump'), vmcoreinfo='always')
