@@ -201,67 +201,132 @@ def test_after_reset(tmp_path):
 
 # -- guests that are made up -------------------------------------------------
 
-def kernel(paddr, release='6.1.0', more=''):
-    """A kernel's utsname at @paddr, what its note says, where."""
-    uts = bytes(4) + b''.join(s.encode().ljust(65, b'\0') for s in (
+KERNEL_MAP = 0xffffffff80000000
+SIZE = 16 * MiB
+
+
+def uts(release):
+    """init_uts_ns."""
+    return bytes(4) + b''.join(s.encode().ljust(65, b'\0') for s in (
         'Linux', 'node', release, '#1', 'x86_64', 'domain'))
-    text = (f'OSRELEASE={release}\nPAGESIZE=4096\n'
-            f'SYMBOL(init_uts_ns)={0xffffffff80000000 + paddr:x}\n'
-            f'OFFSET(uts_namespace.name)=4\nNUMBER(phys_base)=0\n{more}')
-    return uts, text
 
 
-class MadeUp:
-    def __init__(self, vm):
-        self.vm = vm
+def text(symbol, paddr, release='6.1.0'):
+    """What a kernel says that has init_uts_ns there."""
+    return (f'OSRELEASE={release}\nPAGESIZE=4096\n'
+            f'SYMBOL(init_uts_ns)={symbol:x}\n'
+            'OFFSET(uts_namespace.name)=4\n'
+            f'NUMBER(phys_base)={paddr - (symbol - KERNEL_MAP)}\n')
 
-    def put(self, at, data):
-        self.vm.qtest.write(at, data)
 
-    def put_kernel(self, at, place, release='6.1.0', more=''):
-        uts, text = kernel(at, release, more)
-        self.put(at, uts)
-        self.put(place, note(text))
-        return text
+def put(memory, at, data):
+    memory[at:at + len(data)] = data
 
 
 @pytest.fixture
-def made_up():
-    with VM('-m', '64M', '-accel', 'qtest', '-S', qtest=True) as vm:
-        yield MadeUp(vm)
+def made_up(tmp_path):
+    """A CPU that has the kernel at 5 MiB mapped to where all others are."""
+    with Firmware(str(tmp_path), 'long', [(KERNEL_MAP, 5 * MiB, 4096)],
+                  size=SIZE, args=('-device', 'vmcoreinfo', '-qtest',
+                                   'unix:qtest,server=on,wait=off',
+                                   '-qtest-log', 'none')) as vm:
+        yield vm
+
+
+def dump_of(vm, tmp_path, name='elf', **arguments):
+    path = str(tmp_path / 'dump')
+    vm.dump(path, format=name, **arguments)
+    return open_dump(path)
+
+
+def warnings(vm):
+    return vm.qmp.cmd('query-dump').get('warnings', [])
 
 
 def test_not_linux(made_up, tmp_path):
-    made_up.put(4 * MiB, os.urandom(2 * MiB))
-    made_up.vm.dump(str(tmp_path / 'dump'), format='kdump-raw-zlib')
-    assert source(made_up.vm) == 'none'
-    assert 'warnings' not in made_up.vm.qmp.cmd('query-dump')
+    put(made_up.memory, 4 * MiB, os.urandom(2 * MiB))
+    dump = dump_of(made_up, tmp_path)
+    assert source(made_up) == 'none'
+    assert warnings(made_up) == ['guest note is not present']
+    assert not [n for n in dump.notes if n[0] == 'VMCOREINFO']
 
 
-def test_false_notes(made_up, tmp_path):
-    """Of a kernel that is not there, and one that is."""
-    false = note(kernel(8 * MiB, 'lie')[1]).ljust(4096, b'\0')
-    made_up.put(16 * MiB, false * 4096)
-    text = made_up.put_kernel(5 * MiB, 48 * MiB)
-    path = str(tmp_path / 'dump')
-    made_up.vm.dump(path)
-    assert source(made_up.vm) == 'search'
-    assert text_of(open_dump(path)).decode() == text
+@pytest.mark.parametrize('name', FORMATS)
+def test_false_notes(made_up, tmp_path, name):
+    """Of a kernel that is not there in masses, and of one that is."""
+    memory = made_up.memory
+    lie = note(text(KERNEL_MAP, 6 * MiB, 'lie')).ljust(4096, b'\0')
+    put(memory, 7 * MiB, lie * (8 * MiB // 4096))
+    put(memory, 5 * MiB, uts('6.1.0'))
+    true = text(KERNEL_MAP, 5 * MiB)
+    put(memory, SIZE - 4096, note(true))
+    dump = dump_of(made_up, tmp_path, name)
+    assert source(made_up) == 'search'
+    assert text_of(dump).decode() == true
+    assert not warnings(made_up)
 
 
 def test_two_kernels(made_up, tmp_path):
-    """No CPU translates addresses: nobody tells which one runs."""
-    made_up.put_kernel(5 * MiB, 48 * MiB)
-    made_up.put_kernel(6 * MiB, 49 * MiB)
-    path = str(tmp_path / 'dump')
-    made_up.vm.dump(path)
-    assert source(made_up.vm) == 'none'
-    assert made_up.vm.qmp.cmd('query-dump')['warnings'] == [
+    """The second one's note comes first; the first one's is mapped."""
+    memory = made_up.memory
+    for at in (5 * MiB, 6 * MiB):
+        put(memory, at, uts('6.1.0'))
+        put(memory, 12 * MiB - at, note(text(KERNEL_MAP, at)))
+    dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib')
+    assert dump.phys_base == 5 * MiB
+    assert source(made_up) == 'search'
+    assert not warnings(made_up)
+
+
+def test_nobody_tells(made_up, tmp_path):
+    """Neither of both is where a CPU has anything mapped."""
+    memory = made_up.memory
+    for at in (5 * MiB, 6 * MiB):
+        put(memory, at, uts('6.1.0'))
+        put(memory, at + MiB // 2,
+            note(text(KERNEL_MAP + 0x1000000, at)))
+    dump = dump_of(made_up, tmp_path)
+    assert source(made_up) == 'none'
+    assert warnings(made_up) == [
         'VMCOREINFO in guest memory is left out: there is that of 2 '
-        'kernels, and it cannot be told which one runs']
-    assert not [n for n in open_dump(path).notes if n[0] == 'VMCOREINFO']
+        'kernels, and it cannot be told which one runs',
+        'guest note is not present']
+    assert not [n for n in dump.notes if n[0] == 'VMCOREINFO']
+
+
+def test_kernel_that_ended(made_up, tmp_path):
+    memory = made_up.memory
+    put(memory, 6 * MiB, uts('6.1.0'))
+    put(memory, 7 * MiB, note(text(KERNEL_MAP, 6 * MiB)))
+    dump_of(made_up, tmp_path)
+    assert source(made_up) == 'none'
+    assert 'of a kernel that no CPU runs' in warnings(made_up)[0]
+
+
+def test_drivers_kernel_gone(made_up, tmp_path):
+    """kexec: the device's note is of the kernel before."""
+    fw_cfg = qtest.FwCfg(qtest.QTest(made_up.path('qtest')))
+    memory = made_up.memory
+    old, new = text(KERNEL_MAP, 6 * MiB, '5.10.0'), text(KERNEL_MAP, 5 * MiB)
+    put(memory, 8 * MiB, note(old))
+    put(memory, 9 * MiB, note(new))
+    put(memory, 5 * MiB, uts('6.1.0'))
+    fw_cfg.publish_note(8 * MiB, len(note(old)))
+    dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib')
+    assert source(made_up) == 'search'
+    assert (dump.release, dump.phys_base) == ('6.1.0', 5 * MiB)
+    assert text_of(dump).decode() == new
+    assert len(warnings(made_up)) == 1
+    assert 'is taken instead' in warnings(made_up)[0]
+    # Not if only the device is asked; and no search if its kernel is there.
+    dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib', vmcoreinfo='device')
+    assert (source(made_up), dump.release) == ('device', '')
+    put(memory, 6 * MiB, uts('5.10.0'))
+    dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib')
+    assert (source(made_up), dump.release) == ('device', '5.10.0')
+    assert not warnings(made_up)
 
 
 def test_wrong_wish(made_up, tmp_path):
-    with pytest.raises(QMPError, match='vmcoreinfo'):
-        made_up.vm.dump(str(tmp_path / 'dump'), vmcoreinfo='always')
+    with pytest.raises(QMPError, match='vmcoreinfo|always'):
+        dump_of(made_up, tmp_path, vmcoreinfo='always')
