@@ -98,6 +98,18 @@ static bool note_is_true(const DumpGuest *guest, DumpPagesReader *mem,
            LINUX_KERNEL_THERE;
 }
 
+/* Masses of short lines are no kernel's, and would take long. */
+static bool has_many_lines(const char *text, size_t size)
+{
+    const char *end = text + size;
+    size_t lines = 0;
+
+    for (; (text = memchr(text, '\n', end - text)); text++) {
+        lines++;
+    }
+    return lines > size / VMCOREINFO_LINE_MIN;
+}
+
 /* The note at @paddr, whose text has @size bytes. */
 static VmcoreInfoNote *read_note(const DumpGuest *guest, DumpPagesReader *mem,
                                  uint64_t paddr, uint32_t size)
@@ -113,6 +125,9 @@ static VmcoreInfoNote *read_note(const DumpGuest *guest, DumpPagesReader *mem,
     }
     note->text = (const char *)note->bytes->data + SCAN_HEAD_SIZE;
     note->size = size;
+    if (has_many_lines(note->text, size)) {
+        return NULL;
+    }
     note->info = vmcoreinfo_parse((const uint8_t *)note->text, size);
     return note_is_true(guest, mem, note) ? g_steal_pointer(&note) : NULL;
 }

@@ -27,6 +27,12 @@
 /* Linux's text has at most a page of its own. */
 #define VMCOREINFO_TEXT_MAX     65536
 
+/*
+ * The least bytes that its lines have on average (Linux 6.1: some 25). Looking
+ * keys up takes time by the number of lines.
+ */
+#define VMCOREINFO_LINE_MIN     16
+
 /* Memory is taken in pieces of so many bytes, in which that many ... */
 #define VMCOREINFO_SCAN_PIECE   (16 * 1024 * 1024)
 /* ... bytes of text are looked at, ... */

@@ -277,7 +277,7 @@ static void test_full_of_notes(void)
     g_autofree char *text = guest_init(&t);
     g_autofree char *lie = test_kernel_text("6.1.0", KERNEL_VADDR,
                                             KERNEL_PADDR + 0x1000);
-    g_autofree char *filler = g_strnfill(4096 - 24 - strlen(lie), '\n');
+    g_autofree char *filler = g_strnfill(4096 - 24 - strlen(lie), 'x');
     g_autofree char *page = g_strconcat(lie, filler, NULL);
 
     for (uint64_t at = 0; at < MEMORY_SIZE; at += 4096) {
@@ -306,6 +306,23 @@ static void test_too_much_text(void)
     notes = scan(&t, 2, &whole);
     g_assert_false(whole);
     g_assert_cmpuint(notes->len, ==, 1);        /* of another piece */
+}
+
+/* As many lines as a text can have are not looked through. */
+static void test_many_lines(void)
+{
+    g_auto(TestGuest) t;
+    g_autofree char *text = guest_init(&t);
+    g_autofree char *filler = g_strnfill(3000, '\n');
+    g_autofree char *longer = g_strconcat(text, filler, NULL);
+
+    test_put_note(&t, NOTE_PADDR, longer);
+    check(&t, NULL, 0);
+    filler[strlen(text) / (VMCOREINFO_LINE_MIN * 2)] = '\0';
+    g_clear_pointer(&longer, g_free);
+    longer = g_strconcat(text, filler, NULL);
+    test_put_note(&t, NOTE_PADDR, longer);
+    check_one(&t, NOTE_PADDR);
 }
 
 /* Notes that memory bears out, in masses. */
@@ -354,7 +371,7 @@ static void test_lost(void)
 static void test_lost_text(void)
 {
     size_t page = qemu_real_host_page_size();
-    g_autofree char *filler = g_strnfill(page, '\n');
+    g_autofree char *filler = g_strnfill(page, 'x');
     g_auto(TestGuest) t;
     g_autofree char *text = guest_init(&t);
     g_autofree char *longer = g_strconcat(text, filler, NULL);
@@ -408,6 +425,7 @@ int main(int argc, char **argv)
                     test_full_of_notes);
     g_test_add_func("/dump/vmcoreinfo-scan/too-much-text",
                     test_too_much_text);
+    g_test_add_func("/dump/vmcoreinfo-scan/many-lines", test_many_lines);
     g_test_add_func("/dump/vmcoreinfo-scan/too-many", test_too_many);
     g_test_add_func("/dump/vmcoreinfo-scan/lost", test_lost);
     g_test_add_func("/dump/vmcoreinfo-scan/lost-text", test_lost_text);
