@@ -120,6 +120,7 @@ def test_wishes(guest, tmp_path, wish, want, threads):
 
 
 def test_event(guest, tmp_path):
+    guest.qmp.event_names()
     guest.dump(str(tmp_path / 'dump'), detach=True)
     event = guest.qmp.wait_event('DUMP_COMPLETED')
     assert event['data']['result']['vmcoreinfo'] == 'search'
