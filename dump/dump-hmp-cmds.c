@@ -261,6 +261,10 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     monitor_printf(mon, "Guest memory: %" PRId64 " of %" PRId64 " bytes\n",
                    q->completed, q->total);
     monitor_printf(mon, "Written: %" PRId64 " bytes\n", q->written);
+    if (q->has_left_out) {
+        monitor_printf(mon, "Left out: %" PRIu64 " bytes of devices' "
+                       "memory\n", q->left_out);
+    }
     if (q->has_phase) {
         monitor_printf(mon, "Phase: %s\n", DumpPhase_str(q->phase));
     }
