@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * VMCOREINFO text, and what is believed of it.
+ * VMCOREINFO text, what is believed of it, and whether a search finds it.
  *
  * The text is looked through once more here, with arithmetic in 128 bits;
  * the guest's description of itself must be what that finds.
@@ -9,8 +9,13 @@
 
 #include "fuzz-memory.h"
 #include "qapi/error.h"
+#include "elf-notes.h"
 #include "kdump-format.h"
 #include "linux-guest.h"
+#include "vmcoreinfo-scan.h"
+
+/* Where the search is to find the note. */
+#define NOTE_PADDR 0x123456789000
 
 typedef __int128 Wide;
 
@@ -278,6 +283,48 @@ static unsigned check_kernel(const Case *c, int64_t targets_base)
     return bad + gone;
 }
 
+/* Is it a note that a search has to find? */
+static bool worth_finding(const Case *c)
+{
+    int64_t size;
+    size_t lines = 0;
+    char uts[6][65];
+    Case by_note = *c;
+    bool gone;
+
+    for (size_t i = 0; i < c->len; i++) {
+        lines += c->text[i] == '\n';
+    }
+    read_phys_base(c, &by_note.g.phys_base);
+    return c->len && c->len <= 65536 && lines <= c->len / 16 &&
+           number(c, "PAGESIZE", &size) && size > 0 &&
+           !(size & (size - 1)) && c->len <= size &&
+           kernel_uts(&by_note, uts, &gone);
+}
+
+/* The text lies at NOTE_PADDR as the note @bytes. */
+static void check_search(const Case *c, const GByteArray *bytes)
+{
+    g_autofree uint8_t *there = g_malloc(bytes->len);
+    g_autoptr(GPtrArray) notes = NULL;
+    DumpProgress progress;
+    bool whole, found = false;
+
+    if (fuzz_memory_read(&c->memory, NOTE_PADDR, there, bytes->len) !=
+        bytes->len || memcmp(there, bytes->data, bytes->len)) {
+        return;                         /* something else lies over it */
+    }
+    dump_progress_init(&progress);
+    notes = vmcoreinfo_scan(&c->g, 1, &progress, &whole, &error_abort);
+    FUZZ_CHECK(whole);
+    for (guint i = 0; i < notes->len; i++) {
+        const VmcoreInfoNote *note = g_ptr_array_index(notes, i);
+
+        found |= note->paddr == NOTE_PADDR;
+    }
+    FUZZ_CHECK(found == worth_finding(c));
+}
+
 /* -- making a guest -------------------------------------------------------- */
 
 /* A line as a kernel might have it, or nearly. */
@@ -362,6 +409,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Case c = { 0 };
     g_autofree char *text = NULL;
     g_autofree uint8_t *exact = NULL;
+    g_autoptr(GByteArray) note = g_byte_array_new();
     g_autoptr(VmcoreInfo) info = NULL;
     DumpPagesReader *mem;
     g_auto(GStrv) warnings = NULL;
@@ -378,10 +426,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     exact = g_malloc(MAX(c.len, 1));
     memcpy(exact, text, c.len);
     c.text = (const char *)exact;
+    elf_note_append(note, &c.g.abi, "VMCOREINFO", 0, exact, c.len);
+    fuzz_memory_add(&c.memory, NOTE_PADDR, note->data, note->len);
     fuzz_memory_tell(&c.memory, &c.g.all, 0, 0);
     dump_guest_seal(&c.g, 0, 0);
     mem = dump_pages_reader_new(c.g.pages, &error_abort);
 
+    check_search(&c, note);
     info = vmcoreinfo_parse(exact, c.len);
     check_lookups(&c, info);
     dump_report_init(&report);
