@@ -82,6 +82,7 @@ static bool output_open_path(DumpOutput *out, const char *path, Error **errp)
         } else if (errno == EEXIST) {
             /* Dangling symlink: create its target. */
             out->fd = qemu_open_old(path, flags | O_CREAT, mode);
+            out->created = out->fd >= 0 ? realpath(path, NULL) : NULL;
         }
     }
     if (out->fd < 0) {

@@ -37,17 +37,37 @@ unsigned guest_disks_busy(void)
     return n;
 }
 
+/* An iothread takes by itself, and soon, what the guest has asked for. */
+static bool have_iothreads(void)
+{
+    BlockBackend *blk = NULL;
+
+    while ((blk = blk_all_next(blk))) {
+        if (blk_get_attached_dev(blk) &&
+            blk_get_aio_context(blk) != qemu_get_aio_context()) {
+            return true;
+        }
+    }
+    return false;
+}
+
 unsigned guest_disks_settle(const DumpProgress *progress)
 {
     int64_t until = g_get_monotonic_time() + SETTLE_US;
     unsigned busy;
+    bool more;
 
-    while ((busy = guest_disks_busy()) &&
-           !dump_progress_cancelled(progress) &&
-           g_get_monotonic_time() < until) {
-        if (!aio_poll(qemu_get_aio_context(), false)) {
+    if (have_iothreads()) {
+        g_usleep(PERIOD_US);
+    }
+    do {
+        /* What the guest asked for may be in no queue yet but an eventfd. */
+        more = aio_poll(qemu_get_aio_context(), false);
+        busy = guest_disks_busy();
+        if (busy && !more) {
             g_usleep(PERIOD_US);
         }
-    }
+    } while ((busy || more) && !dump_progress_cancelled(progress) &&
+             g_get_monotonic_time() < until);
     return busy;
 }

@@ -142,6 +142,24 @@ static bool check_disks(const struct stat *file, Error **errp)
     return true;
 }
 
+/* The bytes by which QEMU's file drivers lock an image; see file-posix.c. */
+#define IMAGE_LOCK_FIRST    100
+#define IMAGE_LOCK_SIZE     200
+
+/*
+ * Whatever it is called, and whichever QEMU has it: a disk image that is in
+ * use has locks on it.
+ */
+static bool check_locks(int fd, Error **errp)
+{
+    if (qemu_lock_fd_test(fd, IMAGE_LOCK_FIRST, IMAGE_LOCK_SIZE, true) ==
+        -EAGAIN) {
+        error_setg(errp, "dump: the output is a disk image that is in use");
+        return false;
+    }
+    return true;
+}
+
 bool guest_files_check(int fd, Error **errp)
 {
     struct stat st;
@@ -149,5 +167,6 @@ bool guest_files_check(int fd, Error **errp)
     if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
         return true;
     }
-    return check_memory(&st, errp) && check_disks(&st, errp);
+    return check_memory(&st, errp) && check_disks(&st, errp) &&
+           check_locks(fd, errp);
 }

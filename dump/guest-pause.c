@@ -89,6 +89,10 @@ static void guest_pause_run_state(void *opaque, bool running, RunState state)
 
     if (running) {
         pause->ran = true;
+        /* Devices are not to hear of a stop that is over. */
+        if (pause->tell_timer) {
+            timer_del(pause->tell_timer);
+        }
         guest_pause_check(pause);
     }
 }
@@ -166,6 +170,8 @@ static void guest_pause_stop(GuestPause *pause)
     }
     cpu_disable_ticks();
     pause_all_vcpus();
+    /* Like a panic of the guest, which was about to stop it by itself. */
+    pause->stop_asked = qemu_vmstop_requested(&pause->asked);
     qapi_event_send_stop();
 }
 
@@ -197,13 +203,20 @@ static void guest_pause_settle(GuestPause *pause)
 
     if (!busy) {
         guest_pause_tell(pause);
+        /* A device that stops takes what the guest has just asked for. */
+        busy = guest_disks_settle(pause->progress);
+    }
+    if (!busy) {
         return;
     }
     if (!dump_progress_cancelled(pause->progress)) {
         dump_report_warn(pause->report, "%u of the guest's disks had requests "
-                         "under way all the time: memory that the guest has "
+                         "under way when it was stopped: memory that the guest has "
                          "given to its devices may have changed while it was "
                          "being written", busy);
+    }
+    if (pause->told) {
+        return;
     }
     pause->tell_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
                                      guest_pause_tell_late, pause);
@@ -230,6 +243,9 @@ static void guest_pause_start_untold(void)
 static void guest_pause_start(GuestPause *pause)
 {
     trace_dump_resume_guest();
+    if (!pause->told && !guest_disks_busy()) {
+        guest_pause_tell(pause);
+    }
     if (pause->told) {
         vm_start();
     } else {
@@ -324,6 +340,12 @@ void guest_pause_end(GuestPause *pause)
     if (pause->was_shut_down) {
         runstate_set(RUN_STATE_RUNNING);
         runstate_set(RUN_STATE_SHUTDOWN);
+    } else if (pause->stop_asked && !pause->was_reset) {
+        if (!pause->told) {
+            guest_pause_tell(pause);
+        }
+        runstate_set(RUN_STATE_RUNNING);
+        runstate_set(pause->asked);
     } else {
         guest_pause_start(pause);
     }

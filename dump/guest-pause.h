@@ -27,6 +27,8 @@ typedef struct GuestPause {
     bool was_suspended;         /* when we came, or since */
     bool was_reset;             /* our run state got lost by that */
     bool was_shut_down;         /* QEMU was told to end it meanwhile */
+    bool stop_asked;            /* for another reason, when we came */
+    RunState asked;             /* the state that it was to get by that */
     bool ran;                   /* somebody started it meanwhile */
     bool lost_memory;           /* some of it was unplugged meanwhile */
     DumpProgress *progress;

@@ -175,9 +175,7 @@ bool linux_guest_known_target(const DumpAbi *abi)
     switch (abi->elf_machine) {
     case EM_X86_64:
     case EM_386:
-    case EM_PPC64:
     case EM_AARCH64:
-    case EM_RISCV:
         return true;
     }
     return false;

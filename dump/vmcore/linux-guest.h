@@ -20,7 +20,7 @@ typedef enum LinuxKernelTrace {
     LINUX_KERNEL_GONE,          /* another or none is there */
 } LinuxKernelTrace;
 
-/* Of the guests of this kind, is it known where their kernels may be? */
+/* Of guests of this kind, is a search for VMCOREINFO known to find it? */
 bool linux_guest_known_target(const DumpAbi *abi);
 
 /* The guest-physical address of a symbol in the kernel image of @info. */

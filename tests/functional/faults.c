@@ -12,6 +12,7 @@
  *     eintr           every other write is interrupted
  *     pause:N         the write after which N bytes are written comes back
  *                     when there is a file PATH.go
+ *     open:MS         opening it takes so many milliseconds
  *     protect         SIGUSR2: pages whose addresses are in the file, in hex,
  *                     cannot be read any more; then the file is gone
  */
@@ -23,6 +24,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,4 +193,41 @@ int close(int fd)
         return -1;
     }
     return ret;
+}
+
+static void slow_open(const char *path)
+{
+    const char *target = getenv("DUMP_FAULT_PATH");
+    unsigned long long unused;
+    int ms;
+
+    if (target && !strcmp(path, target) && fault_is("open", &ms, &unused)) {
+        usleep(ms * 1000);
+    }
+}
+
+int open(const char *path, int flags, ...)
+{
+    int (*real)(const char *, int, mode_t) = dlsym(RTLD_NEXT, "open");
+    mode_t mode;
+    va_list ap;
+
+    va_start(ap, flags);
+    mode = va_arg(ap, mode_t);
+    va_end(ap);
+    slow_open(path);
+    return real(path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    int (*real)(const char *, int, mode_t) = dlsym(RTLD_NEXT, "open64");
+    mode_t mode;
+    va_list ap;
+
+    va_start(ap, flags);
+    mode = va_arg(ap, mode_t);
+    va_end(ap);
+    slow_open(path);
+    return real(path, flags, mode);
 }

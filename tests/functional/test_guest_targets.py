@@ -165,3 +165,24 @@ def test_drgn(guest, dumps, name):
     line, data = r.stdout.split(b'\n', 1)
     assert line.decode().split() == ['AARCH64', guest.release()]
     assert data == dump.read(at, 4096)
+
+
+# -- VMCOREINFO without the device ----------------------------------------------
+
+
+@pytest.mark.skipif(not built_programs([KINDS['arm64'][0]]),
+                    reason='this target is not built')
+def test_searched_note(reader, tmp_path):
+    """It is found in memory, and serves as if the driver had told it."""
+    path = str(tmp_path / 'dump')
+    with Guest(kind='arm64', memory='512M', device=False) as g:
+        g.dump(path, format='kdump-raw-zlib')
+        assert g.qmp.cmd('query-dump')['vmcoreinfo'] == 'search'
+        dump = open_dump(path)
+        assert (dump.release, dump.machine) == (g.release(), 'aarch64')
+        assert reader('crash', '--osrelease', path).strip() == g.release()
+        g.dump(path)
+        log = str(tmp_path / 'dmesg')
+        reader('makedumpfile', '--dump-dmesg', path, log)
+        with open(log, errors='replace') as f:
+            assert f'Linux version {g.release()}' in f.read()

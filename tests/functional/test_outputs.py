@@ -420,6 +420,32 @@ def test_own_disk(tmp_path, out, options):
         open_dump(out)
 
 
+def test_own_disk_by_another_name(tmp_path):
+    """A disk that was renamed, or that another QEMU has."""
+    path, other = disk(tmp_path), str(tmp_path / 'other')
+    with VM('-m', '16M', '-drive', f'if=virtio,format=raw,file={path}') as vm:
+        os.rename(path, other)
+        with VM('-m', '16M') as second:
+            for qemu in vm, second:
+                for name in 'elf', 'kdump-zlib':
+                    with pytest.raises(QMPError, match='disk image that is '
+                                       'in use'):
+                        qemu.dump(other, format=name)
+        unharmed(other)
+
+
+def test_dangling_link(tmp_path):
+    """What it would have made is gone again if the dump is refused."""
+    link, target = str(tmp_path / 'link'), str(tmp_path / 'target')
+    os.symlink(target, link)
+    with VM('-m', '16M') as vm:
+        with pytest.raises(QMPError, match='Invalid job ID'):
+            vm.dump(link, job_id='1 bad')
+        assert os.path.islink(link) and not os.path.exists(target)
+        vm.dump(link)
+        open_dump(target)
+
+
 def test_own_image_and_its_base(tmp_path, out):
     base, top = str(tmp_path / 'base'), str(tmp_path / 'top')
     with VM('-m', '16M') as vm:

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import struct
 import threading
 import time
 
@@ -12,12 +13,13 @@ import pytest
 import faults
 import ram
 from conftest import SIZE
+from firmware import READY_AT, Firmware
 from gdbstub import GdbStub
 from qmp import QMPError
 from qtest import QTest
 from test_cancel import make_qcow2
 from test_lifecycle import Stalled
-from virtio import Balloon, VirtioMem
+from virtio import CAP_NOTIFY, Balloon, VirtioDevice, VirtioMem
 from vm import VM
 from vmcore import open_dump
 
@@ -301,6 +303,36 @@ def test_disk_that_answers_at_once(ram_file, out, disk):
         assert BUSY not in vm.stderr()
 
 
+def test_debugger_continues_untold(ram_file, tmp_path):
+    """Devices that have not heard of the stop are not told of it later, when
+    the guest runs."""
+    path = str(tmp_path / 'gdb')
+    with VM(*ram.backend(ram_file, SIZE, share=False), '-blockdev',
+            'null-co,node-name=disk,latency-ns=3000000000', '-device',
+            'virtio-blk-pci,drive=disk,id=blk', '-trace',
+            'bdrv_co_preadv_part', '-gdb', f'unix:{path},server=on,wait=off',
+            machine=None) as vm:
+        with contextlib.closing(GdbStub(path)) as gdb:
+            before = vm.stderr().count('bdrv_co_preadv_part')
+            gdb.send('c')
+            while vm.stderr().count('bdrv_co_preadv_part') == before:
+                time.sleep(0.005)
+            answer = time.monotonic() + 3
+            dump = Stalled(vm, format='kdump-zlib')
+            # Just before the disk answers, as the dump does not end at once.
+            time.sleep(max(0, answer - 0.17 - time.monotonic()))
+            gdb.sock.sendall(b'\x03')
+            gdb.send('c')
+            event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+            assert 'the guest ran' in event['error']
+            os.close(dump.r)
+            time.sleep(0.5)
+            assert vm.status() == 'running'
+            status = vm.qmp.cmd('x-query-virtio-status',
+                                path='/machine/peripheral/blk/virtio-backend')
+            assert status['vm-running']
+
+
 def test_disk_that_answers_late(ram_file):
     """Devices are told of the stop as soon as they do not wait for it."""
     with slow_disk(ram_file, 5) as vm:
@@ -313,6 +345,112 @@ def test_disk_that_answers_late(ram_file):
         assert dump.drain()['data']['result']['status'] == 'completed'
         assert told(vm) == before + [False, True]
         assert vm.status() == 'running'
+
+
+# What a CPU does that waits for the BQL, which the dump's beginning holds, is
+# done in the moment in which it is stopped: here while the output is opened.
+
+# Wait for a word at READY_AT + 0x100, ...
+WAIT = bytes([0xc7, 0x87, 0, 1, 0, 0, 0, 0, 0, 0,   # movl $0, 0x100(%edi)
+              0x8b, 0x87, 0, 1, 0, 0,               # mov 0x100(%edi), %eax
+              0x85, 0xc0, 0x74, 0xf6])              # test %eax, %eax; jz
+# ... ring the doorbell whose address is in the next one, ...
+RING = WAIT + bytes([0x8b, 0x9f, 4, 1, 0, 0,        # mov 0x104(%edi), %ebx
+                     0x66, 0xc7, 3, 0, 0,           # movw $0, (%ebx)
+                     0xeb, 0x100 - 20 - 13])
+# ... or tell pvpanic.
+PANIC = WAIT + bytes([0x66, 0xba, 5, 5, 0xb0, 1, 0xee,  # outb 1, 0x505
+                      0xeb, 0x100 - 20 - 9])
+
+
+@contextlib.contextmanager
+def slowly_opened(faults_so, tmp_path, then, **kwargs):
+    """A guest, and a named pipe that takes half a second to be opened."""
+    path = str(tmp_path / 'fifo')
+    os.mkfifo(path)
+    before = dict(os.environ)
+    os.environ.update(faults.environment(faults_so, path, 'open:500'))
+    try:
+        vm = Firmware(str(tmp_path), '32-bit', then=then, **kwargs)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    with vm:
+        yield vm, path
+
+
+def act(vm, address=0):
+    """Have the guest's CPU do what it waits for, if @address is 0 at once."""
+    vm.memory[READY_AT + 0x104:READY_AT + 0x108] = struct.pack('<I', address)
+    vm.memory[READY_AT + 0x100:READY_AT + 0x104] = struct.pack('<I', 1)
+
+
+def dump_while(vm, path, action):
+    """Start a dump to the pipe, and do something while it is opened."""
+    r = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    timer = threading.Timer(0.2, action)
+    timer.start()
+    vm.qmp.cmd('dump-guest-memory', paging=False, protocol=f'file:{path}',
+               detach=True)
+    timer.join()
+    return r
+
+
+def finish(vm, r):
+    """Read what the dump writes; its result."""
+    os.set_blocking(r, True)
+    with open(r, 'rb') as f:
+        while f.read(1 << 20):
+            pass
+    return vm.qmp.wait_event('DUMP_COMPLETED')['data']
+
+
+def test_disk_is_asked_in_the_last_moment(faults_so, tmp_path):
+    """The request is done before memory is written, or warned of."""
+    with slowly_opened(
+            faults_so, tmp_path, RING,
+            mappings=[(a, a, 4096)
+                      for a in range(0xfe050000, 0xfe060000, 4096)],
+            args=['-blockdev', 'null-co,node-name=disk,read-zeroes=on,'
+                  'latency-ns=400000000', '-device', 'virtio-blk-pci,'
+                  'drive=disk,addr=5,disable-legacy=on', '-qtest',
+                  f'unix:{tmp_path}/qtest,server=on,wait=off', '-qtest-log',
+                  '/dev/null']) as (vm, path):
+        disk = VirtioDevice(QTest(f'{tmp_path}/qtest'), 5, 0x200000)
+        disk.start(1)
+        memory, base = vm.memory, disk.memory
+        memory[base + 0xc00:base + 0xc10] = bytes(16)   # read sector 0
+        memory[base + 0xd00:base + 0xf00] = b'A' * 512
+        memory[base:base + 48] = struct.pack(
+            '<QIHHQIHHQIHH', base + 0xc00, 16, 1, 1, base + 0xd00, 512, 3, 2,
+            base + 0xf00, 1, 2, 0)
+        memory[base + 0x404:base + 0x406] = bytes(2)
+        memory[base + 0x402:base + 0x404] = struct.pack('<H', 1)
+
+        def used():
+            return struct.unpack('<H', memory[base + 0x802:base + 0x804])[0]
+
+        r = dump_while(vm, path, lambda: act(vm, disk.address[CAP_NOTIFY]))
+        before = used()
+        assert vm.status() == 'save-vm'
+        time.sleep(0.6)
+        after = used()
+        warned = 'warnings' in vm.qmp.cmd('query-dump')
+        finish(vm, r)
+        assert before == after or warned
+        while not used():                   # it is not lost either
+            time.sleep(0.01)
+
+
+def test_panic_in_the_last_moment(faults_so, tmp_path):
+    """QEMU was asked to stop the guest for it, which is not forgotten."""
+    with slowly_opened(faults_so, tmp_path, PANIC,
+                       args=['-device', 'pvpanic', '-action',
+                             'panic=pause']) as (vm, path):
+        r = dump_while(vm, path, lambda: act(vm))
+        assert vm.status() == 'save-vm'
+        assert finish(vm, r)['result']['status'] == 'completed'
+        assert vm.status() == 'guest-panicked'
 
 
 def test_end_while_disk_is_reset(ram_file):

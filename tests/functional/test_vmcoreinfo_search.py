@@ -174,21 +174,6 @@ def test_pti_user_code(tmp_path):
             assert 'warnings' not in g.qmp.cmd('query-dump')
 
 
-def test_arm64(tmp_path):
-    path = str(tmp_path / 'dump')
-    with Guest(kind='arm64', memory='512M', device=False) as g:
-        g.dump(path, format='kdump-raw-zlib')
-        assert source(g) == 'search'
-        dump = open_dump(path)
-        assert (dump.release, dump.machine) == (g.release(), 'aarch64')
-        assert run('crash', '--osrelease', path).strip() == g.release()
-        out = str(tmp_path / 'dmesg')
-        g.dump(path)
-        run('makedumpfile', '--dump-dmesg', path, out)
-        with open(out) as f:
-            assert f'Linux version {g.release()}' in f.read()
-
-
 def test_after_reset(tmp_path):
     """The memory of the kernel before is not cleared."""
     with Guest(device=False, memory='512M') as g:
