@@ -68,8 +68,8 @@ typedef struct DumpJob {
 } DumpJob;
 
 /*
- * The pointer is set for the whole life of a dump. Changed with the big lock
- * and dump_lock held; either is enough to look at the dump.
+ * The pointer is set for the whole life of a dump. Written with the BQL
+ * and dump_lock both held; holding either is enough to read.
  */
 static DumpJob *dump_job;
 static GMutex dump_lock;

@@ -56,10 +56,10 @@ bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
 }
 
 /* How the memory is mapped, for what is never touched. */
-static GuestRamBacking find_backing(const RAMBlock *rb)
+static GuestRamBacking find_backing(RAMBlock *rb)
 {
-    bool shared = qemu_ram_is_shared((RAMBlock *)rb);
-    int fd = qemu_ram_get_fd((RAMBlock *)rb);
+    bool shared = qemu_ram_is_shared(rb);
+    int fd = qemu_ram_get_fd(rb);
 
     if (fd < 0) {
         return shared ? GUEST_RAM_OTHER : GUEST_RAM_ANON;
