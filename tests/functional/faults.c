@@ -195,8 +195,10 @@ int close(int fd)
     return ret;
 }
 
-static void slow_open(const char *path)
+/* @name: which of the two it was */
+static int slow_open(const char *name, const char *path, int flags, va_list ap)
 {
+    int (*real)(const char *, int, mode_t) = dlsym(RTLD_NEXT, name);
     const char *target = getenv("DUMP_FAULT_PATH");
     unsigned long long unused;
     int ms;
@@ -204,30 +206,27 @@ static void slow_open(const char *path)
     if (target && !strcmp(path, target) && fault_is("open", &ms, &unused)) {
         usleep(ms * 1000);
     }
+    return real(path, flags, va_arg(ap, mode_t));
 }
 
 int open(const char *path, int flags, ...)
 {
-    int (*real)(const char *, int, mode_t) = dlsym(RTLD_NEXT, "open");
-    mode_t mode;
     va_list ap;
+    int fd;
 
     va_start(ap, flags);
-    mode = va_arg(ap, mode_t);
+    fd = slow_open("open", path, flags, ap);
     va_end(ap);
-    slow_open(path);
-    return real(path, flags, mode);
+    return fd;
 }
 
 int open64(const char *path, int flags, ...)
 {
-    int (*real)(const char *, int, mode_t) = dlsym(RTLD_NEXT, "open64");
-    mode_t mode;
     va_list ap;
+    int fd;
 
     va_start(ap, flags);
-    mode = va_arg(ap, mode_t);
+    fd = slow_open("open64", path, flags, ap);
     va_end(ap);
-    slow_open(path);
-    return real(path, flags, mode);
+    return fd;
 }
