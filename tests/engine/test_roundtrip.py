@@ -204,7 +204,7 @@ def test_too_large_for_32_bits(tmp_path):
 
 @pytest.mark.parametrize('kdump', [0, 1])
 def test_no_memory(tmp_path, kdump):
-    assert 'no memory' in make(tmp_path, [], ok=False, kdump=kdump)
+    assert 'no guest memory' in make(tmp_path, [], ok=False, kdump=kdump)
 
 
 def test_too_large_for_kdump(tmp_path):
