@@ -204,6 +204,20 @@ static unsigned kdump_some_pages(const KdumpChunks *c, KdumpWorker *worker,
     return len / size;
 }
 
+/* The @n frames from @pfn on; no page of another run is in them. */
+static void kdump_run_pages(const KdumpChunks *c, KdumpWorker *worker,
+                            uint64_t pfn, unsigned n, KdumpSlot *slot,
+                            KdumpPage *pages)
+{
+    uint64_t size = c->guest->page_size;
+
+    for (unsigned i = 0; i < n; ) {
+        i += kdump_some_pages(c, worker, pfn + i, n - i, slot, &pages[i]);
+    }
+    /* What is compressed is the slot's own. */
+    dump_pages_give(c->guest->pages, pfn * size, n * size);
+}
+
 bool kdump_chunk_work(void *opaque, void *p, uint64_t index, void *q,
                       Error **errp)
 {
@@ -221,8 +235,7 @@ bool kdump_chunk_work(void *opaque, void *p, uint64_t index, void *q,
     while (i < slot->nr_pages) {
         unsigned n = MIN(slot->nr_pages - i, run->count - first);
 
-        n = kdump_some_pages(c, p, run->first + first, n, slot,
-                             &slot->pages[i]);
+        kdump_run_pages(c, p, run->first + first, n, slot, &slot->pages[i]);
         i += n;
         first += n;
         if (first == run->count) {

@@ -137,13 +137,12 @@ static bool still_may_read(const StillPages *s, const uint8_t *host,
     return true;
 }
 
-/* Have the kernel map @len bytes at @host; false if it cannot. */
-static bool still_populate(const StillPages *s, const uint8_t *host,
-                           uint64_t len)
+bool dump_pages_populate(const uint8_t *host, uint64_t len)
 {
 #ifdef CONFIG_LINUX
-    uintptr_t start = QEMU_ALIGN_DOWN((uintptr_t)host, s->page);
-    uintptr_t end = QEMU_ALIGN_UP((uintptr_t)host + len, s->page);
+    size_t page = qemu_real_host_page_size();
+    uintptr_t start = QEMU_ALIGN_DOWN((uintptr_t)host, page);
+    uintptr_t end = QEMU_ALIGN_UP((uintptr_t)host + len, page);
     int ret;
 
     do {
@@ -167,12 +166,12 @@ static bool still_populate_some(const StillPages *s, const uint8_t *host,
                                 uint64_t *len)
 {
     uint64_t n = still_page_rest(s, host, *len);
-    bool ok = still_populate(s, host, n);
+    bool ok = dump_pages_populate(host, n);
 
     while (n < *len) {
         uint64_t more = still_page_rest(s, host + n, *len - n);
 
-        if (still_populate(s, host + n, more) != ok) {
+        if (dump_pages_populate(host + n, more) != ok) {
             break;
         }
         n += more;
@@ -195,7 +194,7 @@ static bool still_readable(const StillPages *s, const uint8_t *host,
             done += n;
             continue;
         }
-        if (still_populate(s, host + done, n)) {
+        if (dump_pages_populate(host + done, n)) {
             done += n;
             continue;
         }
@@ -336,6 +335,12 @@ DumpPages *dump_pages_still_new(const GuestRam *ram,
     s->method = still_best_method(s->page);
     s->guarded = still_find_guarded(ram);
     return &s->parent;
+}
+
+bool dump_pages_still_in_place(const DumpPages *pages)
+{
+    return container_of(pages, StillPages, parent)->method !=
+           DUMP_PAGES_COPY;
 }
 
 void dump_pages_still_set_method(DumpPages *pages, DumpPagesMethod method)

@@ -47,9 +47,20 @@ bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
            reader->pages->ops->put(reader, paddr, len);
 }
 
-/* One stretch of *@len bytes at most; what it is, and a copy if it is data. */
-static DumpPagesKind pages_copy(DumpPagesReader *reader, uint64_t paddr,
-                                uint8_t *buf, uint64_t *len)
+bool dump_pages_may_change(const DumpPages *pages)
+{
+    return pages->ops->put;
+}
+
+void dump_pages_give(DumpPages *pages, uint64_t paddr, uint64_t len)
+{
+    if (pages->ops->give) {
+        pages->ops->give(pages, paddr, len);
+    }
+}
+
+DumpPagesKind dump_pages_get_copy(DumpPagesReader *reader, uint64_t paddr,
+                                  uint8_t *buf, uint64_t *len)
 {
     uint64_t asked = *len;
     const uint8_t *bytes;
@@ -60,8 +71,6 @@ static DumpPagesKind pages_copy(DumpPagesReader *reader, uint64_t paddr,
         kind = dump_pages_get(reader, paddr, len, &bytes);
         if (kind == DUMP_PAGES_DATA) {
             memcpy(buf, bytes, *len);
-        } else {
-            memset(buf, 0, *len);
         }
     } while (!dump_pages_put(reader, paddr, *len));
     return kind;
@@ -75,8 +84,11 @@ size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
 
     while (len) {
         uint64_t n = len;
-        DumpPagesKind kind = pages_copy(reader, paddr, to, &n);
+        DumpPagesKind kind = dump_pages_get_copy(reader, paddr, to, &n);
 
+        if (kind != DUMP_PAGES_DATA) {
+            memset(to, 0, n);
+        }
         if (kind == DUMP_PAGES_DATA || kind == DUMP_PAGES_ZERO) {
             found += n;
         } else if (kind != DUMP_PAGES_NONE) {

@@ -10,6 +10,7 @@
  * which one it is.
  *
  *   pages-still.c   memory of a guest that stands still
+ *   pages-live.c    memory of a guest that runs, as it was at one moment
  */
 
 #ifndef DUMP_VMCORE_PAGES_H
@@ -37,6 +38,8 @@ typedef struct DumpPagesOps {
                          uint64_t *len, const uint8_t **bytes);
     /* May be NULL: what was read is always that of the moment. */
     bool (*put)(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
+    /* May be NULL: what is in memory does not change. */
+    void (*give)(DumpPages *pages, uint64_t paddr, uint64_t len);
     void (*free)(DumpPages *pages);
 } DumpPagesOps;
 
@@ -57,6 +60,12 @@ struct DumpPagesReader {
  */
 DumpPages *dump_pages_still_new(const GuestRam *ram,
                                 const DumpUntouched *untouched);
+
+/*
+ * Does such a source give memory where it is mapped? Not a copy, as on a host
+ * that can do no better.
+ */
+bool dump_pages_still_in_place(const DumpPages *pages);
 
 /* NULL is allowed. All readers are to be freed before. */
 void dump_pages_free(DumpPages *pages);
@@ -86,6 +95,23 @@ DumpPagesKind dump_pages_get(DumpPagesReader *reader, uint64_t paddr,
  */
 bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
 
+/* May what was got turn out not to be that of the moment? */
+bool dump_pages_may_change(const DumpPages *pages);
+
+/*
+ * Get, with put: what is at @paddr, of the moment for certain. If it is
+ * data it is copied to @buf, which has room for *@len bytes. @len: as in
+ * dump_pages_get.
+ */
+DumpPagesKind dump_pages_get_copy(DumpPagesReader *reader, uint64_t paddr,
+                                  uint8_t *buf, uint64_t *len);
+
+/*
+ * The @len bytes at @paddr are in the output and will not be asked for
+ * again: a guest that runs may have them. Any thread.
+ */
+void dump_pages_give(DumpPages *pages, uint64_t paddr, uint64_t len);
+
 /*
  * Copy @len bytes from @paddr to @buf. What is no memory, or not to be had,
  * reads as zero. Addresses beyond 2^64 are no memory.
@@ -97,6 +123,14 @@ bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
  */
 size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
                        size_t len, size_t *lost);
+
+/* -- for sources ---------------------------------------------------------- */
+
+/*
+ * Have the kernel map @len bytes at @host, so that they can be read without a
+ * signal; false if it cannot.
+ */
+bool dump_pages_populate(const uint8_t *host, uint64_t len);
 
 /* -- for tests ------------------------------------------------------------ */
 

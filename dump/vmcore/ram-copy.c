@@ -13,6 +13,9 @@
 /* Large enough for the kernel's sake, small enough for prompt progress. */
 #define COPY_CHUNK      MiB
 
+/* What is copied, and then written while it is in the processor's caches. */
+#define COPY_BOUNCE     (256 * KiB)
+
 #define COPY_ZERO_CHUNK (64 * KiB)
 
 /* The grain of the search for zeroes. */
@@ -87,15 +90,31 @@ static bool copy_data(const DumpRamCopy *c, unsigned extent, uint64_t pos,
 }
 
 /*
+ * What is at @paddr. Memory that may change while it is written goes by way of
+ * @bounce, of COPY_BOUNCE bytes.
+ */
+static DumpPagesKind copy_get(DumpPagesReader *reader, uint64_t paddr,
+                              uint8_t *bounce, uint64_t *len,
+                              const uint8_t **bytes)
+{
+    if (!bounce) {
+        return dump_pages_get(reader, paddr, len, bytes);
+    }
+    *len = MIN(*len, COPY_BOUNCE);
+    *bytes = bounce;
+    return dump_pages_get_copy(reader, paddr, bounce, len);
+}
+
+/*
  * One piece that is of one kind. *@len: bytes wanted; on return the bytes
  * that were copied.
  */
 static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
-                       unsigned extent, uint64_t pos, uint64_t paddr,
-                       uint64_t *len, Error **errp)
+                       uint8_t *bounce, unsigned extent, uint64_t pos,
+                       uint64_t paddr, uint64_t *len, Error **errp)
 {
     const uint8_t *bytes;
-    DumpPagesKind kind = dump_pages_get(reader, paddr, len, &bytes);
+    DumpPagesKind kind = copy_get(reader, paddr, bounce, len, &bytes);
     bool ok;
 
     if (kind == DUMP_PAGES_LOST) {
@@ -104,11 +123,31 @@ static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
     ok = kind == DUMP_PAGES_DATA ?
          copy_data(c, extent, pos, bytes, *len, errp) :
          copy_zeroes(c, extent, pos, *len, errp);
-    /* What is written is written: no source may change its mind here yet. */
-    if (!dump_pages_put(reader, paddr, *len)) {
-        g_assert_not_reached();
+    if (!c->keep) {
+        dump_pages_give(c->pages, paddr, *len);
     }
     return ok;
+}
+
+static bool copy_all(const DumpRamCopy *copy, DumpPagesReader *reader,
+                     uint8_t *bounce, unsigned extent, uint64_t pos,
+                     uint64_t paddr, uint64_t len, Error **errp)
+{
+    for (uint64_t done = 0; done < len; ) {
+        uint64_t n = MIN(len - done, COPY_CHUNK);
+
+        if (dump_progress_cancelled(copy->progress)) {
+            error_setg(errp, "dump: cancelled");
+            return false;
+        }
+        if (!copy_piece(copy, reader, bounce, extent, pos + done, paddr + done,
+                        &n, errp)) {
+            return false;
+        }
+        dump_progress_advance(copy->progress, n);
+        done += n;
+    }
+    return true;
 }
 
 bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
@@ -116,20 +155,13 @@ bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
 {
     g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(copy->pages,
                                                               errp);
+    bool may_change = dump_pages_may_change(copy->pages);
+    g_autofree uint8_t *bounce = may_change ? g_try_malloc(COPY_BOUNCE) : NULL;
 
-    for (uint64_t done = 0; reader && done < len; ) {
-        uint64_t n = MIN(len - done, COPY_CHUNK);
-
-        if (dump_progress_cancelled(copy->progress)) {
-            error_setg(errp, "dump: cancelled");
-            return false;
-        }
-        if (!copy_piece(copy, reader, extent, pos + done, paddr + done, &n,
-                        errp)) {
-            return false;
-        }
-        dump_progress_advance(copy->progress, n);
-        done += n;
+    if (reader && may_change && !bounce) {
+        error_setg(errp, "dump: no memory to read guest memory");
+        return false;
     }
-    return reader;
+    return reader && copy_all(copy, reader, bounce, extent, pos, paddr, len,
+                              errp);
 }

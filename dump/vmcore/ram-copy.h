@@ -17,12 +17,14 @@ typedef struct DumpRamCopy {
     DumpLayout *layout;
     DumpSink *sink;
     DumpProgress *progress;     /* advanced by every byte copied */
+    bool keep;                  /* memory may be copied once more */
 } DumpRamCopy;
 
 /*
  * Copy guest-physical [@paddr, @paddr + @len) to @pos bytes into @extent.
  * What is not RAM, or cannot be read, goes out as zeroes. Zeroes become holes
  * where the sink can have them. Looks at the cancel flag once per megabyte.
+ * Unless @keep, what is copied is given back, as dump_pages_give says.
  */
 bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
                    uint64_t paddr, uint64_t len, Error **errp);

@@ -21,6 +21,7 @@
 
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_SWAPPED (1ULL << 62)
+#define PAGEMAP_UFFD_WP (1ULL << 57)
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
@@ -148,6 +149,11 @@ static bool entry_mapped(uint64_t entry)
     return entry & PAGEMAP_PRESENT;
 }
 
+static bool entry_protected(uint64_t entry)
+{
+    return entry & PAGEMAP_UFFD_WP;
+}
+
 /*
  * What @test says of the page at @host, and in *@len the bytes that it says
  * the same of; false where there is no pagemap.
@@ -223,6 +229,18 @@ bool dump_untouched_mapped(const DumpUntouched *u, const uint8_t *host,
                            uint64_t *len)
 {
     return u && probe_pagemap(u, host, entry_mapped, len);
+}
+
+bool dump_untouched_absent(const DumpUntouched *u, const uint8_t *host,
+                           uint64_t *len)
+{
+    return u && probe_pagemap(u, host, entry_untouched, len);
+}
+
+bool dump_untouched_protected(const DumpUntouched *u, const uint8_t *host,
+                              uint64_t *len)
+{
+    return u && probe_pagemap(u, host, entry_protected, len);
 }
 
 /* Is there a hole at @offset? *@len: bytes asked for, and of the hole. */

@@ -80,4 +80,15 @@ bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
 bool dump_untouched_mapped(const DumpUntouched *u, const uint8_t *host,
                            uint64_t *len);
 
+/* Is nothing there, not even in swap? @u, @len and what is no: the same. */
+bool dump_untouched_absent(const DumpUntouched *u, const uint8_t *host,
+                           uint64_t *len);
+
+/*
+ * Is it there, and protected from writes by userfaultfd? @u, @len and what is
+ * no: the same. Linux 5.14.
+ */
+bool dump_untouched_protected(const DumpUntouched *u, const uint8_t *host,
+                              uint64_t *len);
+
 #endif

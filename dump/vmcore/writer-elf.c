@@ -427,6 +427,8 @@ static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
         .layout = w->parent.layout,
         .sink = sink,
         .progress = w->parent.progress,
+        /* A page may be mapped, and so be written, more than once. */
+        .keep = w->parent.guest->mappings,
     };
 
     for (size_t i = 0; i < w->nr_ranges; i++) {

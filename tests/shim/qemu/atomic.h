@@ -14,4 +14,13 @@ typedef uint64_t aligned_uint64_t __attribute__((aligned(8)));
 #define qatomic_read_u64(ptr) qatomic_read(ptr)
 #define qatomic_set_u64(ptr, v) qatomic_set(ptr, v)
 
+#define qatomic_load_acquire(ptr) __atomic_load_n(ptr, __ATOMIC_ACQUIRE)
+#define qatomic_store_release(ptr, v) __atomic_store_n(ptr, v, __ATOMIC_RELEASE)
+#define qatomic_inc(ptr) ((void)__atomic_fetch_add(ptr, 1, __ATOMIC_SEQ_CST))
+
+#define qatomic_cmpxchg(ptr, old, new) \
+    __sync_val_compare_and_swap(ptr, old, new)
+
+#define smp_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+
 #endif

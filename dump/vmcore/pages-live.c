@@ -1,0 +1,217 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Memory of a guest that runs, as a snapshot has kept it.
+ *
+ * What a page is, is found out as if the guest stood still; the snapshot then
+ * tells whether it is still that of the moment. A page that is not there now
+ * was not there at the moment.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "pages-live.h"
+
+/* Addresses of this process, from start to end, which is not in it. */
+typedef struct HostSpan {
+    const uint8_t *start, *end;
+} HostSpan;
+
+typedef struct LivePages {
+    DumpPages parent;
+    DumpPages *still;           /* owned */
+    const GuestRam *ram;
+    DumpSnapshot *snapshot;
+    GArray *shared;             /* HostSpan: at more than one address */
+} LivePages;
+
+typedef struct LiveReader {
+    DumpPagesReader parent;
+    DumpPagesReader *still;
+    const uint8_t *host;        /* last got; NULL: need not be asked for */
+} LiveReader;
+
+/* -- memory that the guest sees twice --------------------------------------- */
+
+static gint span_compare(gconstpointer a, gconstpointer b)
+{
+    const HostSpan *x = a, *y = b;
+
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static GArray *all_spans(const GuestRam *ram)
+{
+    GArray *spans = g_array_new(false, false, sizeof(HostSpan));
+
+    for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
+        const GuestRamRun *run = guest_ram_run(ram, i);
+        HostSpan span = { run->host, run->host + run->size };
+
+        g_array_append_val(spans, span);
+    }
+    g_array_sort(spans, span_compare);
+    return spans;
+}
+
+static GArray *find_shared(const GuestRam *ram)
+{
+    g_autoptr(GArray) all = all_spans(ram);
+    GArray *shared = g_array_new(false, false, sizeof(HostSpan));
+    const uint8_t *end = NULL;
+
+    for (guint i = 0; i < all->len; i++) {
+        const HostSpan *span = &g_array_index(all, HostSpan, i);
+        HostSpan both = { span->start, MIN(span->end, end) };
+
+        if (both.start < both.end) {
+            g_array_append_val(shared, both);
+        }
+        end = MAX(end, span->end);
+    }
+    return shared;
+}
+
+/*
+ * Bytes at @host, @len at most, that are all shared, which is then said in
+ * *@shared, or all not.
+ */
+static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
+                               uint64_t len, bool *shared)
+{
+    *shared = false;
+    for (guint i = 0; i < l->shared->len; i++) {
+        const HostSpan *span = &g_array_index(l->shared, HostSpan, i);
+
+        if (host >= span->start && host < span->end) {
+            *shared = true;
+            return MIN(len, span->end - host);
+        }
+        if (span->start > host) {
+            len = MIN(len, span->start - host);
+        }
+    }
+    return len;
+}
+
+/* -- reading ----------------------------------------------------------------- */
+
+static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
+                              uint64_t *len, const uint8_t **bytes)
+{
+    LiveReader *r = container_of(reader, LiveReader, parent);
+    const LivePages *l = container_of(reader->pages, LivePages, parent);
+    const uint8_t *host;
+    DumpPagesKind kind = dump_pages_get(r->still, paddr, len, &host);
+
+    r->host = NULL;
+    if (kind != DUMP_PAGES_DATA) {
+        return kind;
+    }
+    kind = dump_snapshot_look(l->snapshot, host, len, bytes);
+    if (kind == DUMP_PAGES_DATA && !*bytes) {
+        *bytes = r->host = host;
+    }
+    return kind;
+}
+
+static bool live_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
+{
+    const LiveReader *r = container_of(reader, LiveReader, parent);
+    const LivePages *l = container_of(reader->pages, LivePages, parent);
+
+    return !r->host || dump_snapshot_same(l->snapshot, r->host, len);
+}
+
+static void live_give_host(const LivePages *l, const uint8_t *host,
+                           uint64_t len)
+{
+    while (len) {
+        bool shared;
+        uint64_t n = shared_stretch(l, host, len, &shared);
+
+        if (!shared) {
+            dump_snapshot_give(l->snapshot, host, n);
+        }
+        host += n;
+        len -= n;
+    }
+}
+
+static void live_give(DumpPages *pages, uint64_t paddr, uint64_t len)
+{
+    const LivePages *l = container_of(pages, LivePages, parent);
+
+    while (len) {
+        uint64_t n;
+        const uint8_t *host = guest_ram_host(l->ram, paddr, &n);
+
+        n = MIN(len, host ? n : guest_ram_gap(l->ram, paddr));
+        if (host) {
+            live_give_host(l, host, n);
+        }
+        len -= n;
+        if (n > UINT64_MAX - paddr) {
+            break;
+        }
+        paddr += n;
+    }
+}
+
+/* -- life -------------------------------------------------------------------- */
+
+static void live_reader_free(DumpPagesReader *reader)
+{
+    LiveReader *r = container_of(reader, LiveReader, parent);
+
+    dump_pages_reader_free(r->still);
+    g_free(r);
+}
+
+static DumpPagesReader *live_reader_new(DumpPages *pages, Error **errp)
+{
+    const LivePages *l = container_of(pages, LivePages, parent);
+    LiveReader *r = g_try_new0(LiveReader, 1);
+
+    if (!r) {
+        error_setg(errp, "dump: no memory to read guest memory");
+        return NULL;
+    }
+    r->still = dump_pages_reader_new(l->still, errp);
+    if (!r->still) {
+        g_free(r);
+        return NULL;
+    }
+    return &r->parent;
+}
+
+static void live_free(DumpPages *pages)
+{
+    LivePages *l = container_of(pages, LivePages, parent);
+
+    dump_pages_free(l->still);
+    g_array_unref(l->shared);
+    g_free(l);
+}
+
+static const DumpPagesOps live_ops = {
+    .reader_new = live_reader_new,
+    .reader_free = live_reader_free,
+    .get = live_get,
+    .put = live_put,
+    .give = live_give,
+    .free = live_free,
+};
+
+DumpPages *dump_pages_live_new(DumpPages *still, const GuestRam *ram,
+                               DumpSnapshot *snapshot)
+{
+    LivePages *l = g_new0(LivePages, 1);
+
+    l->parent.ops = &live_ops;
+    l->still = still;
+    l->ram = ram;
+    l->snapshot = snapshot;
+    l->shared = find_shared(ram);
+    return &l->parent;
+}

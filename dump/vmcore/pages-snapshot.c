@@ -1,0 +1,792 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Guest memory as it was at one moment; see the header.
+ *
+ * The states of a page:
+ *
+ *   KEPT ---- watch: SAVING, copies ----> SAVED, ZERO or LOST --+
+ *     |                                                         |
+ *     +-------- who reads has it in the output ------------> GIVEN
+ *
+ * Only a page that is not KEPT is ever unprotected after the moment. A page
+ * that is not there, in memory where such pages are watched for, is zero.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "page-store.h"
+#include "pages-snapshot.h"
+#include "thread.h"
+#include "write-watch.h"
+
+typedef enum PageState {
+    PAGE_KEPT,                  /* as at the moment */
+    PAGE_SAVING,                /* the watch is at it */
+    PAGE_SAVED,                 /* there is a copy */
+    PAGE_ZERO,
+    PAGE_LOST,                  /* it could not be read */
+    PAGE_GIVEN,                 /* not of interest any more */
+} PageState;
+
+/* What is saved, and let go, at once, unless the store gets full. */
+#define SNAPSHOT_PIECE      (64 * KiB)
+
+/* Copies in one of the second-level tables: for 2 MiB of 4 KiB pages. */
+#define SNAPSHOT_TABLE      512
+
+/* Faults that are answered with the lock held. */
+#define SNAPSHOT_BATCH      16
+
+/* What is protected with the lock held, or between looks at a cancel. */
+#define SNAPSHOT_STEP       (64 * MiB)
+
+/* Rounds before the moment, and what need not be done before it. */
+#define SNAPSHOT_ROUNDS     4
+#define SNAPSHOT_FEW        32
+
+typedef struct Region {
+    DumpSnapshotRange range;
+    uint64_t piece;             /* bytes that are saved at once */
+    uint8_t *states;            /* PageState by host page; atomic */
+    void ***copies;             /* tables of copies by host page */
+    uint8_t *dirty;             /* by piece: not protected; under lock */
+    bool armed;                 /* all but what is dirty is protected */
+} Region;
+
+struct DumpSnapshot {
+    const DumpUntouched *untouched;
+    DumpSnapshotEvents events;
+    uint64_t limit;
+    size_t page;                /* bytes of a host page */
+    WriteWatch watch;
+    DumpThread thread;
+    bool watching;              /* the thread is there */
+    QemuMutex lock;
+    GArray *regions;            /* Region *, by address; changed under lock */
+    bool taken;                 /* the moment has passed; under lock */
+    bool full;                  /* events.full was called; watch only */
+    const char *broken;         /* atomic */
+    PageStore store;
+};
+
+/* -- regions ---------------------------------------------------------------- */
+
+static uint64_t region_pages(const DumpSnapshot *s, const Region *r)
+{
+    return r->range.len / s->page;
+}
+
+/* Pieces lie as their addresses do: the first and last may be smaller. */
+static uint64_t region_piece_of(const Region *r, uint64_t at)
+{
+    uintptr_t start = (uintptr_t)r->range.host;
+
+    return (start + at) / r->piece - start / r->piece;
+}
+
+/* The piece of @size, aligned, that has @at: where in the region. */
+static void region_piece_bounds(const Region *r, uint64_t at, uint64_t size,
+                                uint64_t *from, uint64_t *to)
+{
+    uintptr_t start = (uintptr_t)r->range.host;
+    uintptr_t low = QEMU_ALIGN_DOWN(start + at, size);
+
+    *from = low > start ? low - start : 0;
+    *to = MIN(low + size - start, r->range.len);
+}
+
+static void region_free(DumpSnapshot *s, Region *r)
+{
+    uint64_t tables = DIV_ROUND_UP(region_pages(s, r), SNAPSHOT_TABLE);
+
+    for (uint64_t i = 0; r->copies && i < tables; i++) {
+        g_free(r->copies[i]);
+    }
+    g_free(r->copies);
+    g_free(r->states);
+    g_free(r->dirty);
+    g_free(r);
+}
+
+static Region *region_new(const DumpSnapshot *s,
+                          const DumpSnapshotRange *range)
+{
+    Region *r = g_try_new0(Region, 1);
+    uint64_t pages = range->len / s->page;
+
+    if (!r) {
+        return NULL;
+    }
+    r->range = *range;
+    r->piece = MAX(SNAPSHOT_PIECE, range->page);
+    r->states = g_try_malloc0(pages);
+    r->copies = g_try_new0(void **, DIV_ROUND_UP(pages, SNAPSHOT_TABLE));
+    r->dirty = g_try_malloc0(region_piece_of(r, range->len - 1) + 1);
+    return r;
+}
+
+static Region *snapshot_region(const DumpSnapshot *s, guint i)
+{
+    return g_array_index(s->regions, Region *, i);
+}
+
+/* The first region that ends above @addr; their number if there is none. */
+static guint snapshot_find(const DumpSnapshot *s, uintptr_t addr)
+{
+    guint low = 0, high = s->regions->len;
+
+    while (low < high) {
+        guint mid = low + (high - low) / 2;
+        const DumpSnapshotRange *r = &snapshot_region(s, mid)->range;
+
+        if ((uintptr_t)r->host + (r->len - 1) < addr) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+/* The region that has @addr, and where in it. */
+static Region *snapshot_region_at(const DumpSnapshot *s, uintptr_t addr,
+                                  uint64_t *at)
+{
+    guint i = snapshot_find(s, addr);
+    Region *r = i < s->regions->len ? snapshot_region(s, i) : NULL;
+
+    if (!r || addr < (uintptr_t)r->range.host) {
+        return NULL;
+    }
+    *at = addr - (uintptr_t)r->range.host;
+    return r;
+}
+
+bool dump_snapshot_has(DumpSnapshot *s, const uint8_t *host, uint64_t len)
+{
+    uint64_t at;
+    Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
+
+    return r && len <= r->range.len - at;
+}
+
+bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
+                       Error **errp)
+{
+    uintptr_t start = (uintptr_t)range->host;
+    Region *r;
+    guint i;
+
+    assert(range->page >= s->page && start % range->page == 0 && range->len &&
+           range->len % range->page == 0);
+    if (dump_snapshot_has(s, range->host, range->len)) {
+        return true;
+    }
+    r = region_new(s, range);
+    if (!r || !r->states || !r->copies || !r->dirty) {
+        error_setg(errp, "dump: no memory to keep account of pages");
+    } else if (write_watch_register(&s->watch, range->host, range->len,
+                                    range->anon, errp)) {
+        qemu_mutex_lock(&s->lock);
+        i = snapshot_find(s, start);
+        g_array_insert_val(s->regions, i, r);
+        qemu_mutex_unlock(&s->lock);
+        return true;
+    }
+    if (r) {
+        region_free(s, r);
+    }
+    return false;
+}
+
+/* -- the end ---------------------------------------------------------------- */
+
+static void snapshot_let_go(DumpSnapshot *s)
+{
+    for (guint i = 0; i < s->regions->len; i++) {
+        const DumpSnapshotRange *r = &snapshot_region(s, i)->range;
+
+        write_watch_unregister(&s->watch, r->host, r->len);
+    }
+}
+
+/* It is of no use any more, and the guest is not to notice. Any thread. */
+static void snapshot_break(DumpSnapshot *s, const char *why)
+{
+    if (!qatomic_cmpxchg(&s->broken, NULL, why)) {
+        snapshot_let_go(s);
+        if (s->events.broken) {
+            s->events.broken(s->events.opaque);
+        }
+    }
+}
+
+const char *dump_snapshot_broken(const DumpSnapshot *s)
+{
+    return qatomic_load_acquire(&s->broken);
+}
+
+/* -- the watch: what is there, and what it becomes -------------------------- */
+
+static PageState page_state(const Region *r, uint64_t page)
+{
+    return qatomic_load_acquire(&r->states[page]);
+}
+
+/* From here on the page is the caller's to save. */
+static bool page_claim(Region *r, uint64_t page, PageState state)
+{
+    return qatomic_cmpxchg(&r->states[page], PAGE_KEPT, state) == PAGE_KEPT;
+}
+
+/* Where the copy of a page is put down; NULL if there is no memory. */
+static void **page_copy_at(Region *r, uint64_t page)
+{
+    void ***table = &r->copies[page / SNAPSHOT_TABLE];
+
+    if (!*table) {
+        *table = g_try_new0(void *, SNAPSHOT_TABLE);
+    }
+    return *table ? *table + page % SNAPSHOT_TABLE : NULL;
+}
+
+/* A page that is there, and claimed. False if there is no memory. */
+static bool page_save(DumpSnapshot *s, Region *r, uint64_t page)
+{
+    const uint8_t *host = r->range.host + page * s->page;
+    void **copy;
+
+    if (buffer_is_zero(host, s->page)) {
+        qatomic_store_release(&r->states[page], PAGE_ZERO);
+        return true;
+    }
+    copy = page_copy_at(r, page);
+    if (!copy) {
+        return false;
+    }
+    *copy = page_store_take(&s->store);
+    if (!*copy) {
+        return false;
+    }
+    memcpy(*copy, host, s->page);
+    qatomic_store_release(&r->states[page], PAGE_SAVED);
+    return true;
+}
+
+/* Save what is there of [@from, @to). False if there is no memory. */
+static bool region_save(DumpSnapshot *s, Region *r, uint64_t from, uint64_t to)
+{
+    for (uint64_t n; from < to; from += n) {
+        bool there;
+
+        n = to - from;
+        there = dump_untouched_mapped(s->untouched, r->range.host + from, &n);
+        for (uint64_t at = from; there && at < from + n; at += s->page) {
+            if (page_claim(r, at / s->page, PAGE_SAVING) &&
+                !page_save(s, r, at / s->page)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/*
+ * What is written to at @at may not be mapped, as the kernel may have taken
+ * it back. False if there is no memory.
+ */
+static bool region_save_fault(DumpSnapshot *s, Region *r, uint64_t at)
+{
+    uint64_t from, to;
+    bool there;
+
+    if (page_state(r, at / s->page) != PAGE_KEPT) {
+        return true;
+    }
+    region_piece_bounds(r, at, r->range.page, &from, &to);
+    there = dump_pages_populate(r->range.host + from, to - from);
+    if (there && !region_save(s, r, from, to)) {
+        return false;
+    }
+    for (; from < to; from += s->page) {
+        page_claim(r, from / s->page, PAGE_LOST);
+    }
+    return true;
+}
+
+/* Let writers have what of [@from, @to) is not KEPT. */
+static bool region_let_go(const DumpSnapshot *s, const Region *r,
+                          uint64_t from, uint64_t to)
+{
+    while (from < to) {
+        uint64_t end = from;
+
+        while (end < to && page_state(r, end / s->page) != PAGE_KEPT) {
+            end += r->range.page;
+        }
+        if (end > from &&
+            !write_watch_unprotect(&s->watch, r->range.host + from,
+                                   end - from)) {
+            return false;
+        }
+        from = MAX(end, from + r->range.page);
+    }
+    return true;
+}
+
+/* -- the watch: faults ------------------------------------------------------ */
+
+static void snapshot_check_store(DumpSnapshot *s)
+{
+    uint64_t held = page_store_held(&s->store);
+
+    if (held > s->limit && !s->full) {
+        s->full = true;
+        if (s->events.full) {
+            s->events.full(s->events.opaque);
+        }
+    }
+    if (held / DUMP_SNAPSHOT_HARD > s->limit) {
+        snapshot_break(s, "the guest's memory was changed faster than it "
+                       "could be saved");
+    }
+}
+
+static void watch_failed(DumpSnapshot *s)
+{
+    snapshot_break(s, "failed to unprotect guest memory");
+}
+
+/* After the moment: a page, with some of those around it. */
+static void watch_save(DumpSnapshot *s, Region *r, uint64_t at)
+{
+    bool ample = page_store_held(&s->store) < s->limit / 2;
+    uint64_t from, to;
+
+    region_piece_bounds(r, at, ample ? r->piece : r->range.page, &from, &to);
+    if (!region_save(s, r, from, to) || !region_save_fault(s, r, at)) {
+        snapshot_break(s, "no memory to save pages of the guest");
+    } else if (!region_let_go(s, r, from, to)) {
+        watch_failed(s);
+    } else {
+        snapshot_check_store(s);
+    }
+}
+
+/*
+ * Pages that are not there: all around it are zero, of the moment or of no
+ * interest.
+ */
+static void watch_fill(DumpSnapshot *s, Region *r, uint64_t at)
+{
+    uint64_t from, to;
+
+    region_piece_bounds(r, at, r->piece, &from, &to);
+    for (uint64_t n; from < to; from += n) {
+        const uint8_t *host = r->range.host + from;
+        bool absent;
+
+        n = to - from;
+        absent = dump_untouched_absent(s->untouched, host, &n);
+        for (uint64_t i = 0; absent && s->taken && i < n; i += s->page) {
+            page_claim(r, (from + i) / s->page, PAGE_ZERO);
+        }
+        if ((absent || at - from < n) &&
+            !write_watch_zero(&s->watch, host, n)) {
+            watch_failed(s);
+        }
+    }
+}
+
+static void watch_answer(DumpSnapshot *s, const WriteFault *fault)
+{
+    uint64_t at, from, to;
+    Region *r = snapshot_region_at(s, fault->addr, &at);
+
+    if (!r) {
+        return;
+    }
+    if (!s->taken) {
+        r->dirty[region_piece_of(r, at)] = true;
+    }
+    if (fault->missing) {
+        watch_fill(s, r, at);
+    } else if (s->taken) {
+        watch_save(s, r, at);
+    } else {
+        region_piece_bounds(r, at, r->piece, &from, &to);
+        if (!write_watch_unprotect(&s->watch, r->range.host + from,
+                                   to - from)) {
+            watch_failed(s);
+        }
+    }
+}
+
+static void *watch_thread(void *opaque)
+{
+    DumpSnapshot *s = opaque;
+    WriteFault faults[SNAPSHOT_BATCH];
+    size_t n;
+
+    while ((n = write_watch_read(&s->watch, faults, ARRAY_SIZE(faults)))) {
+        qemu_mutex_lock(&s->lock);
+        for (size_t i = 0; i < n && !dump_snapshot_broken(s); i++) {
+            watch_answer(s, &faults[i]);
+        }
+        qemu_mutex_unlock(&s->lock);
+    }
+    return NULL;
+}
+
+/* -- protecting -------------------------------------------------------------- */
+
+/* Pieces from *@piece on, which is dirty, that are too; where they lie. */
+static void region_dirty_run(const Region *r, uint64_t *piece, uint64_t pieces,
+                             uint64_t *from, uint64_t *to)
+{
+    uintptr_t start = (uintptr_t)r->range.host;
+    uint64_t first = *piece;
+    uint64_t base = start / r->piece * r->piece;
+
+    while (*piece < pieces && r->dirty[*piece] &&
+           (*piece - first + 1) * r->piece <= SNAPSHOT_STEP) {
+        (*piece)++;
+    }
+    *from = first ? base + first * r->piece - start : 0;
+    *to = MIN(base + *piece * r->piece - start, r->range.len);
+}
+
+/*
+ * Protect once more what was let go. Called with the lock held; @gently: the
+ * watch may come in between.
+ */
+static bool region_protect_dirty(DumpSnapshot *s, Region *r, bool gently,
+                                 Error **errp)
+{
+    uint64_t pieces = region_piece_of(r, r->range.len - 1) + 1;
+    uint64_t piece = 0, from, to;
+
+    while (piece < pieces) {
+        uint64_t first = piece;
+
+        if (!r->dirty[piece]) {
+            piece++;
+            continue;
+        }
+        region_dirty_run(r, &piece, pieces, &from, &to);
+        memset(r->dirty + first, 0, piece - first);
+        if (!write_watch_protect(&s->watch, r->range.host + from, to - from,
+                                 errp)) {
+            return false;
+        }
+        if (gently) {
+            qemu_mutex_unlock(&s->lock);
+            qemu_mutex_lock(&s->lock);
+        }
+    }
+    return true;
+}
+
+/* Runs of pieces that were let go: as many system calls. */
+static uint64_t snapshot_dirty_runs(DumpSnapshot *s)
+{
+    uint64_t runs = 0;
+
+    for (guint i = 0; i < s->regions->len; i++) {
+        const Region *r = snapshot_region(s, i);
+        uint64_t pieces = region_piece_of(r, r->range.len - 1) + 1;
+
+        for (uint64_t k = 0; k < pieces; k++) {
+            runs += r->dirty[k] && (!k || !r->dirty[k - 1]);
+        }
+    }
+    return runs;
+}
+
+/*
+ * All of a region for the first time. Without the lock: what the watch lets go
+ * meanwhile is dirty, whether it is protected after that or not.
+ */
+static bool region_arm(DumpSnapshot *s, Region *r,
+                       const DumpProgress *progress, Error **errp)
+{
+    for (uint64_t at = 0; at < r->range.len; at += SNAPSHOT_STEP) {
+        if (progress && dump_progress_cancelled(progress)) {
+            return true;
+        }
+        if (!write_watch_protect(&s->watch, r->range.host + at,
+                                 MIN(SNAPSHOT_STEP, r->range.len - at),
+                                 errp)) {
+            return false;
+        }
+    }
+    r->armed = true;
+    return true;
+}
+
+bool dump_snapshot_prepare(DumpSnapshot *s, const DumpProgress *progress,
+                           Error **errp)
+{
+    bool ok = true;
+
+    for (guint i = 0; ok && i < s->regions->len; i++) {
+        ok = region_arm(s, snapshot_region(s, i), progress, errp);
+    }
+    qemu_mutex_lock(&s->lock);
+    for (unsigned round = 1; ok && round < SNAPSHOT_ROUNDS &&
+                             !dump_progress_cancelled(progress) &&
+                             snapshot_dirty_runs(s) > SNAPSHOT_FEW; round++) {
+        for (guint i = 0; ok && i < s->regions->len; i++) {
+            ok = region_protect_dirty(s, snapshot_region(s, i), true, errp);
+        }
+    }
+    qemu_mutex_unlock(&s->lock);
+    return ok;
+}
+
+bool dump_snapshot_take(DumpSnapshot *s, Error **errp)
+{
+    bool ok = true;
+
+    /* Until all is protected, nothing that is may be let go. */
+    qemu_mutex_lock(&s->lock);
+    for (guint i = 0; ok && i < s->regions->len; i++) {
+        Region *r = snapshot_region(s, i);
+
+        ok = r->armed ? region_protect_dirty(s, r, false, errp) :
+                        region_arm(s, r, NULL, errp);
+    }
+    s->taken = ok;
+    qemu_mutex_unlock(&s->lock);
+    if (!ok) {
+        dump_snapshot_end(s);
+    }
+    return ok;
+}
+
+/* -- who reads --------------------------------------------------------------- */
+
+/* The watch is about to be done with it. */
+static PageState page_settled(const DumpSnapshot *s, const Region *r,
+                              uint64_t page)
+{
+    PageState state;
+
+    while ((state = page_state(r, page)) == PAGE_SAVING &&
+           !dump_snapshot_broken(s)) {
+        sched_yield();
+    }
+    return state;
+}
+
+static DumpPagesKind region_look(const DumpSnapshot *s, const Region *r,
+                                 uint64_t at, uint64_t *len,
+                                 const uint8_t **bytes)
+{
+    uint64_t page = at / s->page;
+    uint64_t rest = s->page - at % s->page;
+    PageState state = page_settled(s, r, page);
+
+    if (state == PAGE_SAVED) {
+        const uint8_t *copy = r->copies[page / SNAPSHOT_TABLE]
+                                       [page % SNAPSHOT_TABLE];
+
+        *bytes = copy + at % s->page;
+        *len = MIN(*len, rest);
+        return DUMP_PAGES_DATA;
+    }
+    while (rest < *len && page_state(r, ++page) == state) {
+        rest += s->page;
+    }
+    *len = MIN(*len, rest);
+    return state == PAGE_KEPT ? DUMP_PAGES_DATA :
+           state == PAGE_ZERO ? DUMP_PAGES_ZERO : DUMP_PAGES_LOST;
+}
+
+DumpPagesKind dump_snapshot_look(DumpSnapshot *s, const uint8_t *host,
+                                 uint64_t *len, const uint8_t **bytes)
+{
+    guint i = snapshot_find(s, (uintptr_t)host);
+    const Region *r;
+
+    *bytes = NULL;
+    if (dump_snapshot_broken(s)) {
+        return DUMP_PAGES_LOST;
+    }
+    if (i == s->regions->len) {
+        return DUMP_PAGES_DATA;
+    }
+    r = snapshot_region(s, i);
+    if (host < r->range.host) {
+        *len = MIN(*len, r->range.host - host);
+        return DUMP_PAGES_DATA;
+    }
+    *len = MIN(*len, r->range.host + r->range.len - host);
+    return region_look(s, r, host - r->range.host, len, bytes);
+}
+
+/* Has it kept its protection? */
+static bool region_protected(DumpSnapshot *s, const Region *r, uint64_t from,
+                             uint64_t to)
+{
+    for (uint64_t n; from < to; from += n) {
+        n = to - from;
+        if (!dump_untouched_protected(s->untouched, r->range.host + from,
+                                      &n)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool region_kept(const DumpSnapshot *s, const Region *r, uint64_t from,
+                        uint64_t to)
+{
+    for (; from < to; from += s->page) {
+        if (page_state(r, from / s->page) != PAGE_KEPT) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool region_same(DumpSnapshot *s, const Region *r, uint64_t from,
+                        uint64_t to)
+{
+    from = QEMU_ALIGN_DOWN(from, s->page);
+    /* What was loaded from memory comes before what is asked here. */
+    smp_rmb();
+    if (!region_kept(s, r, from, to)) {
+        return false;
+    }
+    if (region_protected(s, r, from, to)) {
+        return true;
+    }
+    /* Or has the watch let it go just now? */
+    if (region_kept(s, r, from, to)) {
+        snapshot_break(s, "the guest's memory has lost its protection from "
+                       "writes, as by the host's samepage merging");
+    }
+    return false;
+}
+
+bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len)
+{
+    uint64_t at;
+    Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
+
+    return !r || region_same(s, r, at, MIN(at + len, r->range.len));
+}
+
+/* -- giving back ------------------------------------------------------------- */
+
+static void page_give(DumpSnapshot *s, Region *r, uint64_t page)
+{
+    PageState state;
+
+    do {
+        state = page_settled(s, r, page);
+    } while (state == PAGE_KEPT && !page_claim(r, page, PAGE_GIVEN));
+    if (state == PAGE_SAVED) {
+        qatomic_store_release(&r->states[page], PAGE_GIVEN);
+        page_store_give(&s->store, r->copies[page / SNAPSHOT_TABLE]
+                                            [page % SNAPSHOT_TABLE]);
+    }
+}
+
+void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
+{
+    uint64_t at, from, to;
+    Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
+
+    if (!r || dump_snapshot_broken(s)) {
+        return;
+    }
+    from = QEMU_ALIGN_UP(at, s->page);
+    to = QEMU_ALIGN_DOWN(MIN(at + len, r->range.len), s->page);
+    for (uint64_t i = from; i < to; i += s->page) {
+        page_give(s, r, i / s->page);
+    }
+    /* Huge pages are let go when somebody writes to them. */
+    if (from < to && r->range.page == s->page &&
+        !write_watch_unprotect(&s->watch, r->range.host + from, to - from) &&
+        !dump_snapshot_broken(s)) {
+        watch_failed(s);
+    }
+}
+
+/* -- life -------------------------------------------------------------------- */
+
+static bool sees_pages(const DumpUntouched *u)
+{
+    uint8_t here = 1;
+    uint64_t len = 1;
+
+    return here && dump_untouched_mapped(u, &here, &len);
+}
+
+DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
+                                const DumpUntouched *untouched,
+                                const DumpSnapshotEvents *events,
+                                Error **errp)
+{
+    g_autoptr(DumpSnapshot) s = g_new0(DumpSnapshot, 1);
+
+    s->untouched = untouched;
+    s->events = *events;
+    s->limit = limit;
+    s->page = qemu_real_host_page_size();
+    s->regions = g_array_new(false, false, sizeof(Region *));
+    qemu_mutex_init(&s->lock);
+    page_store_init(&s->store, s->page);
+    if (!write_watch_open(&s->watch, device, errp)) {
+        return NULL;
+    }
+    if (!sees_pages(untouched)) {
+        error_setg(errp, "dump: /proc/self/pagemap cannot be read");
+        return NULL;
+    }
+    s->watching = dump_thread_start(&s->thread, "dump-watch", watch_thread, s,
+                                    errp);
+    return s->watching ? g_steal_pointer(&s) : NULL;
+}
+
+void dump_snapshot_end(DumpSnapshot *s)
+{
+    snapshot_let_go(s);
+    /* Only now nobody needs an answer any more. */
+    if (s->watching) {
+        write_watch_stop(&s->watch);
+        dump_thread_join(&s->thread);
+        s->watching = false;
+    }
+}
+
+void dump_snapshot_free(DumpSnapshot *s)
+{
+    if (!s) {
+        return;
+    }
+    dump_snapshot_end(s);
+    write_watch_close(&s->watch);
+    for (guint i = 0; i < s->regions->len; i++) {
+        region_free(s, snapshot_region(s, i));
+    }
+    g_array_unref(s->regions);
+    page_store_deinit(&s->store);
+    qemu_mutex_destroy(&s->lock);
+    g_free(s);
+}
+
+void dump_snapshot_get_stats(const DumpSnapshot *s, DumpSnapshotStats *stats)
+{
+    *stats = (DumpSnapshotStats) {
+        .saved = page_store_taken(&s->store),
+        .held = page_store_held(&s->store),
+        .held_max = page_store_most(&s->store),
+    };
+}

@@ -1,0 +1,522 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Memory of one moment, read while threads go on writing to it.
+ *
+ * A writer stamps pages, in any order, with a number that grows: three words a
+ * page, and the number of the stamp that a page has at the moment is known, as
+ * the writers are held then. Skipped where the host has no userfaultfd that
+ * this process may use.
+ */
+
+#include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/units.h"
+#include "pages-live.h"
+
+#define PAGES       4096
+#define PADDR       0x40000000
+#define MAX_THREADS 4
+
+typedef struct Kind {
+    const char *name;
+    bool file, shared;
+    bool thp;                   /* huge pages are welcome */
+    bool half;                  /* half of it was never touched */
+    unsigned writers, readers;
+    bool prepare;               /* protect before the moment */
+    bool alias;                 /* the guest sees it twice */
+} Kind;
+
+static const Kind kinds[] = {
+    { "anon", .writers = 1, .readers = 1 },
+    { "anon-prepared", .writers = 1, .readers = 1, .prepare = true },
+    { "anon-2-2", .writers = 2, .readers = 2, .prepare = true },
+    { "anon-half", .half = true, .writers = 2, .readers = 2 },
+    { "anon-half-prepared", .half = true, .writers = 2, .readers = 1,
+      .prepare = true },
+    { "anon-thp", .thp = true, .writers = 1, .readers = 4, .prepare = true },
+    { "anon-alias", .writers = 2, .readers = 1, .alias = true },
+    { "shared-file", .file = true, .shared = true, .writers = 2,
+      .readers = 2 },
+    { "shared-file-half", .file = true, .shared = true, .half = true,
+      .writers = 2, .readers = 2, .prepare = true },
+    { "private-file", .file = true, .writers = 2, .readers = 2,
+      .prepare = true },
+    { "private-file-half", .file = true, .half = true, .writers = 1,
+      .readers = 1 },
+};
+
+typedef struct Live {
+    const Kind *kind;
+    size_t page, size;
+    uint8_t *host;
+    int fd;
+    GuestRam ram;
+    DumpUntouched *untouched;
+    DumpSnapshot *snapshot;
+    DumpPages *pages;
+    unsigned full, broken;      /* calls; atomic */
+    bool stop;                  /* atomic */
+    GRWLock moment;             /* writers hold it for reading */
+    uint64_t *moments;          /* by page: its stamp at the moment */
+    uint64_t *stamps;           /* by page: its stamp now; its writer's */
+    unsigned pieces;            /* of 64 pages, to be read */
+    unsigned next_reader;       /* atomic */
+} Live;
+
+typedef struct Writer {
+    Live *t;
+    unsigned number;
+} Writer;
+
+static void on_full(void *opaque)
+{
+    Live *t = opaque;
+
+    qatomic_inc(&t->full);
+}
+
+static void on_broken(void *opaque)
+{
+    Live *t = opaque;
+
+    qatomic_inc(&t->broken);
+}
+
+static DumpSnapshot *snapshot_new(Live *t, uint64_t limit)
+{
+    const DumpSnapshotEvents events = { on_full, on_broken, t };
+    Error *err = NULL;
+    DumpSnapshot *s = dump_snapshot_new(-1, limit, t->untouched, &events,
+                                        &err);
+
+    if (!s) {
+        g_test_skip(error_get_pretty(err));
+        error_free(err);
+    }
+    return s;
+}
+
+/* -- writers ---------------------------------------------------------------- */
+
+static void stamp(Live *t, unsigned page, uint64_t number)
+{
+    volatile uint64_t *words = (volatile uint64_t *)(t->host +
+                                                     page * t->page);
+    size_t last = t->page / 8 - 1;
+
+    words[0] = number;
+    words[last / 2] = number;
+    words[last] = number;
+    t->stamps[page] = number;
+}
+
+/* Writer k of n has the pages that are k modulo n. */
+static gpointer writer_main(gpointer opaque)
+{
+    Writer *w = opaque;
+    Live *t = w->t;
+    GRand *rand = g_rand_new_with_seed(w->number + 1);
+
+    for (uint64_t number = 1; !qatomic_read(&t->stop); number++) {
+        unsigned page = g_rand_int_range(rand, 0, PAGES / t->kind->writers) *
+                        t->kind->writers + w->number;
+
+        g_rw_lock_reader_lock(&t->moment);
+        stamp(t, page, number);
+        g_rw_lock_reader_unlock(&t->moment);
+    }
+    g_rand_free(rand);
+    return NULL;
+}
+
+/* -- the dump ---------------------------------------------------------------- */
+
+static void check_page(Live *t, unsigned page, const uint8_t *bytes)
+{
+    const uint64_t *words = (const uint64_t *)bytes;
+    size_t last = t->page / 8 - 1;
+
+    g_assert_cmpuint(words[0], ==, t->moments[page]);
+    g_assert_cmpuint(words[last / 2], ==, t->moments[page]);
+    g_assert_cmpuint(words[last], ==, t->moments[page]);
+}
+
+static uint64_t piece_paddr(const Live *t, unsigned piece)
+{
+    uint64_t paddr = PADDR + piece * 64 * t->page;
+
+    return piece < PAGES / 64 ? paddr : paddr + t->size;
+}
+
+/* One of the readers: pieces of 64 pages, as they come. */
+static gpointer reader_main(gpointer opaque)
+{
+    Live *t = opaque;
+    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(t->pages, NULL);
+    g_autofree uint8_t *buf = g_malloc(64 * t->page);
+    unsigned piece;
+
+    while ((piece = __atomic_fetch_add(&t->next_reader, 1,
+                                       __ATOMIC_SEQ_CST)) < t->pieces) {
+        /* What follows the memory is its first half, seen once more. */
+        unsigned first = piece * 64 % PAGES;
+        uint64_t paddr = piece_paddr(t, piece);
+        size_t lost;
+
+        g_assert_cmpuint(dump_pages_read(reader, paddr, buf, 64 * t->page,
+                                         &lost), ==, 64 * t->page);
+        g_assert_cmpuint(lost, ==, 0);
+        for (unsigned i = 0; i < 64; i++) {
+            check_page(t, first + i, buf + i * t->page);
+        }
+        dump_pages_give(t->pages, paddr, 64 * t->page);
+    }
+    return NULL;
+}
+
+static void run_readers(Live *t)
+{
+    GThread *threads[MAX_THREADS];
+
+    t->pieces = PAGES / 64 + (t->kind->alias ? PAGES / 128 : 0);
+    t->next_reader = 0;
+    for (unsigned i = 0; i < t->kind->readers; i++) {
+        threads[i] = g_thread_new("reader", reader_main, t);
+    }
+    for (unsigned i = 0; i < t->kind->readers; i++) {
+        g_thread_join(threads[i]);
+    }
+}
+
+/* -- memory ------------------------------------------------------------------ */
+
+static void live_map(Live *t)
+{
+    int flags = t->kind->shared ? MAP_SHARED : MAP_PRIVATE;
+
+    t->page = qemu_real_host_page_size();
+    t->size = PAGES * t->page;
+    t->fd = -1;
+    if (t->kind->file) {
+        t->fd = memfd_create("memory", 0);
+        g_assert_cmpint(t->fd, >=, 0);
+        g_assert_cmpint(ftruncate(t->fd, t->size), ==, 0);
+    } else {
+        flags |= MAP_ANONYMOUS;
+    }
+    t->host = mmap(NULL, t->size, PROT_READ | PROT_WRITE, flags, t->fd, 0);
+    g_assert_true(t->host != MAP_FAILED);
+    madvise(t->host, t->size, t->kind->thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    for (unsigned i = 0; i < PAGES; i += t->kind->half ? 2 : 1) {
+        stamp(t, i, UINT64_MAX - i);
+    }
+}
+
+static void live_describe(Live *t)
+{
+    GuestRamRun run = {
+        .paddr = PADDR, .size = t->size, .host = t->host, .fd = t->fd,
+        .backing = !t->kind->file ? GUEST_RAM_ANON :
+                   t->kind->shared ? GUEST_RAM_SHARED_FILE :
+                                     GUEST_RAM_PRIVATE_FILE,
+    };
+
+    guest_ram_init(&t->ram);
+    guest_ram_add_run(&t->ram, &run);
+    if (t->kind->alias) {
+        run.paddr += 2 * t->size;
+        run.size = t->size / 2;
+        guest_ram_add_run(&t->ram, &run);
+    }
+    guest_ram_seal(&t->ram);
+}
+
+static void live_open(Live *t, const Kind *kind)
+{
+    *t = (Live) { .kind = kind };
+    t->moments = g_new0(uint64_t, PAGES);
+    t->stamps = g_new0(uint64_t, PAGES);
+    g_rw_lock_init(&t->moment);
+    live_map(t);
+    live_describe(t);
+    t->untouched = dump_untouched_new();
+}
+
+static void live_close(Live *t)
+{
+    dump_pages_free(t->pages);
+    dump_snapshot_free(t->snapshot);
+    dump_untouched_free(t->untouched);
+    guest_ram_deinit(&t->ram);
+    munmap(t->host, t->size);
+    if (t->fd >= 0) {
+        close(t->fd);
+    }
+    g_rw_lock_clear(&t->moment);
+    g_free(t->moments);
+    g_free(t->stamps);
+}
+
+/* False if it cannot be had here. */
+static bool live_watch(Live *t, uint64_t limit)
+{
+    DumpSnapshotRange range = {
+        .host = t->host, .len = t->size, .page = t->page,
+        .anon = !t->kind->file,
+    };
+
+    t->snapshot = snapshot_new(t, limit);
+    if (!t->snapshot) {
+        return false;
+    }
+    dump_snapshot_add(t->snapshot, &range, &error_abort);
+    g_assert_true(dump_snapshot_has(t->snapshot, t->host, t->size));
+    t->pages = dump_pages_live_new(dump_pages_still_new(&t->ram,
+                                                        t->untouched),
+                                   &t->ram, t->snapshot);
+    return true;
+}
+
+static void live_take(Live *t)
+{
+    DumpProgress progress;
+
+    if (t->kind->prepare) {
+        dump_progress_init(&progress);
+        g_assert_true(dump_snapshot_prepare(t->snapshot, &progress,
+                                            &error_abort));
+    }
+    g_rw_lock_writer_lock(&t->moment);
+    memcpy(t->moments, t->stamps, PAGES * sizeof(t->moments[0]));
+    g_assert_true(dump_snapshot_take(t->snapshot, &error_abort));
+    g_rw_lock_writer_unlock(&t->moment);
+}
+
+/* -- tests ------------------------------------------------------------------- */
+
+static void test_kind(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    Live t;
+    Writer writers[MAX_THREADS];
+    GThread *threads[MAX_THREADS];
+    DumpSnapshotStats stats;
+
+    live_open(&t, kind);
+    if (live_watch(&t, 1 * GiB)) {
+        for (unsigned i = 0; i < kind->writers; i++) {
+            writers[i] = (Writer) { &t, i };
+            threads[i] = g_thread_new("writer", writer_main, &writers[i]);
+        }
+        g_usleep(20000);
+        live_take(&t);
+        g_usleep(5000);
+        run_readers(&t);
+        dump_snapshot_get_stats(t.snapshot, &stats);
+        g_assert_cmpuint(stats.saved, >, 0);
+        /* All was given back, but for what is seen twice. */
+        if (!kind->alias) {
+            g_assert_cmpuint(stats.held, ==, 0);
+        }
+        dump_snapshot_end(t.snapshot);
+        qatomic_set(&t.stop, true);
+        for (unsigned i = 0; i < kind->writers; i++) {
+            g_thread_join(threads[i]);
+        }
+        g_assert_null(dump_snapshot_broken(t.snapshot));
+        g_assert_cmpuint(t.broken + t.full, ==, 0);
+    }
+    live_close(&t);
+}
+
+/* Main thread: write to all memory, with nobody reading. */
+static void overwrite(Live *t)
+{
+    for (unsigned i = 0; i < PAGES; i++) {
+        stamp(t, i, i + 1);
+    }
+}
+
+static const Kind alone = { "alone", .readers = 1 };
+
+/* Nobody waits for room: more than the limit is held, and it is told. */
+static void test_full(void)
+{
+    Live t;
+    DumpSnapshotStats stats;
+
+    live_open(&t, &alone);
+    if (live_watch(&t, t.size / 2)) {
+        live_take(&t);
+        g_assert_cmpuint(qatomic_read(&t.full), ==, 0);
+        memcpy(t.moments, t.stamps, PAGES * sizeof(t.moments[0]));
+        overwrite(&t);
+        g_assert_cmpuint(qatomic_read(&t.full), ==, 1);
+        dump_snapshot_get_stats(t.snapshot, &stats);
+        g_assert_cmpuint(stats.held, ==, t.size);
+        g_assert_cmpuint(stats.saved, ==, PAGES);
+        run_readers(&t);
+        dump_snapshot_get_stats(t.snapshot, &stats);
+        g_assert_cmpuint(stats.held, ==, 0);
+        g_assert_cmpuint(stats.held_max, ==, t.size);
+        g_assert_cmpuint(qatomic_read(&t.broken), ==, 0);
+    }
+    live_close(&t);
+}
+
+static DumpPagesKind kind_of_first(Live *t)
+{
+    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(t->pages, NULL);
+    g_autofree uint8_t *buf = g_malloc(t->page);
+    uint64_t len = t->page;
+
+    return dump_pages_get_copy(reader, PADDR, buf, &len);
+}
+
+/* Much more than the limit: better no dump than no memory. */
+static void test_much_too_full(void)
+{
+    Live t;
+
+    live_open(&t, &alone);
+    if (live_watch(&t, t.size / DUMP_SNAPSHOT_HARD / 2)) {
+        live_take(&t);
+        overwrite(&t);
+        g_assert_cmpuint(qatomic_read(&t.broken), ==, 1);
+        g_assert_cmpstr(dump_snapshot_broken(t.snapshot), ==,
+                        "the guest's memory was changed faster than it could "
+                        "be saved");
+        g_assert_cmpint(kind_of_first(&t), ==, DUMP_PAGES_LOST);
+    }
+    live_close(&t);
+}
+
+/* Memory was mapped anew: what the kernel knew of it is forgotten. */
+static void test_protection_lost(void)
+{
+    Live t;
+
+    live_open(&t, &alone);
+    if (live_watch(&t, 1 * GiB)) {
+        live_take(&t);
+        g_assert_cmpint(kind_of_first(&t), ==, DUMP_PAGES_DATA);
+        g_assert_true(mmap(t.host, t.size, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+                      t.host);
+        stamp(&t, 0, 1);
+        g_assert_cmpint(kind_of_first(&t), ==, DUMP_PAGES_LOST);
+        g_assert_cmpuint(qatomic_read(&t.broken), ==, 1);
+        g_assert_nonnull(strstr(dump_snapshot_broken(t.snapshot),
+                                "lost its protection"));
+        /* Nobody sleeps. */
+        overwrite(&t);
+    }
+    live_close(&t);
+}
+
+/* What is watched and never taken, or ended, does no harm. */
+static void test_never_taken(void)
+{
+    Live t;
+
+    live_open(&t, &alone);
+    if (live_watch(&t, 1 * GiB)) {
+        DumpProgress progress;
+        DumpSnapshotStats stats;
+
+        dump_progress_init(&progress);
+        g_assert_true(dump_snapshot_prepare(t.snapshot, &progress,
+                                            &error_abort));
+        overwrite(&t);
+        dump_snapshot_end(t.snapshot);
+        overwrite(&t);
+        dump_snapshot_get_stats(t.snapshot, &stats);
+        g_assert_cmpuint(stats.saved, ==, 0);
+        dump_snapshot_end(t.snapshot);
+    }
+    live_close(&t);
+}
+
+/* Two pieces of memory with a third between them that nobody watches. */
+static void test_regions(void)
+{
+    Live t;
+    DumpSnapshotRange range;
+
+    live_open(&t, &alone);
+    t.snapshot = snapshot_new(&t, 1 * GiB);
+    if (t.snapshot) {
+        range = (DumpSnapshotRange) { t.host + 2 * t.page, t.page, t.page,
+                                      true };
+        dump_snapshot_add(t.snapshot, &range, &error_abort);
+        range.host = t.host;
+        dump_snapshot_add(t.snapshot, &range, &error_abort);
+        dump_snapshot_add(t.snapshot, &range, &error_abort);
+        g_assert_true(dump_snapshot_has(t.snapshot, t.host, t.page));
+        g_assert_false(dump_snapshot_has(t.snapshot, t.host, 2 * t.page));
+        g_assert_false(dump_snapshot_has(t.snapshot, t.host + t.page,
+                                         t.page));
+        t.pages = dump_pages_live_new(dump_pages_still_new(&t.ram,
+                                                           t.untouched),
+                                      &t.ram, t.snapshot);
+        memcpy(t.moments, t.stamps, PAGES * sizeof(t.moments[0]));
+        live_take(&t);
+        stamp(&t, 0, 1);
+        stamp(&t, 1, 1);
+        stamp(&t, 2, 1);
+        t.moments[1] = 1;
+        run_readers(&t);
+    }
+    live_close(&t);
+}
+
+/* Memory on ext4, as an example of what cannot be watched. */
+static void test_refused(void)
+{
+    g_autofree char *path = g_strdup("dump-test-XXXXXX");
+    size_t page = qemu_real_host_page_size();
+    int fd = g_mkstemp(path);
+    Live t = { .untouched = dump_untouched_new() };
+    DumpSnapshotRange range = { .len = page, .page = page };
+    Error *err = NULL;
+
+    g_assert_cmpint(ftruncate(fd, page), ==, 0);
+    range.host = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    g_assert_true(range.host != MAP_FAILED);
+    t.snapshot = snapshot_new(&t, 1 * GiB);
+    if (t.snapshot && !dump_untouched_trusts_fd(fd)) {
+        g_test_skip("not on a file system that is known");
+    } else if (t.snapshot &&
+               !dump_snapshot_add(t.snapshot, &range, &err)) {
+        g_assert_nonnull(strstr(error_get_pretty(err),
+                                "the kernel cannot watch it for writes"));
+        error_free(err);
+    }
+    dump_snapshot_free(t.snapshot);
+    dump_untouched_free(t.untouched);
+    munmap((void *)range.host, page);
+    unlink(path);
+    close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        g_autofree char *path = g_strdup_printf("/dump/pages-live/%s",
+                                                kinds[i].name);
+
+        g_test_add_data_func(path, &kinds[i], test_kind);
+    }
+    g_test_add_func("/dump/pages-live/full", test_full);
+    g_test_add_func("/dump/pages-live/much-too-full", test_much_too_full);
+    g_test_add_func("/dump/pages-live/protection-lost", test_protection_lost);
+    g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
+    g_test_add_func("/dump/pages-live/regions", test_regions);
+    g_test_add_func("/dump/pages-live/refused", test_refused);
+    return g_test_run();
+}
