@@ -1,11 +1,12 @@
 HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     {
         .name       = "dump-guest-memory",
-        .args_type  = "paging:-p,detach:-d,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,threads:-ts,filename:F,begin:l?,length:l?",
-        .params     = "[-p] [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename [begin length]",
+        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,threads:-ts,filename:F,begin:l?,length:l?",
+        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename [begin length]",
         .help       = "dump guest memory into file 'filename'.\n\t\t\t"
                       "-p: do paging to get guest's memory mapping.\n\t\t\t"
                       "-d: return immediately (do not wait for completion).\n\t\t\t"
+                      "-L: let the guest run on while its memory is written; needs -d.\n\t\t\t"
                       "-z: dump in kdump-compressed format, with zlib compression.\n\t\t\t"
                       "-l: dump in kdump-compressed format, with lzo compression.\n\t\t\t"
                       "-s: dump in kdump-compressed format, with snappy compression.\n\t\t\t"
@@ -21,9 +22,9 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     },
 
 SRST
-``dump-guest-memory [-p] [-d]`` *filename* [*begin* *length*]
+``dump-guest-memory [-p] [-d] [-L]`` *filename* [*begin* *length*]
   \ 
-``dump-guest-memory [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads]`` *filename*
+``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads]`` *filename*
   Write the guest's memory and the registers of its CPUs to *filename*. The
   guest is stopped meanwhile. The monitor waits for the end and prints nothing
   but an error or a warning; one on a terminal (standard output, a pty or a
@@ -35,6 +36,10 @@ SRST
     describe memory by the guest's virtual addresses, as gdb needs it.
   ``-d``
     return at once; ``info dump`` shows the progress.
+  ``-L``
+    let the guest run on: it stands still for one moment, and the dump is of
+    its memory at that moment. Needs ``-d``, and is refused where it cannot be
+    done.
   ``-z``
     kdump-compressed format with zlib pages.
   ``-l``

@@ -206,6 +206,9 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
                               true, format,
                               qdict_haskey(qdict, "threads"), threads,
                               false, DUMP_VMCOREINFO_AUTO,
+                              true, hmp_has_flag(qdict, "live") ?
+                                    ON_OFF_AUTO_ON : ON_OFF_AUTO_OFF,
+                              false, 0, NULL,
                               NULL, errp);
     }
     return !*errp;
@@ -245,6 +248,16 @@ static void hmp_print_seconds(Monitor *mon, const char *what, int64_t ms)
     monitor_printf(mon, "%s: %.1f s\n", what, ms / 1000.0);
 }
 
+static void hmp_print_live(Monitor *mon, const DumpLiveInfo *live)
+{
+    monitor_printf(mon, "Live: guest stood still for %.1f ms%s\n",
+                   live->standstill_us / 1000.0,
+                   live->stopped_again ? ", and then again" : "");
+    monitor_printf(mon, "Saved: %" PRIu64 " pages, %" PRIu64 " bytes held, "
+                   "%" PRIu64 " at most\n", live->saved, live->held,
+                   live->held_max);
+}
+
 /* What the unmodified QEMU prints comes first. */
 void hmp_info_dump(Monitor *mon, const QDict *qdict)
 {
@@ -274,6 +287,9 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     }
     if (q->has_remaining) {
         hmp_print_seconds(mon, "Remaining", q->remaining);
+    }
+    if (q->live) {
+        hmp_print_live(mon, q->live);
     }
     hmp_print_list(mon, "Warning: ", q->warnings);
     if (q->status == DUMP_STATUS_FAILED) {

@@ -31,6 +31,10 @@ typedef struct DumpOptions {
     uint64_t begin;             /* guest-physical bytes, with has_range */
     uint64_t length;            /* not 0; begin + length does not wrap */
     DumpVmcoreinfo vmcoreinfo;  /* where it may come from */
+    OnOffAuto live;             /* let a running guest run on */
+    uint64_t live_buffer;       /* bytes, not 0 */
+    const char *live_fd;        /* /dev/userfaultfd that the monitor was
+                                 * given; NULL for none */
     const char *path;           /* file to write, NULL to use fd_name */
     const char *fd_name;        /* descriptor that the monitor was given */
     const char *job_id;         /* of the QEMU job to show; NULL for none */

@@ -9,12 +9,17 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-dump.h"
 #include "qemu/cutils.h"
+#include "qemu/units.h"
 #include "dump-job.h"
 #include "guest-state.h"
 #include "vmcore/pipeline.h"
 
 /* More workers than this only cost memory. */
 #define DUMP_MAX_DEFAULT_THREADS 16
+
+/* Pages of a live guest that are held until they are written. */
+#define DUMP_DEFAULT_LIVE_BUFFER (256 * MiB)
+#define DUMP_MIN_LIVE_BUFFER     (1 * MiB)
 
 /* The formats of the schema as the engine knows them. */
 static const struct {
@@ -128,6 +133,22 @@ static bool dump_set_threads(DumpFormat *format, bool has_threads,
     return true;
 }
 
+static bool dump_set_live(DumpOptions *opts, bool has_buffer, uint64_t buffer,
+                          Error **errp)
+{
+    if (opts->live == ON_OFF_AUTO_OFF && (has_buffer || opts->live_fd)) {
+        error_setg(errp, "Parameter '%s' is only for a dump with 'live'",
+                   has_buffer ? "live-buffer" : "live-fd");
+        return false;
+    }
+    if (has_buffer && (buffer < DUMP_MIN_LIVE_BUFFER || buffer > INT64_MAX)) {
+        error_setg(errp, "Parameter 'live-buffer' expects 1 MiB or more");
+        return false;
+    }
+    opts->live_buffer = has_buffer ? buffer : DUMP_DEFAULT_LIVE_BUFFER;
+    return true;
+}
+
 static bool dump_set_output(DumpOptions *opts, const char *protocol,
                             Error **errp)
 {
@@ -147,9 +168,14 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
                            bool has_format, DumpGuestMemoryFormat format,
                            bool has_threads, uint8_t threads,
                            bool has_vmcoreinfo, DumpVmcoreinfo vmcoreinfo,
+                           bool has_live, OnOffAuto live,
+                           bool has_live_buffer, uint64_t live_buffer,
+                           const char *live_fd,
                            const char *job_id, Error **errp)
 {
     DumpOptions opts = {
+        .live = has_live ? live : ON_OFF_AUTO_OFF,
+        .live_fd = live_fd,
         .paging = paging,
         .detach = has_detach ? detach : job_id != NULL,
         .job_id = job_id,
@@ -170,6 +196,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
     if (!dump_set_range(&opts, has_begin, begin, has_length, length, errp) ||
         !dump_set_format(format, &opts.format, errp) ||
         !dump_set_threads(&opts.format, has_threads, threads, errp) ||
+        !dump_set_live(&opts, has_live_buffer, live_buffer, errp) ||
         !dump_set_output(&opts, protocol, errp)) {
         return;
     }

@@ -12,6 +12,9 @@
  *   release, resume, unblock,      <------
  *   publish, event
  *
+ * In a live dump, the dump's thread asks for the stop, and the guest runs when
+ * it gets back to it; dump-live.c has that.
+ *
  * Until the plan is made nothing is changed but the guest's run state, so that
  * a refused dump leaves nothing behind. There is one way out,
  * dump_job_finish.
@@ -25,12 +28,14 @@
 #include "block/aio.h"
 #include "migration/blocker.h"
 #include "migration/misc.h"
+#include "monitor/monitor.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #include "dump-job.h"
+#include "dump-live.h"
 #include "dump-output.h"
 #include "guest-memory.h"
 #include "guest-pause.h"
@@ -47,7 +52,9 @@ typedef struct DumpJob {
     GuestStateQuery query;
     Error *blocker;             /* keeps migration away */
     DumpOutput out;
-    GuestPause pause;
+    GuestPause pause;           /* not of a live dump */
+    DumpLive *live;             /* NULL: the guest stands still */
+    DumpLiveInfo *live_info;    /* what was last known of it */
     DumpJobView *view;          /* NULL unless asked for */
     DumpDone *done;             /* NULL unless somebody waits */
     void *done_opaque;
@@ -79,9 +86,12 @@ static GCond dump_written;      /* with dump_lock: the job's @written is set */
 static DumpQueryResult *dump_last;
 static char *dump_last_error;
 
+/* Asked by who wants to start or stop the guest. */
 bool qemu_system_dump_in_progress(void)
 {
-    return qatomic_read(&dump_job) != NULL;
+    const DumpJob *job = qatomic_read(&dump_job);
+
+    return job && (!job->live || dump_live_holds_guest(job->live));
 }
 
 static void dump_job_set(DumpJob *job)
@@ -161,6 +171,8 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
         result->rate = result->completed * 1e6 / elapsed_us;
     }
     result->has_rate = result->rate != 0;
+    result->live = job->live ? dump_live_describe(job->live) :
+                   QAPI_CLONE(DumpLiveInfo, job->live_info);
     result->has_vmcoreinfo = qatomic_read(&job->vmcoreinfo) >= 0;
     if (result->has_vmcoreinfo) {
         result->vmcoreinfo = qatomic_read(&job->vmcoreinfo);
@@ -221,6 +233,11 @@ static void dump_job_release(DumpJob *job)
     guest_state_free(job->state);
     dump_output_release(&job->out);
     guest_pause_end(&job->pause);
+    if (job->live) {
+        job->live_info = dump_live_describe(job->live);
+        dump_live_free(job->live);
+        job->live = NULL;
+    }
     migrate_del_blocker(&job->blocker);
     if (job->done_bh) {
         qemu_bh_delete(job->done_bh);
@@ -258,6 +275,7 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
     }
     error_propagate(errp, job->error);
     dump_report_deinit(&job->report);
+    qapi_free_DumpLiveInfo(job->live_info);
     g_free(job);
 }
 
@@ -338,11 +356,42 @@ static void dump_thread_done(void *opaque)
     error_free(err);
 }
 
+/* The guest's state, and how much there is to do. */
+static void dump_job_set_state(DumpJob *job, GuestState *state)
+{
+    job->state = state;
+    if (state) {
+        /* The plan is going to count whole pages. */
+        dump_progress_set_total(&job->progress, state->guest.ram.bytes);
+    }
+}
+
+static void dump_job_run_live(DumpJob *job)
+{
+    const char *broken;
+
+    dump_job_set_state(job, dump_live_take(job->live, &job->error));
+    if (job->state) {
+        dump_job_run(job);
+    }
+    dump_live_end(job->live);
+    broken = dump_live_broken(job->live);
+    if (broken) {
+        error_free(job->error);
+        job->error = NULL;
+        error_setg(&job->error, "dump: %s", broken);
+    }
+}
+
 static void *dump_thread(void *opaque)
 {
     DumpJob *job = opaque;
 
-    dump_job_run(job);
+    if (job->live) {
+        dump_job_run_live(job);
+    } else {
+        dump_job_run(job);
+    }
     g_mutex_lock(&dump_lock);
     job->written = true;
     g_cond_signal(&dump_written);
@@ -402,9 +451,9 @@ static void dump_job_abandon_view(DumpJob *job)
 }
 
 /* QEMU ends: what is written so far is to be of use, and said to be all. */
-static void dump_job_exit(GuestPause *pause)
+static void dump_job_exit(void *opaque)
 {
-    DumpJob *job = container_of(pause, DumpJob, pause);
+    DumpJob *job = opaque;
 
     dump_job_cancel(NULL);
     if (dump_job_wait_written(job)) {
@@ -414,7 +463,56 @@ static void dump_job_exit(GuestPause *pause)
     }
 }
 
+static void dump_job_pause_exit(GuestPause *pause)
+{
+    dump_job_exit(container_of(pause, DumpJob, pause));
+}
+
 /* -- beginning ----------------------------------------------------------- */
+
+/* -1 if none was passed; to be closed. */
+static bool dump_job_get_live_fd(const DumpOptions *opts, int *fd,
+                                 Error **errp)
+{
+    *fd = -1;
+    if (opts->live_fd) {
+        *fd = monitor_get_fd(monitor_cur(), opts->live_fd, errp);
+        return *fd >= 0;
+    }
+    return true;
+}
+
+/* False if the guest must run on, and cannot. */
+static bool dump_job_admit_live(DumpJob *job, Error **errp)
+{
+    DumpLiveSetup setup = {
+        .buffer = job->opts.live_buffer,
+        .query = &job->query,
+        .progress = &job->progress,
+        .report = &job->report,
+        .exit = dump_job_exit,
+        .opaque = job,
+    };
+    Error *err = NULL;
+
+    if (!dump_job_get_live_fd(&job->opts, &setup.device, errp)) {
+        return false;
+    }
+    if (!job->opts.detach) {
+        error_setg(&err, "a live dump is not possible without 'detach'");
+    } else if (runstate_is_running()) {
+        job->live = dump_live_new(&setup, &err);
+    }
+    if (setup.device >= 0) {
+        close(setup.device);
+    }
+    if (err && job->opts.live == ON_OFF_AUTO_ON) {
+        error_propagate_prepend(errp, err, "dump: ");
+        return false;
+    }
+    dump_report_warn_err(&job->report, err);
+    return true;
+}
 
 static void dump_view_cancel(void)
 {
@@ -444,6 +542,9 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     /* Like a snapshot, a dump is over soon: allowed with -only-migratable. */
     if (migrate_add_blocker_internal(&job->blocker, errp) < 0) {
         job->blocker = NULL;
+        return false;
+    }
+    if (job->opts.live != ON_OFF_AUTO_OFF && !dump_job_admit_live(job, errp)) {
         return false;
     }
     if (!dump_output_open(&job->out, job->opts.path, job->opts.fd_name,
@@ -514,7 +615,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
                    "migration: pages of the guest are still missing.");
         return false;
     }
-    if (qemu_system_dump_in_progress()) {
+    if (dump_job) {
         error_setg(errp, "There is a dump in process, please wait.");
         return false;
     }
@@ -529,17 +630,15 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
         return false;
     }
     job->opts.path = job->opts.fd_name = job->opts.job_id = NULL;
+    job->opts.live_fd = NULL;
 
     job->start_us = g_get_monotonic_time();
-    guest_pause_begin(&job->pause, &job->progress, &job->report,
-                      dump_job_exit);
-    job->state = guest_state_new(&job->query, &job->error);
-    if (job->state) {
-        /* The plan is going to count whole pages. */
-        dump_progress_set_total(&job->progress, job->state->guest.ram.bytes);
+    if (!job->live) {
+        guest_pause_begin(&job->pause, GUEST_PAUSE_STILL, &job->progress,
+                          &job->report, dump_job_pause_exit);
+        dump_job_set_state(job, guest_state_new(&job->query, &job->error));
     }
-    if (!job->state ||
-        (opts->detach && !dump_job_detach(job, &job->error))) {
+    if (job->error || (opts->detach && !dump_job_detach(job, &job->error))) {
         dump_job_finish(job, true, false, errp);
         return false;
     }

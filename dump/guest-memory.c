@@ -102,13 +102,12 @@ void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
 }
 
 /*
- * Is it RAM in the eyes of the guest's kernel? The machine's own, which may
- * be put together from several backends (NUMA), or what a memory device (DIMM,
- * virtio-mem) has in the part of the address space that is for those. All else
- * is a device's: ROM, video memory, a BAR.
+ * The machine's own memory may be put together from several backends (NUMA).
+ * Memory devices have a part of the address space that is for them.
  */
-static bool is_ram(const MachineState *ms, const GuestPhysBlock *block)
+bool guest_memory_is_ram(const GuestPhysBlock *block)
 {
+    const MachineState *ms = MACHINE(qdev_get_machine());
     DeviceMemoryState *dms = ms->device_memory;
 
     for (MemoryRegion *mr = block->mr; mr; mr = mr->container) {
@@ -123,12 +122,11 @@ static bool is_ram(const MachineState *ms, const GuestPhysBlock *block)
 /* Its last byte; that of the address space if no RAM is recognized. */
 static uint64_t find_last_ram(const GuestPhysBlockList *blocks)
 {
-    const MachineState *ms = MACHINE(qdev_get_machine());
     const GuestPhysBlock *block;
     uint64_t last = 0;
 
     QTAILQ_FOREACH(block, &blocks->head, next) {
-        if (is_ram(ms, block)) {
+        if (guest_memory_is_ram(block)) {
             last = MAX(last, block->target_end - 1);
         }
     }

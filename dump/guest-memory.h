@@ -11,6 +11,13 @@
 
 #include "guest-types.h"
 
+/*
+ * Is it RAM in the eyes of the guest's kernel? The machine's own, or what a
+ * memory device (DIMM, virtio-mem) has. All else is a device's: ROM, video
+ * memory, a BAR.
+ */
+bool guest_memory_is_ram(const GuestPhysBlock *block);
+
 /* Is there memory in the range of @query, if it has one? */
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);

@@ -32,6 +32,9 @@
 
 const char *guest_pause_spoilt(const GuestPause *pause)
 {
+    if (pause->kind != GUEST_PAUSE_STILL) {
+        return NULL;
+    }
     if (pause->resets > pause->system_resets) {
         return "the guest's memory was replaced by a snapshot's while it "
                "was being written";
@@ -72,10 +75,12 @@ static void guest_pause_reset(void *opaque)
     GuestPause *pause = opaque;
 
     pause->system_resets++;
-    /* Said once, however often it happens. */
-    dump_report_warn(pause->report, "the guest is reset while its memory is "
-                     "being dumped: firmware in the dump may be newer than "
-                     "the rest");
+    if (pause->kind == GUEST_PAUSE_STILL) {
+        /* Said once, however often it happens. */
+        dump_report_warn(pause->report, "the guest is reset while its memory "
+                         "is being dumped: firmware in the dump may be newer "
+                         "than the rest");
+    }
     if (pause->stopped && runstate_check(RUN_STATE_SAVE_VM)) {
         pause->was_reset = true;
         runstate_set(RUN_STATE_RUNNING);
@@ -197,7 +202,8 @@ static void guest_pause_tell_late(void *opaque)
     }
 }
 
-static void guest_pause_settle(GuestPause *pause)
+/* Returns how many disks are still at work. */
+static unsigned guest_pause_settle(GuestPause *pause)
 {
     unsigned busy = guest_disks_settle(pause->progress);
 
@@ -206,14 +212,23 @@ static void guest_pause_settle(GuestPause *pause)
         /* A device that stops takes what the guest has just asked for. */
         busy = guest_disks_settle(pause->progress);
     }
-    if (!busy) {
-        return;
-    }
-    if (!dump_progress_cancelled(pause->progress)) {
+    if (busy && !dump_progress_cancelled(pause->progress)) {
         dump_report_warn(pause->report, "%u of the guest's disks had requests "
                          "under way when it was stopped: memory that the guest has "
                          "given to its devices may have changed while it was "
                          "being written", busy);
+    }
+    return busy;
+}
+
+/* Tell the devices, now or when the disks have answered. */
+static void guest_pause_tell_devices(GuestPause *pause)
+{
+    unsigned busy = pause->kind == GUEST_PAUSE_STILL ?
+                    guest_pause_settle(pause) : guest_disks_busy();
+
+    if (!pause->told && !busy) {
+        guest_pause_tell(pause);
     }
     if (pause->told) {
         return;
@@ -243,7 +258,8 @@ static void guest_pause_start_untold(void)
 static void guest_pause_start(GuestPause *pause)
 {
     trace_dump_resume_guest();
-    if (!pause->told && !guest_disks_busy()) {
+    if (pause->kind != GUEST_PAUSE_MOMENT && !pause->told &&
+        !guest_disks_busy()) {
         guest_pause_tell(pause);
     }
     if (pause->told) {
@@ -260,7 +276,7 @@ static void guest_pause_shutdown(Notifier *notifier, void *data)
     GuestPause *pause = container_of(notifier, GuestPause, shutdown);
 
     pause->was_shut_down = true;
-    if (shutdown_action != SHUTDOWN_ACTION_PAUSE) {
+    if (pause->on_exit && shutdown_action != SHUTDOWN_ACTION_PAUSE) {
         pause->on_exit(pause);
     }
 }
@@ -297,20 +313,23 @@ static void guest_pause_listen_no_more(GuestPause *pause)
     qemu_unregister_reset(guest_pause_reset, pause);
 }
 
-void guest_pause_begin(GuestPause *pause, DumpProgress *progress,
-                       DumpReport *report,
+void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
+                       DumpProgress *progress, DumpReport *report,
                        void (*on_exit)(GuestPause *pause))
 {
     *pause = (GuestPause) {
+        .kind = kind,
         .active = true,
         .progress = progress,
         .report = report,
         .on_exit = on_exit,
     };
-    guest_pause_listen(pause);
+    if (kind != GUEST_PAUSE_MOMENT) {
+        guest_pause_listen(pause);
+    }
     guest_pause_stop(pause);
-    if (pause->stopped) {
-        guest_pause_settle(pause);
+    if (pause->stopped && kind != GUEST_PAUSE_MOMENT) {
+        guest_pause_tell_devices(pause);
     }
 }
 
@@ -333,7 +352,9 @@ void guest_pause_end(GuestPause *pause)
     }
     guest_pause_later(pause);
     pause->active = false;
-    guest_pause_listen_no_more(pause);
+    if (pause->kind != GUEST_PAUSE_MOMENT) {
+        guest_pause_listen_no_more(pause);
+    }
     if (!guest_pause_is_ours(pause)) {
         return;
     }

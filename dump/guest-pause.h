@@ -17,7 +17,21 @@
 #include "vmcore/progress.h"
 #include "vmcore/report.h"
 
+/* What the guest is stopped for. */
+typedef enum GuestPauseKind {
+    /* What is read meanwhile is to be of one moment. */
+    GUEST_PAUSE_STILL,
+    /*
+     * The moment of a live dump: the end follows before anything else can
+     * happen. CPUs are held, no more: devices do not hear of it.
+     */
+    GUEST_PAUSE_MOMENT,
+    /* The guest is not to write to memory, but does no harm if it does. */
+    GUEST_PAUSE_REST,
+} GuestPauseKind;
+
 typedef struct GuestPause {
+    GuestPauseKind kind;
     bool active;                /* between begin and end */
     bool stopped;               /* by us: it ran, or was suspended */
     bool told;                  /* and the devices know */
@@ -43,15 +57,16 @@ typedef struct GuestPause {
 
 /*
  * Stop the guest if it runs, or is suspended and could wake up. @pause must
- * stay where it is. Requests of its disks that are under way are waited for,
- * but not for longer than about a second.
+ * stay where it is. With GUEST_PAUSE_STILL, requests of its disks that are
+ * under way are waited for, but not for longer than about a second.
  *
  * @progress: a cancel ends that wait; and what spoils the dump cancels it
  * @report: is warned of what makes the dump less than of one moment
- * @on_exit: called when QEMU is about to exit; the pause may end in it
+ * @on_exit: called when QEMU is about to exit; the pause may end in it. NULL
+ *           is allowed
  */
-void guest_pause_begin(GuestPause *pause, DumpProgress *progress,
-                       DumpReport *report,
+void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
+                       DumpProgress *progress, DumpReport *report,
                        void (*on_exit)(GuestPause *pause));
 
 /*

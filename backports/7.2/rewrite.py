@@ -31,12 +31,18 @@ REWRITE = {
     ],
     'dump/dump-qmp.c': [
         # An optional string has a has_ of its own there.
-        (r'const char \*job_id, Error',
-         'bool has_job_id, const char *job_id,\n'
-         '                           Error'),
+        (r'const char \*live_fd,\n( +)const char \*job_id, Error',
+         'bool has_live_fd, const char *live_fd,\n'
+         r'\1bool has_job_id, const char *job_id,\n\1Error'),
+    ],
+    'dump/dump.c': [
+        # So has an optional structure.
+        (r'(?m)^( +)result->live = job->live \?',
+         r'\1result->has_live = job->live || job->live_info;\n\g<0>'),
     ],
     'dump/dump-hmp-cmds.c': [
-        (r'NULL, errp\);', 'false, NULL, errp);'),
+        (r'NULL,\n( +)NULL, errp\);',
+         r'false, NULL,\n\1false, NULL, errp);'),
     ],
     'qapi/dump.json': [
         (r'(?m)^# \.\. qmp-example::\n((?:#\n|#     .*\n)+)', _example),

@@ -48,11 +48,8 @@ static GuestRamBacking judge_huge_pages(const DumpUntouched *u, int fd,
                                                       GUEST_RAM_ANON;
 }
 
-/*
- * Files on hugetlbfs: is what the process has not mapped untouched? The
- * answer takes a look at each page.
- */
-static void analyse_huge_pages(DumpGuest *guest)
+/* The answer takes a look at each page. */
+void dump_guest_judge_huge_pages(DumpGuest *guest)
 {
     GuestRamBacking told = GUEST_RAM_OTHER;
     int fd = -1;
@@ -224,7 +221,7 @@ bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
     if (!mem) {
         return false;
     }
-    analyse_huge_pages(guest);
+    dump_guest_judge_huge_pages(guest);
     if (!analyse_notes(guest, findings, mem, progress, &info, errp)) {
         return false;
     }

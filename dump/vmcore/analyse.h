@@ -33,6 +33,12 @@ void dump_findings_init(DumpFindings *findings);
 void dump_findings_deinit(DumpFindings *findings);
 
 /*
+ * Files on hugetlbfs: is what the process has not mapped untouched? Part of
+ * the analysis; of a guest that will run before it, to be asked first.
+ */
+void dump_guest_judge_huge_pages(DumpGuest *guest);
+
+/*
  * Complete @guest, whose memory, CPU notes and general values are there: with
  * the guest's own notes, or VMCOREINFO found in memory, and what they say,
  * mappings, Windows structures. What is damaged or missing is told to its

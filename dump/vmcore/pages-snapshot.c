@@ -188,7 +188,7 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
     }
     r = region_new(s, range);
     if (!r || !r->states || !r->copies || !r->dirty) {
-        error_setg(errp, "dump: no memory to keep account of pages");
+        error_setg(errp, "no memory to keep account of pages");
     } else if (write_watch_register(&s->watch, range->host, range->len,
                                     range->anon, errp)) {
         qemu_mutex_lock(&s->lock);
@@ -747,7 +747,7 @@ DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
         return NULL;
     }
     if (!sees_pages(untouched)) {
-        error_setg(errp, "dump: /proc/self/pagemap cannot be read");
+        error_setg(errp, "/proc/self/pagemap cannot be read");
         return NULL;
     }
     s->watching = dump_thread_start(&s->thread, "dump-watch", watch_thread, s,

@@ -70,15 +70,15 @@ static bool watch_agree(int fd, uint64_t features)
 static void watch_explain(int device, int err, Error **errp)
 {
     if (device >= 0) {
-        error_setg_errno(errp, err, "dump: the descriptor is not one of "
+        error_setg_errno(errp, err, "the descriptor is not one of "
                          "/dev/userfaultfd");
     } else if (err == EPERM || err == EACCES) {
-        error_setg(errp, "dump: this process may not use userfaultfd: allow "
+        error_setg(errp, "this process may not use userfaultfd: allow "
                    "it to open /dev/userfaultfd, pass it a descriptor of "
                    "that, or set the sysctl vm.unprivileged_userfaultfd to "
                    "1");
     } else {
-        error_setg_errno(errp, err, "dump: this host has no userfaultfd");
+        error_setg_errno(errp, err, "this host has no userfaultfd");
     }
 }
 
@@ -102,7 +102,7 @@ static bool watch_open_best(WriteWatch *w, int device, Error **errp)
         close(w->fd);
         w->fd = -1;
     }
-    error_setg(errp, "dump: the userfaultfd of this host cannot protect "
+    error_setg(errp, "the userfaultfd of this host cannot protect "
                "memory from writes");
     return false;
 }
@@ -114,7 +114,7 @@ bool write_watch_open(WriteWatch *w, int device, Error **errp)
         return false;
     }
     if (pipe2(w->stop, O_CLOEXEC) < 0) {
-        error_setg_errno(errp, errno, "dump: no pipe to be had");
+        error_setg_errno(errp, errno, "no pipe to be had");
         write_watch_close(w);
         return false;
     }
@@ -305,7 +305,7 @@ void write_watch_stop(const WriteWatch *w)
 bool write_watch_open(WriteWatch *w, int device, Error **errp)
 {
     *w = (WriteWatch) { .fd = -1, .stop = { -1, -1 } };
-    error_setg(errp, "dump: this host cannot watch memory for writes");
+    error_setg(errp, "this host cannot watch memory for writes");
     return false;
 }
 

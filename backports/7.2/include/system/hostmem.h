@@ -1,0 +1,12 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU 7.2 has this header under another name.
+ */
+
+#ifndef BACKPORT_SYSTEM_HOSTMEM_H
+#define BACKPORT_SYSTEM_HOSTMEM_H
+
+#include "sysemu/hostmem.h"
+
+#endif

@@ -1,0 +1,285 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The memory of a guest that is dumped while it runs.
+ *
+ * All blocks of RAM are watched as a whole. What cannot be watched, or is
+ * written to by others, is copied while the guest stands still: there must not
+ * be much of it.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "exec/cpu-common.h"
+#include "hw/boards.h"
+#include "qemu/madvise.h"
+#include "qemu/units.h"
+#include "system/hostmem.h"
+#include "system/memory.h"
+#include "system/ramblock.h"
+#include "guest-live.h"
+#include "guest-memory.h"
+#include "live-check.h"
+#include "trace.h"
+#include "vmcore/pages-live.h"
+
+/* Memory that is copied while the guest stands still. */
+#define LIVE_COPY_MAX       (64 * MiB)
+
+/* Larger pages take too long to be copied while somebody waits. */
+#define LIVE_PAGE_MAX       (2 * MiB)
+
+/* Memory that is not to be merged meanwhile, but was to be before. */
+typedef struct LiveMergeable {
+    void *host;
+    size_t len;
+} LiveMergeable;
+
+struct GuestLive {
+    GuestPhysBlockList blocks;  /* keeps the memory where it is */
+    DumpUntouched *untouched;
+    DumpSnapshot *snapshot;
+    bool discard_disabled;
+    bool merging;               /* the host merges pages */
+    GArray *mergeable;          /* LiveMergeable */
+    GPtrArray *copies;          /* of what cannot be watched */
+};
+
+/* -- blocks ------------------------------------------------------------------ */
+
+/*
+ * Memory of a device that others share (ivshmem), or that it brought along from
+ * wherever it is.
+ */
+static bool block_is_copied(const GuestPhysBlock *block)
+{
+    RAMBlock *rb = block->mr->ram_block;
+
+    return !rb || (rb->flags & RAM_PREALLOC) ||
+           (qemu_ram_is_shared(rb) && !guest_memory_is_ram(block));
+}
+
+static bool is_mergeable(const RAMBlock *rb)
+{
+    Object *owner = memory_region_owner(rb->mr);
+
+    return owner && object_dynamic_cast(owner, TYPE_MEMORY_BACKEND) ?
+           MEMORY_BACKEND(owner)->merge :
+           machine_mem_merge(MACHINE(qdev_get_machine()));
+}
+
+static void keep_from_merging(GuestLive *live, RAMBlock *rb,
+                              const DumpSnapshotRange *range)
+{
+    LiveMergeable m = { (void *)range->host, range->len };
+
+    if (live->merging && is_mergeable(rb)) {
+        g_array_append_val(live->mergeable, m);
+    }
+}
+
+static bool watch_block(GuestLive *live, RAMBlock *rb, Error **errp)
+{
+    ERRP_GUARD();
+    size_t page = qemu_ram_pagesize(rb);
+    DumpSnapshotRange range = {
+        .host = rb->host,
+        .len = ROUND_UP(rb->used_length, page),
+        .page = page,
+        .anon = qemu_ram_get_fd(rb) < 0 && !qemu_ram_is_shared(rb),
+    };
+
+    if (dump_snapshot_has(live->snapshot, range.host, range.len)) {
+        return true;
+    }
+    if (page > LIVE_PAGE_MAX) {
+        error_setg(errp, "memory '%s' has pages of %zu MiB", rb->idstr,
+                   page / (size_t)MiB);
+        return false;
+    }
+    if (!dump_snapshot_add(live->snapshot, &range, errp)) {
+        error_prepend(errp, "memory '%s': ", rb->idstr);
+        return false;
+    }
+    keep_from_merging(live, rb, &range);
+    return true;
+}
+
+static bool watch_blocks(GuestLive *live, const GuestPhysBlockList *blocks,
+                         Error **errp)
+{
+    GuestPhysBlock *block;
+    uint64_t copied = 0;
+
+    QTAILQ_FOREACH(block, &blocks->head, next) {
+        if (block_is_copied(block)) {
+            copied += block->target_end - block->target_start;
+        } else if (!watch_block(live, block->mr->ram_block, errp)) {
+            return false;
+        }
+    }
+    if (copied > LIVE_COPY_MAX) {
+        error_setg(errp, "%" PRIu64 " MiB of devices' memory would have to be "
+                   "copied while the guest stands still", copied / MiB);
+    }
+    return copied <= LIVE_COPY_MAX;
+}
+
+/* -- the moment -------------------------------------------------------------- */
+
+static bool copy_block(GuestLive *live, DumpGuest *guest,
+                       DumpPagesReader *reader, const GuestPhysBlock *block,
+                       Error **errp)
+{
+    uint64_t size = block->target_end - block->target_start;
+    uint8_t *copy = g_try_malloc(size);
+    size_t lost;
+
+    if (!copy) {
+        error_setg(errp, "dump: no memory to copy memory of devices");
+        return false;
+    }
+    g_ptr_array_add(live->copies, copy);
+    dump_pages_read(reader, block->target_start, copy, size, &lost);
+    dump_report_add_lost(guest->report, lost);
+    /* If that lies below other memory, it is not seen there. */
+    guest_ram_overlay(&guest->all, block->target_start, size, copy);
+    return true;
+}
+
+static bool copy_blocks(GuestLive *live, GuestState *state, Error **errp)
+{
+    g_autoptr(DumpPagesReader) reader =
+        dump_pages_reader_new(state->guest.pages, errp);
+    GuestPhysBlock *block;
+
+    QTAILQ_FOREACH(block, &state->target.guest_phys_blocks.head, next) {
+        if (reader && block_is_copied(block) &&
+            !copy_block(live, &state->guest, reader, block, errp)) {
+            return false;
+        }
+    }
+    return reader;
+}
+
+bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
+{
+    ERRP_GUARD();
+    DumpGuest *guest = &state->guest;
+
+    if (guest->extra) {
+        error_setg(errp, "dump: a protected guest cannot be dumped live");
+        return false;
+    }
+    if (!dump_pages_still_in_place(guest->pages)) {
+        error_setg(errp, "dump: a live dump needs Linux 5.14 or later");
+        return false;
+    }
+    /* Memory may have been plugged in. */
+    if (!watch_blocks(live, &state->target.guest_phys_blocks, errp)) {
+        error_prepend(errp, "dump: ");
+        return false;
+    }
+    if (!copy_blocks(live, state, errp)) {
+        return false;
+    }
+    /* What a file on hugetlbfs has is not to be told from a moving target. */
+    dump_guest_judge_huge_pages(guest);
+    guest->pages = dump_pages_live_new(guest->pages, &guest->all,
+                                       live->snapshot);
+    return dump_snapshot_take(live->snapshot, errp);
+}
+
+/* -- before it --------------------------------------------------------------- */
+
+static void allow_merging(const GuestLive *live, int advice)
+{
+    for (guint i = 0; i < live->mergeable->len; i++) {
+        const LiveMergeable *m = &g_array_index(live->mergeable,
+                                                LiveMergeable, i);
+
+        qemu_madvise(m->host, m->len, advice);
+    }
+}
+
+bool guest_live_prepare(GuestLive *live, const DumpProgress *progress,
+                        Error **errp)
+{
+    allow_merging(live, QEMU_MADV_UNMERGEABLE);
+    return dump_snapshot_prepare(live->snapshot, progress, errp);
+}
+
+static bool live_admit(GuestLive *live, Error **errp)
+{
+    if (!live_check_guest(errp) || !live_check_merging(&live->merging, errp)) {
+        return false;
+    }
+    /* A balloon, or a virtio-mem device, is not to take memory away. */
+    if (ram_block_discard_disable(true) < 0) {
+        error_setg(errp, "a device takes guest memory away, as virtio-mem "
+                   "does");
+        return false;
+    }
+    live->discard_disabled = true;
+    return true;
+}
+
+GuestLive *guest_live_new(int device, uint64_t limit,
+                          const DumpSnapshotEvents *events, Error **errp)
+{
+    ERRP_GUARD();
+    g_autoptr(GuestLive) live = g_new0(GuestLive, 1);
+
+    guest_phys_blocks_init(&live->blocks);
+    live->mergeable = g_array_new(false, false, sizeof(LiveMergeable));
+    live->copies = g_ptr_array_new_with_free_func(g_free);
+    live->untouched = dump_untouched_new();
+    if (live_admit(live, errp)) {
+        live->snapshot = dump_snapshot_new(device, limit, live->untouched,
+                                           events, errp);
+    }
+    if (live->snapshot) {
+        guest_phys_blocks_append(&live->blocks);
+        if (watch_blocks(live, &live->blocks, errp)) {
+            return g_steal_pointer(&live);
+        }
+    }
+    error_prepend(errp, "a live dump is not possible: ");
+    return NULL;
+}
+
+/* -- after it ---------------------------------------------------------------- */
+
+void guest_live_end(GuestLive *live)
+{
+    if (live->snapshot) {
+        dump_snapshot_end(live->snapshot);
+    }
+}
+
+const char *guest_live_broken(const GuestLive *live)
+{
+    return dump_snapshot_broken(live->snapshot);
+}
+
+void guest_live_get_stats(const GuestLive *live, DumpSnapshotStats *stats)
+{
+    dump_snapshot_get_stats(live->snapshot, stats);
+}
+
+void guest_live_free(GuestLive *live)
+{
+    if (!live) {
+        return;
+    }
+    dump_snapshot_free(live->snapshot);
+    dump_untouched_free(live->untouched);
+    allow_merging(live, QEMU_MADV_MERGEABLE);
+    if (live->discard_disabled) {
+        ram_block_discard_disable(false);
+    }
+    guest_phys_blocks_free(&live->blocks);
+    g_array_unref(live->mergeable);
+    g_ptr_array_unref(live->copies);
+    g_free(live);
+}
