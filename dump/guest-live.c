@@ -31,7 +31,7 @@
 
 /* Memory that is not to be merged meanwhile, but was to be before. */
 typedef struct LiveMergeable {
-    void *host;
+    void *start;
     size_t len;
 } LiveMergeable;
 
@@ -71,7 +71,7 @@ static bool is_mergeable(const RAMBlock *rb)
 static void keep_from_merging(GuestLive *live, RAMBlock *rb,
                               const DumpSnapshotRange *range)
 {
-    LiveMergeable m = { (void *)range->host, range->len };
+    LiveMergeable m = { (void *)range->start, range->len };
 
     if (live->merging && is_mergeable(rb)) {
         g_array_append_val(live->mergeable, m);
@@ -83,13 +83,13 @@ static bool watch_block(GuestLive *live, RAMBlock *rb, Error **errp)
     ERRP_GUARD();
     size_t page = qemu_ram_pagesize(rb);
     DumpSnapshotRange range = {
-        .host = rb->host,
+        .start = rb->host,
         .len = ROUND_UP(rb->used_length, page),
         .page = page,
         .anon = qemu_ram_get_fd(rb) < 0 && !qemu_ram_is_shared(rb),
     };
 
-    if (dump_snapshot_has(live->snapshot, range.host, range.len)) {
+    if (dump_snapshot_has(live->snapshot, range.start, range.len)) {
         return true;
     }
     if (page > LIVE_PAGE_MAX) {
@@ -198,7 +198,7 @@ static void allow_merging(const GuestLive *live, int advice)
         const LiveMergeable *m = &g_array_index(live->mergeable,
                                                 LiveMergeable, i);
 
-        qemu_madvise(m->host, m->len, advice);
+        qemu_madvise(m->start, m->len, advice);
     }
 }
 

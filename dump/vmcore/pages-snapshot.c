@@ -83,7 +83,7 @@ static uint64_t region_pages(const DumpSnapshot *s, const Region *r)
 /* Pieces lie as their addresses do: the first and last may be smaller. */
 static uint64_t region_piece_of(const Region *r, uint64_t at)
 {
-    uintptr_t start = (uintptr_t)r->range.host;
+    uintptr_t start = (uintptr_t)r->range.start;
 
     return (start + at) / r->piece - start / r->piece;
 }
@@ -92,7 +92,7 @@ static uint64_t region_piece_of(const Region *r, uint64_t at)
 static void region_piece_bounds(const Region *r, uint64_t at, uint64_t size,
                                 uint64_t *from, uint64_t *to)
 {
-    uintptr_t start = (uintptr_t)r->range.host;
+    uintptr_t start = (uintptr_t)r->range.start;
     uintptr_t low = QEMU_ALIGN_DOWN(start + at, size);
 
     *from = low > start ? low - start : 0;
@@ -143,7 +143,7 @@ static guint snapshot_find(const DumpSnapshot *s, uintptr_t addr)
         guint mid = low + (high - low) / 2;
         const DumpSnapshotRange *r = &snapshot_region(s, mid)->range;
 
-        if ((uintptr_t)r->host + (r->len - 1) < addr) {
+        if ((uintptr_t)r->start + (r->len - 1) < addr) {
             low = mid + 1;
         } else {
             high = mid;
@@ -159,10 +159,10 @@ static Region *snapshot_region_at(const DumpSnapshot *s, uintptr_t addr,
     guint i = snapshot_find(s, addr);
     Region *r = i < s->regions->len ? snapshot_region(s, i) : NULL;
 
-    if (!r || addr < (uintptr_t)r->range.host) {
+    if (!r || addr < (uintptr_t)r->range.start) {
         return NULL;
     }
-    *at = addr - (uintptr_t)r->range.host;
+    *at = addr - (uintptr_t)r->range.start;
     return r;
 }
 
@@ -177,19 +177,19 @@ bool dump_snapshot_has(DumpSnapshot *s, const uint8_t *host, uint64_t len)
 bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
                        Error **errp)
 {
-    uintptr_t start = (uintptr_t)range->host;
+    uintptr_t start = (uintptr_t)range->start;
     Region *r;
     guint i;
 
     assert(range->page >= s->page && start % range->page == 0 && range->len &&
            range->len % range->page == 0);
-    if (dump_snapshot_has(s, range->host, range->len)) {
+    if (dump_snapshot_has(s, range->start, range->len)) {
         return true;
     }
     r = region_new(s, range);
     if (!r || !r->states || !r->copies || !r->dirty) {
         error_setg(errp, "no memory to keep account of pages");
-    } else if (write_watch_register(&s->watch, range->host, range->len,
+    } else if (write_watch_register(&s->watch, range->start, range->len,
                                     range->anon, errp)) {
         qemu_mutex_lock(&s->lock);
         i = snapshot_find(s, start);
@@ -210,7 +210,7 @@ static void snapshot_let_go(DumpSnapshot *s)
     for (guint i = 0; i < s->regions->len; i++) {
         const DumpSnapshotRange *r = &snapshot_region(s, i)->range;
 
-        write_watch_unregister(&s->watch, r->host, r->len);
+        write_watch_unregister(&s->watch, r->start, r->len);
     }
 }
 
@@ -257,7 +257,7 @@ static void **page_copy_at(Region *r, uint64_t page)
 /* A page that is there, and claimed. False if there is no memory. */
 static bool page_save(DumpSnapshot *s, Region *r, uint64_t page)
 {
-    const uint8_t *host = r->range.host + page * s->page;
+    const uint8_t *host = r->range.start + page * s->page;
     void **copy;
 
     if (buffer_is_zero(host, s->page)) {
@@ -284,7 +284,7 @@ static bool region_save(DumpSnapshot *s, Region *r, uint64_t from, uint64_t to)
         bool there;
 
         n = to - from;
-        there = dump_untouched_mapped(s->untouched, r->range.host + from, &n);
+        there = dump_untouched_mapped(s->untouched, r->range.start + from, &n);
         for (uint64_t at = from; there && at < from + n; at += s->page) {
             if (page_claim(r, at / s->page, PAGE_SAVING) &&
                 !page_save(s, r, at / s->page)) {
@@ -308,7 +308,7 @@ static bool region_save_fault(DumpSnapshot *s, Region *r, uint64_t at)
         return true;
     }
     region_piece_bounds(r, at, r->range.page, &from, &to);
-    there = dump_pages_populate(r->range.host + from, to - from);
+    there = dump_pages_populate(r->range.start + from, to - from);
     if (there && !region_save(s, r, from, to)) {
         return false;
     }
@@ -329,7 +329,7 @@ static bool region_let_go(const DumpSnapshot *s, const Region *r,
             end += r->range.page;
         }
         if (end > from &&
-            !write_watch_unprotect(&s->watch, r->range.host + from,
+            !write_watch_unprotect(&s->watch, r->range.start + from,
                                    end - from)) {
             return false;
         }
@@ -387,7 +387,7 @@ static void watch_fill(DumpSnapshot *s, Region *r, uint64_t at)
 
     region_piece_bounds(r, at, r->piece, &from, &to);
     for (uint64_t n; from < to; from += n) {
-        const uint8_t *host = r->range.host + from;
+        const uint8_t *host = r->range.start + from;
         bool absent;
 
         n = to - from;
@@ -419,7 +419,7 @@ static void watch_answer(DumpSnapshot *s, const WriteFault *fault)
         watch_save(s, r, at);
     } else {
         region_piece_bounds(r, at, r->piece, &from, &to);
-        if (!write_watch_unprotect(&s->watch, r->range.host + from,
+        if (!write_watch_unprotect(&s->watch, r->range.start + from,
                                    to - from)) {
             watch_failed(s);
         }
@@ -448,7 +448,7 @@ static void *watch_thread(void *opaque)
 static void region_dirty_run(const Region *r, uint64_t *piece, uint64_t pieces,
                              uint64_t *from, uint64_t *to)
 {
-    uintptr_t start = (uintptr_t)r->range.host;
+    uintptr_t start = (uintptr_t)r->range.start;
     uint64_t first = *piece;
     uint64_t base = start / r->piece * r->piece;
 
@@ -479,7 +479,7 @@ static bool region_protect_dirty(DumpSnapshot *s, Region *r, bool gently,
         }
         region_dirty_run(r, &piece, pieces, &from, &to);
         memset(r->dirty + first, 0, piece - first);
-        if (!write_watch_protect(&s->watch, r->range.host + from, to - from,
+        if (!write_watch_protect(&s->watch, r->range.start + from, to - from,
                                  errp)) {
             return false;
         }
@@ -518,7 +518,7 @@ static bool region_arm(DumpSnapshot *s, Region *r,
         if (progress && dump_progress_cancelled(progress)) {
             return true;
         }
-        if (!write_watch_protect(&s->watch, r->range.host + at,
+        if (!write_watch_protect(&s->watch, r->range.start + at,
                                  MIN(SNAPSHOT_STEP, r->range.len - at),
                                  errp)) {
             return false;
@@ -621,12 +621,12 @@ DumpPagesKind dump_snapshot_look(DumpSnapshot *s, const uint8_t *host,
         return DUMP_PAGES_DATA;
     }
     r = snapshot_region(s, i);
-    if (host < r->range.host) {
-        *len = MIN(*len, r->range.host - host);
+    if (host < r->range.start) {
+        *len = MIN(*len, r->range.start - host);
         return DUMP_PAGES_DATA;
     }
-    *len = MIN(*len, r->range.host + r->range.len - host);
-    return region_look(s, r, host - r->range.host, len, bytes);
+    *len = MIN(*len, r->range.start + r->range.len - host);
+    return region_look(s, r, host - r->range.start, len, bytes);
 }
 
 /* Has it kept its protection? */
@@ -635,7 +635,7 @@ static bool region_protected(DumpSnapshot *s, const Region *r, uint64_t from,
 {
     for (uint64_t n; from < to; from += n) {
         n = to - from;
-        if (!dump_untouched_protected(s->untouched, r->range.host + from,
+        if (!dump_untouched_protected(s->untouched, r->range.start + from,
                                       &n)) {
             return false;
         }
@@ -713,7 +713,7 @@ void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     }
     /* Huge pages are let go when somebody writes to them. */
     if (from < to && r->range.page == s->page &&
-        !write_watch_unprotect(&s->watch, r->range.host + from, to - from) &&
+        !write_watch_unprotect(&s->watch, r->range.start + from, to - from) &&
         !dump_snapshot_broken(s)) {
         watch_failed(s);
     }

@@ -42,7 +42,7 @@ typedef struct DumpSnapshotEvents {
 
 /* Memory to be watched. */
 typedef struct DumpSnapshotRange {
-    const uint8_t *host;        /* start of a page */
+    const uint8_t *start;       /* of a page */
     uint64_t len;               /* whole pages, not 0 */
     size_t page;                /* bytes that are mapped as one: the host's
                                  * page size, or that of hugetlbfs */

@@ -25,6 +25,7 @@ SIZES = [
     r'MAX\(\*end, run->host \+ run->size\)',
     r'!guest_ram_host\([\w>.-]+, \w+, &[\w.]+\)\) \{',
     r'\.host = block->host_addr',
+    r'\.start = rb->host',
 ]
 
 
