@@ -68,6 +68,7 @@ struct DumpSnapshot {
     QemuMutex lock;
     GArray *regions;            /* Region *, by address; changed under lock */
     bool taken;                 /* the moment has passed; under lock */
+    bool ended;                 /* nothing is protected; under lock */
     bool full;                  /* events.full was called; watch only */
     const char *broken;         /* atomic */
     PageStore store;
@@ -434,7 +435,8 @@ static void *watch_thread(void *opaque)
 
     while ((n = write_watch_read(&s->watch, faults, ARRAY_SIZE(faults)))) {
         qemu_mutex_lock(&s->lock);
-        for (size_t i = 0; i < n && !dump_snapshot_broken(s); i++) {
+        for (size_t i = 0; i < n && !s->ended && !dump_snapshot_broken(s);
+             i++) {
             watch_answer(s, &faults[i]);
         }
         qemu_mutex_unlock(&s->lock);
@@ -757,6 +759,10 @@ DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
 
 void dump_snapshot_end(DumpSnapshot *s)
 {
+    /* There is nothing left for the watch to unprotect. */
+    qemu_mutex_lock(&s->lock);
+    s->ended = true;
+    qemu_mutex_unlock(&s->lock);
     snapshot_let_go(s);
     /* Only now nobody needs an answer any more. */
     if (s->watching) {

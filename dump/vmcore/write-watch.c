@@ -180,6 +180,8 @@ void write_watch_unregister(const WriteWatch *w, const void *host,
         };
 
         watch_ioctl(w, UFFDIO_UNREGISTER, &range);
+        /* Linux wakes no writer by that, and no reader for certain. */
+        watch_ioctl(w, UFFDIO_WAKE, &range);
     }
 }
 
