@@ -124,10 +124,11 @@ def test_dev_null(still):
 
 
 HELP = """\
-dump-guest-memory [-p] [-d] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename \
+dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename \
 [begin length] -- dump guest memory into file 'filename'.
 -p: do paging to get guest's memory mapping.
 -d: return immediately (do not wait for completion).
+-L: let the guest run on while its memory is written; needs -d.
 -z: dump in kdump-compressed format, with zlib compression.
 -l: dump in kdump-compressed format, with lzo compression.
 -s: dump in kdump-compressed format, with snappy compression.
@@ -145,7 +146,7 @@ length: the memory size, in bytes.
 
 
 def test_help(still):
-    """The unmodified QEMU's, and -Z and -t."""
+    """The unmodified QEMU's, and -L, -Z and -t."""
     text = still.qmp.hmp('help dump-guest-memory')
     assert [x.strip() for x in text.splitlines()] == HELP.splitlines()
     assert 'Display the latest dump status' in still.qmp.hmp('help info')
