@@ -8,7 +8,6 @@
 #include "qapi/error.h"
 #include "block/aio.h"
 #include "qemu/main-loop.h"
-#include "qemu/units.h"
 #include "system/runstate-action.h"
 #include "system/runstate.h"
 #include "dump-live.h"
@@ -19,6 +18,10 @@
 
 /* How often the dump's thread looks for a cancel while it waits. */
 #define LIVE_WAIT_US    (50 * 1000)
+
+#define LIVE_STOPPED_REASON \
+    "the guest changed its memory faster than it could be written, and " \
+    "'live-buffer' was used up"
 
 typedef enum LiveStep {
     LIVE_BEFORE,
@@ -71,10 +74,7 @@ static void live_stop_again(void *opaque)
     trace_dump_live_full();
     live->stopped_again = true;
     dump_report_warn(live->setup.report, "the guest was stopped again until "
-                     "the end of the dump: it changed its memory faster than "
-                     "it could be written, and more of it was saved than "
-                     "the %" PRIu64 " MiB of 'live-buffer'",
-                     live->setup.buffer / MiB);
+                     "the end of the dump: " LIVE_STOPPED_REASON);
     guest_pause_begin(&live->pause, GUEST_PAUSE_REST, live->setup.progress,
                       live->setup.report, NULL);
 }
@@ -220,6 +220,9 @@ DumpLiveInfo *dump_live_describe(const DumpLive *live)
         .held_max = stats.held_max,
         .stopped_again = live->stopped_again,
     };
+    if (info->stopped_again) {
+        info->stopped_reason = g_strdup(LIVE_STOPPED_REASON);
+    }
     return info;
 }
 

@@ -20,6 +20,7 @@
 /* Pages of a live guest that are held until they are written. */
 #define DUMP_DEFAULT_LIVE_BUFFER (256 * MiB)
 #define DUMP_MIN_LIVE_BUFFER     (1 * MiB)
+#define DUMP_MAX_LIVE_BUFFER     (1 * PiB)
 
 /* The formats of the schema as the engine knows them. */
 static const struct {
@@ -141,8 +142,9 @@ static bool dump_set_live(DumpOptions *opts, bool has_buffer, uint64_t buffer,
                    has_buffer ? "live-buffer" : "live-fd");
         return false;
     }
-    if (has_buffer && (buffer < DUMP_MIN_LIVE_BUFFER || buffer > INT64_MAX)) {
-        error_setg(errp, "Parameter 'live-buffer' expects 1 MiB or more");
+    if (has_buffer && (buffer < DUMP_MIN_LIVE_BUFFER ||
+                       buffer > DUMP_MAX_LIVE_BUFFER)) {
+        error_setg(errp, "Parameter 'live-buffer' expects 1 MiB to 1 PiB");
         return false;
     }
     opts->live_buffer = has_buffer ? buffer : DUMP_DEFAULT_LIVE_BUFFER;

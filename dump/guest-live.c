@@ -29,6 +29,12 @@
 /* Larger pages take too long to be copied while somebody waits. */
 #define LIVE_PAGE_MAX       (2 * MiB)
 
+/*
+ * What is saved beyond the limit until the guest stands still, or four times the
+ * limit: then something else than the guest writes to its memory.
+ */
+#define LIVE_SLACK          (256 * MiB)
+
 /* Memory that is not to be merged meanwhile, but was to be before. */
 typedef struct LiveMergeable {
     void *start;
@@ -235,8 +241,9 @@ GuestLive *guest_live_new(int device, uint64_t limit,
     live->copies = g_ptr_array_new_with_free_func(g_free);
     live->untouched = dump_untouched_new();
     if (live_admit(live, errp)) {
-        live->snapshot = dump_snapshot_new(device, limit, live->untouched,
-                                           events, errp);
+        live->snapshot = dump_snapshot_new(device, limit,
+                                           MAX(4 * limit, limit + LIVE_SLACK),
+                                           live->untouched, events, errp);
     }
     if (live->snapshot) {
         guest_phys_blocks_append(&live->blocks);

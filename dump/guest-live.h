@@ -22,7 +22,7 @@ typedef struct GuestLive GuestLive;
  * Watch all memory of the guest. BQL, main thread.
  *
  * @device: descriptor of /dev/userfaultfd, not used up, or -1
- * @limit: bytes, see dump_snapshot_new
+ * @limit: bytes, at most 2^56; see dump_snapshot_new
  *
  * NULL with @errp set, and nothing changed, if this guest's memory cannot be
  * watched.

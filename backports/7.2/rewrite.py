@@ -40,6 +40,10 @@ REWRITE = {
         (r'(?m)^( +)result->live = job->live \?',
          r'\1result->has_live = job->live || job->live_info;\n\g<0>'),
     ],
+    'dump/dump-live.c': [
+        (r'(?m)^( +)info->stopped_reason =',
+         r'\1info->has_stopped_reason = true;\n\g<0>'),
+    ],
     'dump/dump-hmp-cmds.c': [
         (r'NULL,\n( +)NULL, errp\);',
          r'false, NULL,\n\1false, NULL, errp);'),

@@ -60,7 +60,7 @@ typedef struct Region {
 struct DumpSnapshot {
     const DumpUntouched *untouched;
     DumpSnapshotEvents events;
-    uint64_t limit;
+    uint64_t limit, hard_limit;
     size_t page;                /* bytes of a host page */
     WriteWatch watch;
     DumpThread thread;
@@ -351,7 +351,7 @@ static void snapshot_check_store(DumpSnapshot *s)
             s->events.full(s->events.opaque);
         }
     }
-    if (held / DUMP_SNAPSHOT_HARD > s->limit) {
+    if (held > s->hard_limit) {
         snapshot_break(s, "the guest's memory was changed faster than it "
                        "could be saved");
     }
@@ -732,6 +732,7 @@ static bool sees_pages(const DumpUntouched *u)
 }
 
 DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
+                                uint64_t hard_limit,
                                 const DumpUntouched *untouched,
                                 const DumpSnapshotEvents *events,
                                 Error **errp)
@@ -741,6 +742,7 @@ DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
     s->untouched = untouched;
     s->events = *events;
     s->limit = limit;
+    s->hard_limit = hard_limit;
     s->page = qemu_real_host_page_size();
     s->regions = g_array_new(false, false, sizeof(Region *));
     qemu_mutex_init(&s->lock);

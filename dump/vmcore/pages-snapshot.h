@@ -61,18 +61,16 @@ typedef struct DumpSnapshotStats {
  * @device: descriptor of /dev/userfaultfd, not used up, or -1; see
  *          write_watch_open
  * @limit: bytes of copies that are held before @events->full is called. More
- *         are held all the same; a snapshot breaks at DUMP_SNAPSHOT_HARD
- *         times the limit
+ *         are held all the same, but the snapshot breaks at @hard_limit
  * @untouched: what tells of the page tables; must outlive the result
  *
  * NULL with @errp set if this cannot be done here.
  */
 DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
+                                uint64_t hard_limit,
                                 const DumpUntouched *untouched,
                                 const DumpSnapshotEvents *events,
                                 Error **errp);
-
-#define DUMP_SNAPSHOT_HARD      4
 
 /* Nobody reads any more. NULL is allowed. */
 void dump_snapshot_free(DumpSnapshot *s);

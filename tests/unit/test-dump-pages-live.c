@@ -90,8 +90,8 @@ static DumpSnapshot *snapshot_new(Live *t, uint64_t limit)
 {
     const DumpSnapshotEvents events = { on_full, on_broken, t };
     Error *err = NULL;
-    DumpSnapshot *s = dump_snapshot_new(-1, limit, t->untouched, &events,
-                                        &err);
+    DumpSnapshot *s = dump_snapshot_new(-1, limit, 4 * limit,
+                                        t->untouched, &events, &err);
 
     if (!s) {
         g_test_skip(error_get_pretty(err));
@@ -403,7 +403,7 @@ static void test_much_too_full(void)
     Live t;
 
     live_open(&t, &alone);
-    if (live_watch(&t, t.size / DUMP_SNAPSHOT_HARD / 2)) {
+    if (live_watch(&t, t.size / 8)) {
         live_take(&t);
         overwrite(&t);
         wait_for_broken(&t);
