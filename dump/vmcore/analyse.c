@@ -75,47 +75,107 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
 
 /* -- the guest's notes ---------------------------------------------------- */
 
-/* Of what the driver says: is the kernel there, which is not certain? */
-static LinuxKernelTrace find_drivers_kernel(const DumpGuest *guest,
-                                            const DumpFindings *findings,
-                                            DumpPagesReader *mem,
-                                            bool *says)
+/* What there is of VMCOREINFO. */
+typedef struct Sources {
+    VmcoreInfoNote *driver;     /* what the driver tells; NULL for nothing */
+    bool driver_gone;           /* and its kernel is not there */
+    GPtrArray *found;           /* VmcoreInfoNote; NULL: was not searched */
+    const VmcoreInfoNote *memory;   /* the one of them to take, or NULL */
+} Sources;
+
+static void note_free(void *note)
+{
+    vmcoreinfo_note_free(note);
+}
+
+static void sources_deinit(Sources *s)
+{
+    vmcoreinfo_note_free(s->driver);
+    if (s->found) {
+        g_ptr_array_unref(s->found);
+    }
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sources, sources_deinit)
+
+static void ask_driver(const DumpGuest *guest, const DumpFindings *findings,
+                       DumpPagesReader *mem, Sources *s)
 {
     const GByteArray *note = findings->guest_note;
-    g_autoptr(VmcoreInfo) info = NULL;
     LinuxUts uts;
 
     if (note) {
-        info = linux_guest_find_vmcoreinfo(guest, note->data, note->len);
+        s->driver = vmcoreinfo_note_in(&guest->abi, note->data, note->len,
+                                       findings->guest_note_paddr);
     }
-    *says = info != NULL;
-    return info ? linux_guest_find_kernel(guest, mem, info, &uts) :
-                  LINUX_KERNEL_NOT_KNOWN;
+    s->driver_gone = s->driver &&
+        linux_guest_find_kernel(guest, mem, s->driver->info, &uts) ==
+        LINUX_KERNEL_GONE;
 }
 
-/* Search for VMCOREINFO and add it. False with @errp if cancelled. */
-static bool search_note(DumpGuest *guest, const DumpFindings *findings,
-                        DumpPagesReader *mem, DumpProgress *progress,
-                        VmcoreInfo **info, Error **errp)
+/*
+ * An earlier search was through all memory: is what it found still there, and
+ * does a CPU run that kernel? Only these can tell, so x86_64 only.
+ */
+static bool confirm_note(const DumpGuest *guest, const DumpFindings *findings,
+                         DumpPagesReader *mem, Sources *s)
 {
-    g_autoptr(GPtrArray) notes = NULL;
-    const VmcoreInfoNote *note;
+    g_autoptr(VmcoreInfoNote) note = NULL;
+
+    if (findings->has_place) {
+        note = vmcoreinfo_note_at(guest, mem, findings->place);
+    }
+    if (!note || vmcoreinfo_ask_cpus(guest, mem, findings->paging, note) !=
+        VMCOREINFO_RUNS) {
+        return false;
+    }
+    s->memory = note;
+    s->found = g_ptr_array_new_with_free_func(note_free);
+    g_ptr_array_add(s->found, g_steal_pointer(&note));
+    return true;
+}
+
+/* Search for VMCOREINFO. False with @errp if cancelled. */
+static bool search_note(const DumpGuest *guest, const DumpFindings *findings,
+                        DumpPagesReader *mem, DumpProgress *progress,
+                        Sources *s, Error **errp)
+{
     bool whole;
 
-    notes = vmcoreinfo_scan(guest, findings->threads, progress, &whole,
-                            errp);
-    if (!notes) {
+    if (confirm_note(guest, findings, mem, s)) {
+        return true;
+    }
+    s->found = vmcoreinfo_scan(guest, findings->threads, progress, &whole,
+                               errp);
+    if (!s->found) {
         return false;
     }
     if (!whole) {
         dump_report_warn(guest->report, "there is more in guest memory that "
                          "looks like VMCOREINFO than was looked at");
     }
-    note = vmcoreinfo_pick(guest, mem, findings->paging, notes);
-    if (note) {
-        *info = linux_guest_add_notes(guest, note->bytes->data,
-                                      note->bytes->len);
+    s->memory = vmcoreinfo_pick(guest, mem, findings->paging, s->found);
+    return true;
+}
+
+static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
+                         DumpPagesReader *mem, DumpProgress *progress,
+                         Sources *s, Error **errp)
+{
+    ask_driver(guest, findings, mem, s);
+    if (findings->want_search && (!s->driver || s->driver_gone) &&
+        !search_note(guest, findings, mem, progress, s, errp)) {
+        return false;
+    }
+    if (s->memory) {
         guest->vmcoreinfo_searched = true;
+        guest->vmcoreinfo_place = s->memory->paddr;
+    }
+    if (s->driver && s->memory) {
+        dump_report_warn(guest->report, "guest note: guest memory does not "
+                         "bear it out, as if another kernel had been started "
+                         "by kexec; that kernel's VMCOREINFO was found in "
+                         "memory and is taken instead");
     }
     return true;
 }
@@ -127,19 +187,16 @@ static bool analyse_notes(DumpGuest *guest, const DumpFindings *findings,
 {
     const GByteArray *note = findings->guest_note;
     g_autoptr(VmcoreInfo) info = NULL;
-    bool says;
-    LinuxKernelTrace trace = find_drivers_kernel(guest, findings, mem, &says);
+    g_auto(Sources) s = { 0 };
 
-    if (findings->want_search && (!says || trace == LINUX_KERNEL_GONE) &&
-        !search_note(guest, findings, mem, progress, &info, errp)) {
+    if (!find_sources(guest, findings, mem, progress, &s, errp)) {
         return false;
     }
-    if (info && says) {
-        dump_report_warn(guest->report, "guest note: guest memory does not "
-                         "bear it out, as if another kernel had been started "
-                         "by kexec; that kernel's VMCOREINFO was found in "
-                         "memory and is taken instead");
-    } else if (note) {
+    if (s.memory) {
+        info = linux_guest_add_notes(guest, s.memory->bytes->data,
+                                     s.memory->bytes->len);
+    }
+    if (note && !(s.memory && s.driver)) {
         VmcoreInfo *own = linux_guest_add_notes(guest, note->data, note->len);
 
         info = info ?: own;
@@ -149,6 +206,62 @@ static bool analyse_notes(DumpGuest *guest, const DumpFindings *findings,
     }
     linux_guest_describe(guest, mem, info);
     *found = g_steal_pointer(&info);
+    return true;
+}
+
+static void describe_source(const Sources *s, VmcoreInfoFound *v)
+{
+    const VmcoreInfoNote *note = s->memory ?: s->driver;
+
+    if (note) {
+        v->paddr = note->paddr;
+        v->size = note->bytes->len;
+        v->text = g_strndup(note->text, MIN(note->size, VMCOREINFO_TEXT_MAX));
+        v->searched = note == s->memory;
+    }
+}
+
+/* What is doubtful, or why there is nothing. */
+static void comment_sources(const Sources *s, const DumpFindings *findings,
+                            DumpReport *report)
+{
+    if (s->memory) {
+        return;
+    }
+    if (s->driver_gone) {
+        dump_report_warn(report, "guest note: guest memory does not bear it "
+                         "out, as if another kernel had been started by "
+                         "kexec");
+    } else if (findings->guest_note && !s->driver) {
+        dump_report_warn(report, "guest note has no VMCOREINFO");
+    } else if (findings->note_awaited) {
+        dump_report_warn(report, "guest note is not present");
+    }
+    if (s->found && !s->found->len) {
+        dump_report_warn(report, "guest memory has no VMCOREINFO of a Linux "
+                         "kernel (4.13 or later) that runs");
+    }
+}
+
+bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
+                                const DumpFindings *findings,
+                                DumpProgress *progress, VmcoreInfoFound *v,
+                                Error **errp)
+{
+    g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(guest->pages,
+                                                           errp);
+    g_auto(Sources) s = { 0 };
+
+    *v = (VmcoreInfoFound) { 0 };
+    if (!mem) {
+        return false;
+    }
+    analyse_huge_pages(guest);
+    if (!find_sources(guest, findings, mem, progress, &s, errp)) {
+        return false;
+    }
+    describe_source(&s, v);
+    comment_sources(&s, findings, guest->report);
     return true;
 }
 

@@ -19,9 +19,12 @@
 /* What the first step left to be looked into. */
 typedef struct DumpFindings {
     GByteArray *guest_note;     /* of the guest's driver; NULL for none */
+    uint64_t guest_note_paddr;  /* where it was read */
     bool note_awaited;          /* there is a device, but no driver */
     bool want_search;           /* for VMCOREINFO, if the driver has none */
     unsigned threads;           /* for that */
+    bool has_place;             /* an earlier search has found a note */
+    uint64_t place;             /* there, guest-physical */
     GArray *paging;             /* X86Paging of CPUs that use it; or NULL */
     bool want_mappings;         /* from paging, if there is any */
     bool want_windows;
@@ -49,5 +52,29 @@ void dump_guest_judge_huge_pages(DumpGuest *guest);
  */
 bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
                         DumpProgress *progress, Error **errp);
+
+/* VMCOREINFO as a query tells of it. */
+typedef struct VmcoreInfoFound {
+    char *text;                 /* NULL: there is none; owned */
+    bool searched;              /* found in memory, not told by the driver */
+    uint64_t paddr;             /* guest-physical, of its ELF note */
+    size_t size;                /* bytes of that, without padding at the end */
+} VmcoreInfoFound;
+
+/*
+ * Find VMCOREINFO as for a dump, and nothing else, of a @guest whose memory
+ * and general values are there; it may run. Of the text, which is the guest's,
+ * what lies behind a zero byte or 64 KiB is not in *@v.
+ *
+ * The report of @guest is told what is doubtful of it or, if there is none,
+ * why.
+ *
+ * Any thread; no lock is needed. False, with @errp set, if there is no memory
+ * or @progress was cancelled.
+ */
+bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
+                                const DumpFindings *findings,
+                                DumpProgress *progress, VmcoreInfoFound *v,
+                                Error **errp);
 
 #endif

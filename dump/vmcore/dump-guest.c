@@ -30,5 +30,7 @@ void dump_guest_seal(DumpGuest *guest, uint64_t begin, uint64_t length)
 {
     guest_ram_seal(&guest->all);
     guest_ram_clip_of(&guest->ram, &guest->all, begin, length);
-    guest->pages = dump_pages_still_new(&guest->all, guest->untouched);
+    guest->pages = guest->running ?
+                   dump_pages_running_new(&guest->all, guest->untouched) :
+                   dump_pages_still_new(&guest->all, guest->untouched);
 }

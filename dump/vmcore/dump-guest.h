@@ -41,6 +41,7 @@ typedef struct DumpGuest {
     uint32_t page_size;         /* bytes, a power of two, 4 KiB or more */
     int64_t phys_base;
     unsigned nr_cpus;
+    bool running;               /* while it is looked at; before it is sealed */
     GuestRam all;               /* all memory; sealed */
     GuestRam ram;               /* what of it is dumped; sealed */
     DumpUntouched *untouched;   /* owned; NULL: all memory is read */
@@ -50,6 +51,7 @@ typedef struct DumpGuest {
     size_t vmcoreinfo_pos;      /* VMCOREINFO text inside notes, bytes */
     size_t vmcoreinfo_size;     /* 0 if there is none */
     bool vmcoreinfo_searched;   /* it is not what the guest's driver told */
+    uint64_t vmcoreinfo_place;  /* then: guest-physical, of the note found */
     LinuxUts uts;
     uint64_t time_sec;
     uint64_t time_usec;
@@ -62,7 +64,8 @@ void dump_guest_init(DumpGuest *guest);
 void dump_guest_deinit(DumpGuest *guest);
 
 /*
- * All memory was added to @guest->all, and stands still; of that [@begin,
+ * All memory was added to @guest->all, and stands still unless
+ * @guest->running; of that [@begin,
  * @begin + @length) is to be dumped, as in guest_ram_clip_of. Seals both, and
  * makes @guest->pages.
  */

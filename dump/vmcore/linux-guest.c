@@ -31,20 +31,6 @@ static VmcoreInfo *add_vmcoreinfo(DumpGuest *guest, const ElfNote *note)
     return vmcoreinfo_parse(note->desc, note->descsz);
 }
 
-VmcoreInfo *linux_guest_find_vmcoreinfo(const DumpGuest *guest,
-                                        const uint8_t *buf, size_t len)
-{
-    size_t used = 0;
-    ElfNote note;
-
-    while (elf_note_next(&guest->abi, buf, len, &used, &note)) {
-        if (elf_note_is(&note, "VMCOREINFO")) {
-            return vmcoreinfo_parse(note.desc, note.descsz);
-        }
-    }
-    return NULL;
-}
-
 VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
                                   size_t len)
 {

@@ -39,13 +39,6 @@ LinuxKernelTrace linux_guest_find_kernel(const DumpGuest *guest,
                                          LinuxUts *uts);
 
 /*
- * What the first note called VMCOREINFO in @buf[0..@len) says, NULL if there
- * is none. Changes nothing.
- */
-VmcoreInfo *linux_guest_find_vmcoreinfo(const DumpGuest *guest,
-                                        const uint8_t *buf, size_t len);
-
-/*
  * Append the notes in @buf[0..@len), which come from the guest, to the notes
  * of @guest, as far as they are whole; zeroes behind them are none. The first
  * one called VMCOREINFO sets vmcoreinfo_pos and vmcoreinfo_size. The report

@@ -1,7 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory of a guest that stands still, read where it is mapped.
+ * Memory of a guest that stands still, read where it is mapped; and of one
+ * that runs, of which the kernel makes a copy.
  *
  * A load from memory that the kernel cannot provide (a memory error, a
  * backing file that was truncated, a pool of huge pages or a file system
@@ -60,22 +61,35 @@ typedef struct StillReader {
 
 /* -- can it be read? ------------------------------------------------------ */
 
-static DumpPagesMethod still_best_method(size_t page)
+static bool still_can_populate(size_t page)
+{
+#ifdef CONFIG_LINUX
+    uint8_t here = 1;
+    void *at = (void *)QEMU_ALIGN_DOWN((uintptr_t)&here, page);
+
+    return madvise(at, page, MADV_POPULATE_READ) == 0;
+#else
+    return false;
+#endif
+}
+
+static bool still_can_copy(void)
 {
 #ifdef CONFIG_LINUX
     uint8_t here = 1, byte;
-    void *at = (void *)QEMU_ALIGN_DOWN((uintptr_t)&here, page);
     struct iovec from = { .iov_base = &here, .iov_len = 1 };
     struct iovec to = { .iov_base = &byte, .iov_len = 1 };
 
-    if (madvise(at, page, MADV_POPULATE_READ) == 0) {
-        return DUMP_PAGES_POPULATE;
-    }
-    if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1) {
-        return DUMP_PAGES_COPY;
-    }
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
+#else
+    return false;
 #endif
-    return DUMP_PAGES_TRUST;
+}
+
+static DumpPagesMethod still_best_method(size_t page)
+{
+    return still_can_populate(page) ? DUMP_PAGES_POPULATE :
+           still_can_copy() ? DUMP_PAGES_COPY : DUMP_PAGES_TRUST;
 }
 
 static bool ram_has_host(const GuestRam *ram, const HostRange *range)
@@ -341,6 +355,17 @@ bool dump_pages_still_in_place(const DumpPages *pages)
 {
     return container_of(pages, StillPages, parent)->method !=
            DUMP_PAGES_COPY;
+}
+
+DumpPages *dump_pages_running_new(const GuestRam *ram,
+                                  const DumpUntouched *untouched)
+{
+    DumpPages *pages = dump_pages_still_new(ram, untouched);
+
+    if (still_can_copy()) {
+        dump_pages_still_set_method(pages, DUMP_PAGES_COPY);
+    }
+    return pages;
 }
 
 void dump_pages_still_set_method(DumpPages *pages, DumpPagesMethod method)

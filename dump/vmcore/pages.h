@@ -9,7 +9,8 @@
  * it can be read at all, is up to the source; who reads does not know
  * which one it is.
  *
- *   pages-still.c   memory of a guest that stands still
+ *   pages-still.c   memory of a guest that stands still, or of one that
+ *                   runs, as it is at the time of each read
  *   pages-live.c    memory of a guest that runs, as it was at one moment
  */
 
@@ -66,6 +67,15 @@ DumpPages *dump_pages_still_new(const GuestRam *ram,
  * that can do no better.
  */
 bool dump_pages_still_in_place(const DumpPages *pages);
+
+/*
+ * The same of a guest that runs. Memory may go away at any time there (a
+ * balloon, a DIMM), so that it is not loaded from where it is mapped: the
+ * kernel copies it, or fails to, if the host has a way for that. What is read
+ * may have been changed halfway.
+ */
+DumpPages *dump_pages_running_new(const GuestRam *ram,
+                                  const DumpUntouched *untouched);
 
 /* NULL is allowed. All readers are to be freed before. */
 void dump_pages_free(DumpPages *pages);

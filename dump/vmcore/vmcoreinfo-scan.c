@@ -56,6 +56,32 @@ static void note_free(void *note)
     vmcoreinfo_note_free(note);
 }
 
+VmcoreInfoNote *vmcoreinfo_note_in(const DumpAbi *abi, const uint8_t *buf,
+                                   size_t len, uint64_t paddr)
+{
+    size_t start = 0, end = 0;
+    VmcoreInfoNote *found;
+    ElfNote note;
+
+    while (elf_note_next(abi, buf, len, &end, &note)) {
+        if (elf_note_is(&note, "VMCOREINFO")) {
+            size_t before = note.desc - (buf + start);
+
+            found = g_new0(VmcoreInfoNote, 1);
+            found->paddr = paddr + start;
+            found->bytes = g_byte_array_new();
+            g_byte_array_append(found->bytes, buf + start,
+                                before + note.descsz);
+            found->text = (const char *)found->bytes->data + before;
+            found->size = note.descsz;
+            found->info = vmcoreinfo_parse(note.desc, note.descsz);
+            return found;
+        }
+        start = end;
+    }
+    return NULL;
+}
+
 static void make_head(const DumpAbi *abi, uint8_t head[SCAN_HEAD_SIZE])
 {
     g_autoptr(GByteArray) note = g_byte_array_new();

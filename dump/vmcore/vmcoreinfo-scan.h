@@ -41,7 +41,7 @@
 #define VMCOREINFO_SCAN_KEPT    16
 #define VMCOREINFO_SCAN_NOTES   64
 
-/* A note that memory bears out. */
+/* A VMCOREINFO note. */
 typedef struct VmcoreInfoNote {
     uint64_t paddr;             /* guest-physical, of its header */
     GByteArray *bytes;          /* header, name and text */
@@ -52,6 +52,14 @@ typedef struct VmcoreInfoNote {
 
 void vmcoreinfo_note_free(VmcoreInfoNote *note);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmcoreInfoNote, vmcoreinfo_note_free)
+
+/*
+ * The first note of this name among those in @buf[0..@len), which is a copy
+ * of guest memory at @paddr; NULL if there is none. Whether memory bears it
+ * out is not looked at.
+ */
+VmcoreInfoNote *vmcoreinfo_note_in(const DumpAbi *abi, const uint8_t *buf,
+                                   size_t len, uint64_t paddr);
 
 /*
  * The note at @paddr, NULL if there is none or memory does not bear it out.

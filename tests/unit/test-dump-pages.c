@@ -381,6 +381,32 @@ static void test_threads(gconstpointer opaque)
     memory_free(&c.m);
 }
 
+/* Memory of a guest that runs goes away between get and the load. */
+static void test_running(void)
+{
+    static const Kind kind = { "running", .file = true, .shared = true,
+                               .told = true, .pagemap = true };
+    const uint8_t *bytes;
+    uint64_t len;
+    Memory m;
+
+    memory_map(&m, &kind);
+    fill(&m, 0, PAGES);
+    memory_open(&m, &kind);
+    dump_pages_reader_free(m.reader);
+    dump_pages_free(m.pages);
+    m.pages = dump_pages_running_new(&m.ram, m.untouched);
+    m.reader = dump_pages_reader_new(m.pages, &error_abort);
+    len = m.page;
+    g_assert_cmpint(dump_pages_get(m.reader, PADDR, &len, &bytes), ==,
+                    DUMP_PAGES_DATA);
+    g_assert_cmpuint(len, ==, m.page);
+    g_assert_cmpint(ftruncate(m.fd, 0), ==, 0);
+    g_assert_cmpuint(bytes[0], ==, 1);
+    g_assert_cmpuint(bytes[m.page - 1], ==, 1);
+    memory_free(&m);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -397,6 +423,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/pages/none", test_none);
+    g_test_add_func("/dump/pages/running", test_running);
     for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
         for (unsigned k = 0; k < ARRAY_SIZE(kinds); k++) {
             g_autofree char *path = g_strdup_printf("/dump/pages/%s/%s",

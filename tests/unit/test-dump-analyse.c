@@ -1,0 +1,289 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where VMCOREINFO comes from: the guest's driver, a search of memory, or
+ * what an earlier search has found.
+ */
+
+#include "qemu/osdep.h"
+#include "analyse.h"
+#include "dump-test-notes.h"
+
+#define KERNEL_VADDR    0xffffffffa1000000ULL
+#define KERNEL_PADDR    0x200000ULL
+#define OTHER_PADDR     0x300000ULL
+#define DRIVER_AT       0x5000ULL       /* where the driver says that it is */
+#define TABLES          0x100000ULL
+
+typedef struct Case {
+    TestGuest t;
+    DumpFindings findings;
+    DumpProgress progress;
+    DumpReport report;
+    VmcoreInfoFound found;
+} Case;
+
+static void case_init(Case *c)
+{
+    memset(c, 0, sizeof(*c));
+    test_guest_init(&c->t, &test_x86_64, 4096);
+    test_zero_memory(&c->t, 0, 0x400000);
+    dump_findings_init(&c->findings);
+    c->findings.threads = 1;
+    c->findings.want_search = true;
+    c->findings.paging = g_array_new(false, false, sizeof(X86Paging));
+    dump_progress_init(&c->progress);
+    dump_report_init(&c->report);
+    c->t.g.report = &c->report;
+}
+
+static void case_deinit(Case *c)
+{
+    g_free(c->found.text);
+    dump_findings_deinit(&c->findings);
+    test_guest_deinit(&c->t);
+    dump_report_deinit(&c->report);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Case, case_deinit)
+
+static char *text_of(uint64_t paddr)
+{
+    return test_kernel_text("6.1.0", KERNEL_VADDR, paddr);
+}
+
+/* A kernel at @paddr and its note at @at. */
+static void put_kernel(Case *c, uint64_t paddr, uint64_t at)
+{
+    g_autofree char *text = text_of(paddr);
+
+    test_put_kernel(&c->t, paddr, "6.1.0");
+    test_put_note(&c->t, at, text);
+}
+
+/* The driver tells of the kernel at @paddr. */
+static void tell(Case *c, uint64_t paddr)
+{
+    g_autofree char *text = text_of(paddr);
+    GByteArray *note = g_byte_array_new();
+
+    elf_note_append(note, &c->t.g.abi, "OTHER", 7, "abc", 3);
+    elf_note_append(note, &c->t.g.abi, "VMCOREINFO", 0, text, strlen(text));
+    c->findings.guest_note = note;
+    c->findings.guest_note_paddr = DRIVER_AT;
+}
+
+/* A CPU whose page tables have its kernel at @paddr. */
+static void add_cpu(Case *c, uint64_t paddr)
+{
+    static const unsigned shifts[] = { 39, 30, 21 };
+    X86Paging p = { .mode = X86_PAGING_4LEVEL, .root = TABLES };
+
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t entry = i < 2 ? (TABLES + (i + 1) * 4096) | 3 : paddr | 0x83;
+        uint8_t bytes[8];
+
+        stq_le_p(bytes, entry);
+        test_put(&c->t, TABLES + i * 4096 +
+                 (KERNEL_VADDR >> shifts[i]) % 512 * 8, bytes, 8);
+    }
+    g_array_append_val(c->findings.paging, p);
+}
+
+static bool look(Case *c, Error **errp)
+{
+    dump_guest_seal(&c->t.g, 0, 0);
+    return dump_guest_find_vmcoreinfo(&c->t.g, &c->findings, &c->progress,
+                                      &c->found, errp);
+}
+
+/* @warning: part of the only one, or NULL for none. */
+static void check(Case *c, uint64_t kernel, uint64_t at, bool searched,
+                  const char *warning)
+{
+    g_autofree char *text = text_of(kernel);
+    g_auto(GStrv) warnings = NULL;
+
+    g_assert_true(look(c, &error_abort));
+    g_assert_cmpstr(c->found.text, ==, kernel ? text : NULL);
+    g_assert_cmphex(c->found.paddr, ==, at);
+    g_assert_cmpuint(c->found.size, ==, kernel ? 24 + strlen(text) : 0);
+    g_assert_cmpint(c->found.searched, ==, searched);
+    g_assert_cmpint(c->t.g.vmcoreinfo_searched, ==, searched);
+    warnings = dump_report_warnings(&c->report);
+    g_assert_cmpuint(g_strv_length(warnings), ==, warning ? 1 : 0);
+    if (warning) {
+        g_assert_nonnull(strstr(warnings[0], warning));
+    }
+}
+
+static void test_none(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    check(&c, 0, 0, false, "guest memory has no VMCOREINFO");
+}
+
+static void test_not_searched(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    c.findings.want_search = false;
+    c.findings.note_awaited = true;
+    check(&c, 0, 0, false, "guest note is not present");
+}
+
+static void test_search(void)
+{
+    for (unsigned running = 0; running < 2; running++) {
+        g_auto(Case) c;
+
+        case_init(&c);
+        c.t.g.running = running;
+        put_kernel(&c, KERNEL_PADDR, 0x8000);
+        check(&c, KERNEL_PADDR, 0x8000, true, NULL);
+        g_assert_cmphex(c.t.g.vmcoreinfo_place, ==, 0x8000);
+    }
+}
+
+static void test_driver(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    tell(&c, KERNEL_PADDR);
+    /* Behind a note of 24 bytes. */
+    check(&c, KERNEL_PADDR, DRIVER_AT + 24, false, NULL);
+}
+
+/* kexec: the driver's kernel is gone. */
+static void test_driver_gone(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    tell(&c, OTHER_PADDR);
+    check(&c, KERNEL_PADDR, 0x8000, true, "is taken instead");
+}
+
+static void test_driver_gone_only(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    c.findings.want_search = false;
+    tell(&c, OTHER_PADDR);
+    check(&c, OTHER_PADDR, DRIVER_AT + 24, false, "does not bear it out");
+}
+
+static void test_driver_without(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    c.findings.want_search = false;
+    c.findings.guest_note = g_byte_array_new();
+    elf_note_append(c.findings.guest_note, &c.t.g.abi, "OTHER", 7, "abc", 3);
+    check(&c, 0, 0, false, "guest note has no VMCOREINFO");
+}
+
+/* Text behind a zero byte is not for a string. */
+static void test_text_ends(void)
+{
+    g_autofree char *text = text_of(KERNEL_PADDR);
+    g_autoptr(GByteArray) longer = g_byte_array_new();
+    g_auto(Case) c;
+
+    case_init(&c);
+    g_byte_array_append(longer, (uint8_t *)text, strlen(text));
+    g_byte_array_append(longer, (const uint8_t *)"\0more", 5);
+    c.findings.guest_note = g_byte_array_new();
+    elf_note_append(c.findings.guest_note, &c.t.g.abi, "VMCOREINFO", 0,
+                    longer->data, longer->len);
+    g_assert_true(look(&c, &error_abort));
+    g_assert_cmpstr(c.found.text, ==, text);
+    g_assert_cmpuint(c.found.size, ==, 24 + longer->len);
+}
+
+static void test_cancelled(void)
+{
+    g_auto(Case) c;
+    Error *err = NULL;
+
+    case_init(&c);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    add_cpu(&c, KERNEL_PADDR);
+    dump_progress_cancel(&c.progress);
+    g_assert_false(look(&c, &err));
+    error_free(err);
+    g_assert_null(c.found.text);
+}
+
+/* No search is made, which would notice the cancel. */
+static void test_known_place(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    add_cpu(&c, KERNEL_PADDR);
+    c.findings.has_place = true;
+    c.findings.place = 0x8000;
+    dump_progress_cancel(&c.progress);
+    check(&c, KERNEL_PADDR, 0x8000, true, NULL);
+}
+
+/* The kernel that was found is not the one that runs, or has gone. */
+static void test_known_place_outdated(void)
+{
+    static const uint64_t places[] = { 0x9000, 0xa000, UINT64_MAX };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+        g_auto(Case) c;
+
+        case_init(&c);
+        put_kernel(&c, KERNEL_PADDR, 0x8000);
+        put_kernel(&c, OTHER_PADDR, 0x9000);
+        add_cpu(&c, KERNEL_PADDR);
+        c.findings.has_place = true;
+        c.findings.place = places[i];
+        check(&c, KERNEL_PADDR, 0x8000, true, NULL);
+    }
+}
+
+/* Without a CPU that tells, there may be others by now. */
+static void test_known_place_silent(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    put_kernel(&c, OTHER_PADDR, 0x9000);
+    c.findings.has_place = true;
+    c.findings.place = 0x8000;
+    check(&c, 0, 0, false, "2 kernels");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/analyse/none", test_none);
+    g_test_add_func("/dump/analyse/not-searched", test_not_searched);
+    g_test_add_func("/dump/analyse/search", test_search);
+    g_test_add_func("/dump/analyse/driver", test_driver);
+    g_test_add_func("/dump/analyse/driver-gone", test_driver_gone);
+    g_test_add_func("/dump/analyse/driver-gone-only", test_driver_gone_only);
+    g_test_add_func("/dump/analyse/driver-without", test_driver_without);
+    g_test_add_func("/dump/analyse/text-ends", test_text_ends);
+    g_test_add_func("/dump/analyse/cancelled", test_cancelled);
+    g_test_add_func("/dump/analyse/known-place", test_known_place);
+    g_test_add_func("/dump/analyse/known-place-outdated",
+                    test_known_place_outdated);
+    g_test_add_func("/dump/analyse/known-place-silent",
+                    test_known_place_silent);
+    return g_test_run();
+}
