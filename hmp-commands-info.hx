@@ -13,3 +13,17 @@ SRST
     much of it is finished. Further lines tell its size, phase, time and rate,
     and why it failed.
 ERST
+
+    {
+        .name       = "vmcoreinfo",
+        .args_type  = "",
+        .params     = "",
+        .help       = "Display the guest kernel's VMCOREINFO",
+    },
+
+SRST
+  ``info vmcoreinfo``
+    Display where the VMCOREINFO note of the guest's kernel is and what it says:
+    as the guest's driver has told the vmcoreinfo device, or found by a search of
+    the guest's memory. The guest goes on meanwhile.
+ERST

@@ -18,6 +18,7 @@
 #include "qemu/units.h"
 #include "qobject/qdict.h"
 #include "dump-job.h"
+#include "vmcoreinfo-query.h"
 
 /* Flags that choose a format, and the format that -R makes of it. */
 static const struct {
@@ -297,9 +298,81 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     }
 }
 
-/* The monitor's table has no function that QEMU's own headers would name. */
+/* -- VMCOREINFO ----------------------------------------------------------- */
+
+/* The text is the guest's: nothing in it is to move a terminal's cursor. */
+static void hmp_print_text(Monitor *mon, char *text)
+{
+    for (char *c = text; *c; c++) {
+        if (*c != '\n' && !g_ascii_isprint(*c)) {
+            *c = '?';
+        }
+    }
+    monitor_puts(mon, text);
+    if (*text && text[strlen(text) - 1] != '\n') {
+        monitor_puts(mon, "\n");
+    }
+}
+
+static void hmp_print_vmcoreinfo(Monitor *mon, VmcoreinfoQuery *query)
+{
+    g_autoptr(DumpVmcoreinfoNote) note = NULL;
+    Error *err = NULL;
+
+    note = vmcoreinfo_query_result(query, &err);
+    vmcoreinfo_query_free(query);
+    if (!note) {
+        /* Perhaps long after the command: this monitor is not the current. */
+        monitor_printf(mon, "Error: %s\n", error_get_pretty(err));
+        error_free(err);
+        return;
+    }
+    monitor_printf(mon, "Source: %s\n",
+                   DumpVmcoreinfoSource_str(note->source));
+    hmp_print_list(mon, "Warning: ", note->warnings);
+    if (note->text) {
+        monitor_printf(mon, "Note: %" PRIu64 " bytes at 0x%" PRIx64 "\n",
+                       note->size, note->address);
+        hmp_print_text(mon, note->text);
+    }
+}
+
+static void hmp_vmcoreinfo_done(void *opaque, VmcoreinfoQuery *query)
+{
+    Monitor *mon = opaque;
+
+    if (query) {
+        hmp_print_vmcoreinfo(mon, query);
+    }
+    monitor_resume(mon);
+}
+
+/* The monitor waits, and QEMU only where that cannot be; as for a dump. */
+static void hmp_info_vmcoreinfo(Monitor *mon, const QDict *qdict)
+{
+    Error *err = NULL;
+    VmcoreinfoQuery *query = vmcoreinfo_query_new(true, &err);
+
+    if (!query) {
+        hmp_handle_error(mon, err);
+        return;
+    }
+    if (monitor_suspend(mon) < 0) {
+        vmcoreinfo_query_run(query);
+        hmp_print_vmcoreinfo(mon, query);
+        return;
+    }
+    if (!vmcoreinfo_query_start(query, hmp_vmcoreinfo_done, mon, &err)) {
+        vmcoreinfo_query_free(query);
+        hmp_handle_error(mon, err);
+        monitor_resume(mon);
+    }
+}
+
+/* The monitor's tables have no function that QEMU's own headers would name. */
 static void dump_register_hmp(void)
 {
+    monitor_register_hmp("vmcoreinfo", true, hmp_info_vmcoreinfo);
     monitor_register_hmp("dump-cancel", false, hmp_dump_cancel);
 }
 

@@ -8,10 +8,13 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-dump.h"
+#include "block/aio.h"
+#include "qemu/coroutine.h"
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "dump-job.h"
 #include "guest-state.h"
+#include "vmcoreinfo-query.h"
 #include "vmcore/pipeline.h"
 
 /* More workers than this only cost memory. */
@@ -212,7 +215,47 @@ DumpQueryResult *qmp_query_dump(Error **errp)
 
 void qmp_dump_cancel(Error **errp)
 {
-    dump_job_cancel(errp);
+    if (qemu_system_dump_in_progress() || !vmcoreinfo_query_cancel()) {
+        dump_job_cancel(errp);
+    }
+}
+
+typedef struct QmpVmcoreinfo {
+    Coroutine *co;              /* waits until the query is over */
+    VmcoreinfoQuery *query;     /* then; NULL if it did not end */
+} QmpVmcoreinfo;
+
+static void qmp_vmcoreinfo_done(void *opaque, VmcoreinfoQuery *query)
+{
+    QmpVmcoreinfo *wait = opaque;
+
+    wait->query = query;
+    aio_co_wake(wait->co);
+}
+
+DumpVmcoreinfoNote *coroutine_fn
+qmp_query_vmcoreinfo(bool has_search, bool search, Error **errp)
+{
+    QmpVmcoreinfo wait = { .co = qemu_coroutine_self() };
+    DumpVmcoreinfoNote *note;
+
+    wait.query = vmcoreinfo_query_new(!has_search || search, errp);
+    if (!wait.query) {
+        return NULL;
+    }
+    if (!vmcoreinfo_query_start(wait.query, qmp_vmcoreinfo_done, &wait,
+                                errp)) {
+        vmcoreinfo_query_free(wait.query);
+        return NULL;
+    }
+    qemu_coroutine_yield();
+    if (!wait.query) {
+        error_setg(errp, "QEMU exits before the query has ended");
+        return NULL;
+    }
+    note = vmcoreinfo_query_result(wait.query, errp);
+    vmcoreinfo_query_free(wait.query);
+    return note;
 }
 
 /* Most formats suit any guest; some, a guest that has asked for it. */

@@ -104,7 +104,7 @@ GByteArray *guest_note_read(DumpPagesReader *mem, Error **errp)
 }
 
 /* What the driver published is read now; it is looked into later. */
-static bool collect_guest_note(GuestState *state, Error **errp)
+bool guest_notes_collect_own(GuestState *state, Error **errp)
 {
     DumpGuest *guest = &state->guest;
     g_autoptr(DumpPagesReader) mem = NULL;
@@ -119,13 +119,34 @@ static bool collect_guest_note(GuestState *state, Error **errp)
         return false;
     }
     state->findings.guest_note = guest_note_read(mem, &err);
+    state->findings.guest_note_paddr =
+        le64_to_cpu(vmcoreinfo_find()->vmcoreinfo.paddr);
     dump_report_warn_err(guest->report, err);
     return true;
+}
+
+static struct {
+    bool known;
+    uint64_t paddr;
+} guest_note_place;             /* BQL */
+
+void guest_note_remember_place(uint64_t paddr)
+{
+    guest_note_place.known = true;
+    guest_note_place.paddr = paddr;
+}
+
+bool guest_note_known_place(uint64_t *paddr)
+{
+    if (guest_note_place.known) {
+        *paddr = guest_note_place.paddr;
+    }
+    return guest_note_place.known;
 }
 
 bool guest_notes_collect(GuestState *state, const GuestStateQuery *query,
                          Error **errp)
 {
     return collect_cpu_notes(state, errp) &&
-           (query->no_guest_note || collect_guest_note(state, errp));
+           (query->no_guest_note || guest_notes_collect_own(state, errp));
 }

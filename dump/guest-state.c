@@ -98,6 +98,7 @@ static void collect_search(GuestState *state, const GuestStateQuery *query)
     if (findings->want_search && !findings->paging) {
         findings->paging = guest_x86_paging();
     }
+    findings->has_place = guest_note_known_place(&findings->place);
 }
 
 static bool guest_state_collect(GuestState *state,
@@ -120,21 +121,48 @@ static bool guest_state_collect(GuestState *state,
     return true;
 }
 
-GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
+static GuestState *guest_state_alloc(const GuestStateQuery *query)
 {
-    g_autoptr(GuestState) state = g_new0(GuestState, 1);
+    GuestState *state = g_new0(GuestState, 1);
 
     dump_guest_init(&state->guest);
     dump_findings_init(&state->findings);
     state->guest.report = query->report;
     guest_phys_blocks_init(&state->target.guest_phys_blocks);
     guest_phys_blocks_append(&state->target.guest_phys_blocks);
+    return state;
+}
+
+GuestState *guest_state_new(const GuestStateQuery *query, Error **errp)
+{
+    g_autoptr(GuestState) state = guest_state_alloc(query);
+
     if (!guest_state_collect(state, query, errp)) {
         return NULL;
     }
     trace_dump_collected(state->guest.nr_cpus, state->guest.ram.bytes,
                          guest_ram_nr_runs(&state->guest.ram),
                          (size_t)state->guest.notes->len);
+    return g_steal_pointer(&state);
+}
+
+GuestState *guest_state_peek(const GuestStateQuery *query, Error **errp)
+{
+    g_autoptr(GuestState) state = guest_state_alloc(query);
+
+    state->guest.running = true;
+    /* What they are in tells what the target is. */
+    cpu_synchronize_all_states();
+    if (!get_arch_info(&state->target.guest_phys_blocks,
+                       &state->target.dump_info, errp)) {
+        return NULL;
+    }
+    set_arch(state);
+    guest_memory_collect(state, query);
+    if (!query->no_guest_note && !guest_notes_collect_own(state, errp)) {
+        return NULL;
+    }
+    collect_search(state, query);
     return g_steal_pointer(&state);
 }
 
@@ -167,6 +195,9 @@ void guest_state_free(GuestState *state)
 {
     if (!state) {
         return;
+    }
+    if (state->guest.vmcoreinfo_searched) {
+        guest_note_remember_place(state->guest.vmcoreinfo_place);
     }
     if (state->sections_added && state->target.dump_info.arch_cleanup_fn) {
         state->target.dump_info.arch_cleanup_fn(&state->target);

@@ -26,6 +26,14 @@ bool guest_state_check(const GuestStateQuery *query, Error **errp);
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp);
 
 /*
+ * Collect from a guest that may run what a look for VMCOREINFO takes: memory,
+ * the note of its driver and, as far as @query asks for a search, the paging of
+ * its CPUs, which are interrupted for a moment to tell their registers. The
+ * result is for dump_guest_find_vmcoreinfo; otherwise as guest_state_new.
+ */
+GuestState *guest_state_peek(const GuestStateQuery *query, Error **errp);
+
+/*
  * Find out the rest, by looking into guest memory. No lock is needed, and it
  * may take a while. False with @errp set, also when @progress is cancelled.
  */

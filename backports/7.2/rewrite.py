@@ -44,6 +44,10 @@ REWRITE = {
         (r'(?m)^( +)info->stopped_reason =',
          r'\1info->has_stopped_reason = true;\n\g<0>'),
     ],
+    'dump/vmcoreinfo-query.c': [
+        # And so has one that is returned.
+        (r'note->has_address = ', 'note->has_text = note->has_address = '),
+    ],
     'dump/dump-hmp-cmds.c': [
         (r'NULL,\n( +)NULL, errp\);',
          r'false, NULL,\n\1false, NULL, errp);'),

@@ -213,17 +213,17 @@ def job_type(tree):
 
 def spliced_files(tree):
     files = {}
-    # After an earlier apply the first has an entry more.
-    more = (r'(?:\n    \{\n        \.name       = "dump-cancel",\n'
-            r'(?:(?!^ERST$)[\s\S])*^ERST\n)?')
-    for path, name, after in (
-            ('hmp-commands.hx', 'dump-guest-memory', more),
-            ('hmp-commands-info.hx', 'dump', '')):
+    # After an earlier apply there is an entry more.
+    for path, name, new in (
+            ('hmp-commands.hx', 'dump-guest-memory', 'dump-cancel'),
+            ('hmp-commands-info.hx', 'dump', 'vmcoreinfo')):
+        more = (r'(?:\n    \{\n        \.name       = "' + new + r'",\n'
+                r'(?:(?!^ERST$)[\s\S])*^ERST\n)?')
         ours = fragment(path)
         files[path] = splice(
             tree, path,
             r'^    \{\n        \.name       = "' + name +
-            r'",\n(?:(?!^ERST$)[\s\S])*^ERST\n' + after,
+            r'",\n(?:(?!^ERST$)[\s\S])*^ERST\n' + more,
             lambda _, ours=ours: ours, f'the entry of {name}')
     files['MAINTAINERS'] = splice(
         tree, 'MAINTAINERS', r'^Dump\n(?:[A-Z]: .*\n)+',

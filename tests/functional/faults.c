@@ -13,6 +13,8 @@
  *     pause:N         the write after which N bytes are written comes back
  *                     when there is a file PATH.go
  *     open:MS         opening it takes so many milliseconds
+ *     hold            process_vm_readv() of many pages comes back when there
+ *                     is a file PATH.go
  *     protect         SIGUSR2: pages whose addresses are in the file, in hex,
  *                     cannot be read any more; then the file is gone
  */
@@ -179,6 +181,21 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int niov, off64_t offset)
 ssize_t pwritev(int fd, const struct iovec *iov, int niov, off_t offset)
 {
     return pwritev64(fd, iov, niov, offset);
+}
+
+#define HOLD_PAGES  16
+
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local,
+                         unsigned long nlocal, const struct iovec *remote,
+                         unsigned long nremote, unsigned long flags)
+{
+    const char *fault = getenv("DUMP_FAULT");
+
+    if (fault && !strcmp(fault, "hold") && nremote >= HOLD_PAGES) {
+        wait_to_go_on();
+    }
+    return syscall(SYS_process_vm_readv, pid, local, nlocal, remote, nremote,
+                   flags);
 }
 
 int close(int fd)

@@ -16,6 +16,16 @@ def pause(library, path, size):
     return environment(library, path, f'pause:{size}')
 
 
+def hold(library, path):
+    """... and in which a search of a running guest's memory stands still."""
+    return environment(library, path, 'hold')
+
+
+def let_go(path):
+    with open(path + '.go', 'w'):
+        pass
+
+
 def wait_for_pause(path, size):
     """The write that was the last may not be counted by QEMU yet."""
     while os.stat(path).st_blocks * 512 < size:
