@@ -56,7 +56,9 @@ typedef struct StillPages {
 
 typedef struct StillReader {
     DumpPagesReader parent;
-    uint8_t *copy;              /* DUMP_PAGES_COPY: STILL_COPY_SIZE bytes */
+    /* DUMP_PAGES_COPY gives less at a time than is found out of: */
+    uint8_t *copy;              /* STILL_COPY_SIZE bytes */
+    uint64_t touched, touched_end;      /* memory that is no hole */
 } StillReader;
 
 /* -- can it be read? ------------------------------------------------------ */
@@ -272,6 +274,25 @@ static DumpPagesKind still_get_copy(const StillReader *r, const uint8_t *host,
 #endif
 }
 
+/* Is it untouched? As dump_untouched_probe. */
+static bool still_probe(StillReader *r, uint64_t paddr, uint64_t *len)
+{
+    const StillPages *s = container_of(r->parent.pages, StillPages, parent);
+
+    if (paddr >= r->touched && paddr < r->touched_end) {
+        *len = MIN(*len, r->touched_end - paddr);
+        return false;
+    }
+    if (dump_untouched_probe(s->untouched, s->ram, paddr, len)) {
+        return true;
+    }
+    if (s->method == DUMP_PAGES_COPY) {
+        r->touched = paddr;
+        r->touched_end = paddr + *len;
+    }
+    return false;
+}
+
 static DumpPagesKind still_get(DumpPagesReader *reader, uint64_t paddr,
                                uint64_t *len, const uint8_t **bytes)
 {
@@ -285,7 +306,7 @@ static DumpPagesKind still_get(DumpPagesReader *reader, uint64_t paddr,
         return DUMP_PAGES_NONE;
     }
     *len = MIN(*len, there);
-    if (dump_untouched_probe(s->untouched, s->ram, paddr, len)) {
+    if (still_probe(r, paddr, len)) {
         return DUMP_PAGES_ZERO;
     }
     if (s->method == DUMP_PAGES_COPY) {
