@@ -79,6 +79,7 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
 typedef struct Sources {
     VmcoreInfoNote *driver;     /* what the driver tells; NULL for nothing */
     bool driver_gone;           /* and its kernel is not there */
+    bool driver_idle;           /* or is, but no CPU shows it */
     GPtrArray *found;           /* VmcoreInfoNote; NULL: was not searched */
     const VmcoreInfoNote *memory;   /* the one of them to take, or NULL */
 } Sources;
@@ -98,19 +99,36 @@ static void sources_deinit(Sources *s)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sources, sources_deinit)
 
+/*
+ * After kexec the kernel before is often still there as it was. But where a
+ * crash kernel runs, the one that crashed is what a dump is about.
+ */
+static bool is_idle(const DumpGuest *guest, const DumpFindings *findings,
+                    DumpPagesReader *mem, const VmcoreInfoNote *note)
+{
+    return vmcoreinfo_cpus_can_tell(guest, findings->paging) &&
+           !vmcoreinfo_get(note->info, "CRASHTIME") &&
+           vmcoreinfo_ask_cpus(guest, mem, findings->paging, note) !=
+           VMCOREINFO_RUNS;
+}
+
 static void ask_driver(const DumpGuest *guest, const DumpFindings *findings,
                        DumpPagesReader *mem, Sources *s)
 {
     const GByteArray *note = findings->guest_note;
+    LinuxKernelTrace trace;
     LinuxUts uts;
 
     if (note) {
         s->driver = vmcoreinfo_note_in(&guest->abi, note->data, note->len,
                                        findings->guest_note_paddr);
     }
-    s->driver_gone = s->driver &&
-        linux_guest_find_kernel(guest, mem, s->driver->info, &uts) ==
-        LINUX_KERNEL_GONE;
+    if (s->driver) {
+        trace = linux_guest_find_kernel(guest, mem, s->driver->info, &uts);
+        s->driver_gone = trace == LINUX_KERNEL_GONE;
+        s->driver_idle = trace == LINUX_KERNEL_THERE &&
+                         is_idle(guest, findings, mem, s->driver);
+    }
 }
 
 /*
@@ -154,7 +172,10 @@ static bool search_note(const DumpGuest *guest, const DumpFindings *findings,
         dump_report_warn(guest->report, "there is more in guest memory that "
                          "looks like VMCOREINFO than was looked at");
     }
-    s->memory = vmcoreinfo_pick(guest, mem, findings->paging, s->found);
+    s->memory = s->driver_idle ?
+                vmcoreinfo_pick_running(guest, mem, findings->paging,
+                                        s->found) :
+                vmcoreinfo_pick(guest, mem, findings->paging, s->found);
     return true;
 }
 
@@ -163,7 +184,8 @@ static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
                          Sources *s, Error **errp)
 {
     ask_driver(guest, findings, mem, s);
-    if (findings->want_search && (!s->driver || s->driver_gone) &&
+    if (findings->want_search &&
+        (!s->driver || s->driver_gone || s->driver_idle) &&
         !search_note(guest, findings, mem, progress, s, errp)) {
         return false;
     }
@@ -172,10 +194,11 @@ static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
         guest->vmcoreinfo_place = s->memory->paddr;
     }
     if (s->driver && s->memory) {
-        dump_report_warn(guest->report, "guest note: guest memory does not "
-                         "bear it out, as if another kernel had been started "
-                         "by kexec; that kernel's VMCOREINFO was found in "
-                         "memory and is taken instead");
+        dump_report_warn(guest->report, "guest note: %s, as if another kernel "
+                         "had been started by kexec; that kernel's VMCOREINFO "
+                         "was found in memory and is taken instead",
+                         s->driver_idle ? "no CPU runs its kernel" :
+                         "guest memory does not bear it out");
     }
     return true;
 }
@@ -237,7 +260,7 @@ static void comment_sources(const Sources *s, const DumpFindings *findings,
     } else if (findings->note_awaited) {
         dump_report_warn(report, "guest note is not present");
     }
-    if (s->found && !s->found->len) {
+    if (s->found && !s->found->len && !s->driver_idle) {
         dump_report_warn(report, "guest memory has no VMCOREINFO of a Linux "
                          "kernel (4.13 or later) that runs");
     }

@@ -99,16 +99,13 @@ static void consider(Choice *c, const VmcoreInfoNote *note,
     }
 }
 
-/* Is there a CPU whose page tables could have told? */
-static bool could_tell(const DumpGuest *guest, const GArray *paging)
+bool vmcoreinfo_cpus_can_tell(const DumpGuest *guest, const GArray *paging)
 {
     return guest->abi.elf_machine == EM_X86_64 && paging && paging->len;
 }
 
-const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
-                                      DumpPagesReader *mem,
-                                      const GArray *paging,
-                                      const GPtrArray *notes)
+static Choice choose(const DumpGuest *guest, DumpPagesReader *mem,
+                     const GArray *paging, const GPtrArray *notes)
 {
     Choice c = { 0 };
 
@@ -117,6 +114,26 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
 
         consider(&c, note, vmcoreinfo_ask_cpus(guest, mem, paging, note));
     }
+    return c;
+}
+
+const VmcoreInfoNote *vmcoreinfo_pick_running(const DumpGuest *guest,
+                                              DumpPagesReader *mem,
+                                              const GArray *paging,
+                                              const GPtrArray *notes)
+{
+    Choice c = choose(guest, mem, paging, notes);
+
+    return c.best && c.word == VMCOREINFO_RUNS && !c.rivals ? c.best : NULL;
+}
+
+const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
+                                      DumpPagesReader *mem,
+                                      const GArray *paging,
+                                      const GPtrArray *notes)
+{
+    Choice c = choose(guest, mem, paging, notes);
+
     if (!c.best) {
         return NULL;
     }
@@ -131,7 +148,8 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
                          "told which one runs", c.rivals + 1);
         return NULL;
     }
-    if (c.word == VMCOREINFO_UNKNOWN && could_tell(guest, paging)) {
+    if (c.word == VMCOREINFO_UNKNOWN &&
+        vmcoreinfo_cpus_can_tell(guest, paging)) {
         dump_report_warn(guest->report, "VMCOREINFO was found in guest "
                          "memory, but no CPU's page tables show its kernel, "
                          "which may have ended");

@@ -34,6 +34,18 @@ VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
                                    const GArray *paging,
                                    const VmcoreInfoNote *note);
 
+/* Is there a CPU whose page tables could tell? */
+bool vmcoreinfo_cpus_can_tell(const DumpGuest *guest, const GArray *paging);
+
+/*
+ * The one of @notes of which a CPU is known to run the kernel; NULL if there
+ * is none, or if there are several. The report is not told.
+ */
+const VmcoreInfoNote *vmcoreinfo_pick_running(const DumpGuest *guest,
+                                              DumpPagesReader *mem,
+                                              const GArray *paging,
+                                              const GPtrArray *notes);
+
 /*
  * The one of @notes, as vmcoreinfo_scan finds them, that the CPUs run; or, if
  * they are silent of all, the only one that they do not deny. Of two notes

@@ -170,6 +170,54 @@ static void test_driver_gone(void)
     check(&c, KERNEL_PADDR, 0x8000, true, "is taken instead");
 }
 
+/* kexec: it is there, and another one runs. */
+static void test_driver_idle(void)
+{
+    for (unsigned place = 0; place < 2; place++) {
+        g_auto(Case) c;
+
+        case_init(&c);
+        put_kernel(&c, OTHER_PADDR, 0x9000);
+        put_kernel(&c, KERNEL_PADDR, 0x8000);
+        tell(&c, OTHER_PADDR);
+        add_cpu(&c, KERNEL_PADDR);
+        c.findings.has_place = place;
+        c.findings.place = 0x8000;
+        check(&c, KERNEL_PADDR, 0x8000, true, "no CPU runs its kernel");
+    }
+}
+
+/* Neither does one that nothing is known of. */
+static void test_driver_idle_only(void)
+{
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, OTHER_PADDR, 0x9000);
+    tell(&c, OTHER_PADDR);
+    add_cpu(&c, KERNEL_PADDR);
+    check(&c, OTHER_PADDR, DRIVER_AT + 24, false, NULL);
+}
+
+/* A crash kernel runs: it is the one before that matters. */
+static void test_driver_crashed(void)
+{
+    g_autofree char *text = text_of(OTHER_PADDR);
+    g_autofree char *longer = g_strconcat(text, "CRASHTIME=1\n", NULL);
+    g_auto(Case) c;
+
+    case_init(&c);
+    put_kernel(&c, OTHER_PADDR, 0x9000);
+    put_kernel(&c, KERNEL_PADDR, 0x8000);
+    add_cpu(&c, KERNEL_PADDR);
+    c.findings.guest_note = g_byte_array_new();
+    elf_note_append(c.findings.guest_note, &c.t.g.abi, "VMCOREINFO", 0,
+                    longer, strlen(longer));
+    g_assert_true(look(&c, &error_abort));
+    g_assert_cmpstr(c.found.text, ==, longer);
+    g_assert_false(c.found.searched);
+}
+
 static void test_driver_gone_only(void)
 {
     g_auto(Case) c;
@@ -276,6 +324,9 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/analyse/search", test_search);
     g_test_add_func("/dump/analyse/driver", test_driver);
     g_test_add_func("/dump/analyse/driver-gone", test_driver_gone);
+    g_test_add_func("/dump/analyse/driver-idle", test_driver_idle);
+    g_test_add_func("/dump/analyse/driver-idle-only", test_driver_idle_only);
+    g_test_add_func("/dump/analyse/driver-crashed", test_driver_crashed);
     g_test_add_func("/dump/analyse/driver-gone-only", test_driver_gone_only);
     g_test_add_func("/dump/analyse/driver-without", test_driver_without);
     g_test_add_func("/dump/analyse/text-ends", test_text_ends);
