@@ -29,14 +29,14 @@ def image(kind='amd64'):
                           text=True).stdout.split()
 
 
-def machine_arguments(kind, memory, device=True, append=''):
+def machine_arguments(kind, memory, device=True, append='', initrd=None):
     _, _, console, arguments = KINDS[kind]
-    kernel, initrd = image(kind)
+    kernel, usual = image(kind)
     if not device:
         at = arguments.index('vmcoreinfo')
         arguments = arguments[:at - 1] + arguments[at + 1:]
     return ('-m', memory, '-smp', '2', *arguments, '-kernel', kernel,
-            '-initrd', initrd, '-append',
+            '-initrd', initrd or usual, '-append',
             f'console={console} quiet panic=-1 {append}'.rstrip(),
             '-serial', 'file:console')
 
@@ -59,11 +59,12 @@ class Guest(VM):
     """A VM that has booted to 'guest: ready'."""
 
     def __init__(self, *args, kind='amd64', memory='256M', machine=None,
-                 device=True, append='', **kwargs):
+                 device=True, append='', initrd=None, **kwargs):
         target, default, _, _ = KINDS[kind]
         if kind != 'amd64':
             kwargs['binary'] = qemu_program(target)
-        super().__init__(*machine_arguments(kind, memory, device, append),
+        super().__init__(*machine_arguments(kind, memory, device, append,
+                                            initrd),
                          *args, machine=machine or default, **kwargs)
         try:
             self.wait_for('guest: ready')

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that has gone on with another kernel by kexec: the vmcoreinfo
+device still has the note of the first one."""
+
+import os
+
+import pytest
+
+from kexec import KexecGuest
+from readers import run
+from test_vmcoreinfo_search import source, text_of
+from vmcore import open_dump
+
+MiB = 1 << 20
+
+
+def keep(answer):
+    """Arguments of the second kernel, by which it leaves alone the note and
+    the utsname of the one before."""
+    info = dict(line.split('=', 1) for line in answer['text'].split())
+    uts = int(info['SYMBOL(init_uts_ns)'], 16) - 0xffffffff80000000 + \
+        int(info['NUMBER(phys_base)'])
+    return ' '.join(f'memmap=64K${at & ~0xffff:#x}'
+                    for at in (answer['address'], uts))
+
+
+def log_of(path, tmp_path):
+    out = str(tmp_path / 'dmesg')
+    if os.path.exists(out):
+        os.unlink(out)
+    run('makedumpfile', '--dump-dmesg', path, out)
+    with open(out, errors='replace') as f:
+        return f.read()
+
+
+def large(memory):
+    return pytest.param(memory, False, marks=pytest.mark.skipif(
+        not os.environ.get('CHECK_ALL_TARGETS'),
+        reason='takes long; set CHECK_ALL_TARGETS'))
+
+
+@pytest.mark.parametrize('memory,kept', [
+    ('512M', True), large('1G'), large('2G'), ('4G', False)])
+def test_kexec(tmp_path, memory, kept):
+    """Whether the first kernel is still there or not: it does not run."""
+    path = str(tmp_path / 'dump')
+    with KexecGuest(str(tmp_path), memory=memory) as guest:
+        before = guest.qmp.cmd('query-vmcoreinfo')
+        assert before['source'] == 'device'
+        guest.dump(path, format='kdump-raw-lzo')
+        assert source(guest) == 'device'
+        assert ' second ' not in log_of(path, tmp_path)
+
+        guest.kexec('module_blacklist=qemu_fw_cfg ' +
+                    (keep(before) if kept else ''))
+        after = guest.qmp.cmd('query-vmcoreinfo')
+        assert after['source'] == 'search'
+        assert after['text'] != before['text']
+        guest.dump(path, format='kdump-raw-lzo')
+        assert source(guest) == 'search'
+        dump = open_dump(path)
+        assert text_of(dump).decode() == after['text']
+        assert dump.phys_base == int(dump.vmcoreinfo['NUMBER(phys_base)'])
+        assert dump.release == guest.release()
+        assert run('crash', '--osrelease', path).strip() == guest.release()
+        assert ' second ' in log_of(path, tmp_path)
+        warnings = guest.qmp.cmd('query-dump').get('warnings', [])
+        if kept:
+            assert len(warnings) == 1
+            assert 'no CPU runs its kernel' in warnings[0]
+            assert after['warnings'] == warnings
+        # What the device has is the old kernel's, or nothing that is whole.
+        guest.dump(path, vmcoreinfo='device')
+        texts = [n[2] for n in open_dump(path).notes if n[0] == 'VMCOREINFO']
+        assert after['text'].encode() not in texts
+        assert not kept or texts == [before['text'].encode()]
