@@ -176,6 +176,9 @@ def test_searched_note(reader, tmp_path):
     """It is found in memory, and serves as if the driver had told it."""
     path = str(tmp_path / 'dump')
     with Guest(kind='arm64', memory='512M', device=False) as g:
+        answer = g.qmp.cmd('query-vmcoreinfo')
+        assert answer['source'] == 'search'
+        assert f'OSRELEASE={g.release()}\n' in answer['text']
         g.dump(path, format='kdump-raw-zlib')
         assert g.qmp.cmd('query-dump')['vmcoreinfo'] == 'search'
         dump = open_dump(path)

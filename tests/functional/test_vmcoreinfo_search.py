@@ -304,10 +304,35 @@ def test_drivers_kernel_gone(made_up, tmp_path):
     assert text_of(dump).decode() == new
     assert len(warnings(made_up)) == 1
     assert 'is taken instead' in warnings(made_up)[0]
-    # Not if only the device is asked; and no search if its kernel is there.
+    # Not if only the device is asked.
     dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib', vmcoreinfo='device')
     assert (source(made_up), dump.release) == ('device', '')
+
+
+def test_drivers_kernel_idle(made_up, tmp_path):
+    """kexec: the kernel before is still there, but no CPU runs it. One that
+    has crashed is the one that is asked for: a crash kernel runs."""
+    fw_cfg = qtest.FwCfg(qtest.QTest(made_up.path('qtest')))
+    memory = made_up.memory
+    old, new = text(KERNEL_MAP, 6 * MiB, '5.10.0'), text(KERNEL_MAP, 5 * MiB)
+    crashed = old + 'CRASHTIME=1764072000\n'
     put(memory, 6 * MiB, uts('5.10.0'))
+    for data, found in ((note(old), ('search', '6.1.0')),
+                        (note(crashed), ('device', '5.10.0'))):
+        put(memory, 5 * MiB, uts('6.1.0'))
+        put(memory, 8 * MiB, data)
+        put(memory, 9 * MiB, note(new))
+        fw_cfg.publish_note(8 * MiB, len(data))
+        dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib')
+        assert (source(made_up), dump.release) == found
+        if found[0] == 'search':
+            assert 'no CPU runs its kernel' in warnings(made_up)[0]
+        else:
+            assert not warnings(made_up)
+    # It does run it, or no other kernel is known.
+    put(memory, 5 * MiB, bytes(4096))
+    put(memory, 8 * MiB, note(old))
+    fw_cfg.publish_note(8 * MiB, len(note(old)))
     dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib')
     assert (source(made_up), dump.release) == ('device', '5.10.0')
     assert not warnings(made_up)
