@@ -63,12 +63,6 @@ DumpPages *dump_pages_still_new(const GuestRam *ram,
                                 const DumpUntouched *untouched);
 
 /*
- * Does such a source give memory where it is mapped? Not a copy, as on a host
- * that can do no better.
- */
-bool dump_pages_still_in_place(const DumpPages *pages);
-
-/*
  * The same of a guest that runs. Memory may go away at any time there (a
  * balloon, a DIMM), so that it is not loaded from where it is mapped: the
  * kernel copies it, or fails to, if the host has a way for that. What is read
@@ -76,6 +70,12 @@ bool dump_pages_still_in_place(const DumpPages *pages);
  */
 DumpPages *dump_pages_running_new(const GuestRam *ram,
                                   const DumpUntouched *untouched);
+
+/*
+ * Does one of these give memory where it is mapped? Not a copy, as on a host
+ * that can do no better.
+ */
+bool dump_pages_still_in_place(const DumpPages *pages);
 
 /* NULL is allowed. All readers are to be freed before. */
 void dump_pages_free(DumpPages *pages);
