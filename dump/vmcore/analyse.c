@@ -279,7 +279,7 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
     if (!mem) {
         return false;
     }
-    analyse_huge_pages(guest);
+    dump_guest_judge_huge_pages(guest);
     if (!find_sources(guest, findings, mem, progress, &s, errp)) {
         return false;
     }
