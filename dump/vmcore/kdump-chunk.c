@@ -19,20 +19,26 @@ typedef struct KdumpWorker {
     uint8_t *scratch;           /* a page that is not of one kind */
 } KdumpWorker;
 
-void kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
-                       const DumpCodec *codec)
+bool kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
+                       const DumpCodec *codec, Error **errp)
 {
     chunks->guest = guest;
     chunks->codec = codec;
-    chunks->runs = guest_ram_pfn_runs(&guest->ram, guest->page_size);
-    chunks->nr_pages = pfn_runs_count((PfnRun *)chunks->runs->data,
-                                      chunks->runs->len);
     chunks->chunk_pages = MAX(KDUMP_CHUNK / guest->page_size, 1);
+    chunks->ram = guest_ram_pfn_runs(&guest->ram, guest->page_size);
+    chunks->set = pfn_set_new((PfnRun *)chunks->ram->data, chunks->ram->len,
+                              errp);
+    if (!chunks->set) {
+        return false;
+    }
+    chunks->nr_pages = pfn_set_count(chunks->set);
+    return true;
 }
 
 void kdump_chunks_deinit(KdumpChunks *chunks)
 {
-    g_array_unref(chunks->runs);
+    g_clear_pointer(&chunks->set, pfn_set_free);
+    g_clear_pointer(&chunks->ram, g_array_unref);
 }
 
 uint64_t kdump_chunks_count(const KdumpChunks *chunks)
@@ -223,25 +229,20 @@ bool kdump_chunk_work(void *opaque, void *p, uint64_t index, void *q,
 {
     const KdumpChunks *c = opaque;
     KdumpSlot *slot = q;
-    uint64_t first = index * c->chunk_pages;
-    const PfnRun *run = (const PfnRun *)c->runs->data;
+    uint64_t nth = index * c->chunk_pages;
+    uint64_t pfn = pfn_set_nth(c->set, nth);
     unsigned i = 0;
 
-    slot->nr_pages = MIN(c->chunk_pages, c->nr_pages - first);
+    slot->nr_pages = MIN(c->chunk_pages, c->nr_pages - nth);
     slot->used = 0;
-    for (; first >= run->count; run++) {
-        first -= run->count;
-    }
     while (i < slot->nr_pages) {
-        unsigned n = MIN(slot->nr_pages - i, run->count - first);
+        PfnRun run;
+        bool more = pfn_set_next(c->set, pfn, slot->nr_pages - i, &run);
 
-        kdump_run_pages(c, p, run->first + first, n, slot, &slot->pages[i]);
-        i += n;
-        first += n;
-        if (first == run->count) {
-            run++;
-            first = 0;
-        }
+        assert(more);
+        kdump_run_pages(c, p, run.first, run.count, slot, &slot->pages[i]);
+        i += run.count;
+        pfn = run.first + run.count;
     }
     return true;
 }

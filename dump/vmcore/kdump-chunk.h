@@ -11,14 +11,16 @@
 #ifndef DUMP_VMCORE_KDUMP_CHUNK_H
 #define DUMP_VMCORE_KDUMP_CHUNK_H
 
+#include "pfn-set.h"
 #include "writer.h"
 
 /* What there is to compress. Read-only while the pipeline runs. */
 typedef struct KdumpChunks {
     const DumpGuest *guest;
     const DumpCodec *codec;
-    GArray *runs;               /* PfnRun: pages of the dump, sorted */
-    uint64_t nr_pages;          /* of all runs */
+    GArray *ram;                /* PfnRun: pages that are memory, sorted */
+    PfnSet *set;                /* those of the dump */
+    uint64_t nr_pages;          /* in the set */
     unsigned chunk_pages;
 } KdumpChunks;
 
@@ -37,12 +39,15 @@ typedef struct KdumpSlot {
     size_t used;                /* bytes of data, at most kdump_chunk_bytes */
 } KdumpSlot;
 
-/* @guest must outlive the chunks. */
-void kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
-                       const DumpCodec *codec);
+/*
+ * @guest must outlive the chunks. False with @errp if there is no memory; they
+ * are to be deinitialized all the same, as those that are all zero may be.
+ */
+bool kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
+                       const DumpCodec *codec, Error **errp);
 void kdump_chunks_deinit(KdumpChunks *chunks);
 
-/* Number of chunks. */
+/* Number of chunks; each but the last has chunk_pages pages of the set. */
 uint64_t kdump_chunks_count(const KdumpChunks *chunks);
 
 /* Bytes of guest memory in a chunk; its results are never larger. */
@@ -59,9 +64,10 @@ void *kdump_chunk_worker_new(void *chunks, Error **errp);
 void kdump_chunk_worker_free(void *chunks, void *worker);
 
 /*
- * Compress chunk @index: pages index * chunk_pages and on, counted over all
- * runs. A page that does not shrink is stored as it is; one of which a part
- * cannot be read is missing, and counted in the guest's report.
+ * Compress chunk @index: from the (index * chunk_pages)-th page of the set on,
+ * found without a walk through those before. A page that does not shrink is
+ * stored as it is; one of which a part cannot be read is missing, and counted
+ * in the guest's report.
  */
 bool kdump_chunk_work(void *chunks, void *worker, uint64_t index, void *slot,
                       Error **errp);

@@ -96,12 +96,14 @@ uint64_t kdump_layout_closing_bytes(const KdumpLayout *l)
 
 /* -- writing ------------------------------------------------------------- */
 
-/* @limit: as in pfn_bitmap_fill. @missing: pages that it is not to have */
+/* Fills @buf with the bits of the frames from @first_pfn on. */
+typedef void KdumpFill(const KdumpLayout *l, const void *opaque,
+                       uint64_t first_pfn, uint8_t *buf, size_t len);
+
 static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
-                               uint64_t limit, const KdumpMissing *missing,
+                               KdumpFill *fill, const void *opaque,
                                DumpSink *sink, Error **errp)
 {
-    const GArray *runs = l->chunks->runs;
     uint64_t size = dump_layout_size(l->file, extent);
     g_autofree uint8_t *buf = g_try_malloc(MIN(size, KDUMP_BITMAP_PIECE));
 
@@ -112,11 +114,7 @@ static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
     for (uint64_t pos = 0; pos < size; pos += KDUMP_BITMAP_PIECE) {
         size_t n = MIN(size - pos, KDUMP_BITMAP_PIECE);
 
-        pfn_bitmap_fill((PfnRun *)runs->data, runs->len, pos * 8, limit,
-                        buf, n);
-        if (missing) {
-            pfn_bitmap_clear(missing->runs, missing->n, pos * 8, buf, n);
-        }
+        fill(l, opaque, pos * 8, buf, n);
         if (!dump_layout_write(l->file, extent, pos, buf, n, sink, errp)) {
             return false;
         }
@@ -124,20 +122,49 @@ static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
     return true;
 }
 
+static void kdump_fill_ram(const KdumpLayout *l, const void *opaque,
+                           uint64_t first_pfn, uint8_t *buf, size_t len)
+{
+    const GArray *ram = l->chunks->ram;
+
+    pfn_bitmap_fill((PfnRun *)ram->data, ram->len, first_pfn, UINT64_MAX, buf,
+                    len);
+}
+
 bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
                                 Error **errp)
 {
-    return kdump_write_bitmap(l, l->bitmap1, UINT64_MAX, NULL, sink, errp);
+    return kdump_write_bitmap(l, l->bitmap1, kdump_fill_ram, NULL, sink,
+                              errp);
+}
+
+/* What bitmap 2 has of the set. */
+typedef struct KdumpWritten {
+    uint64_t limit;             /* frames below this */
+    const KdumpMissing *missing;        /* but for these */
+} KdumpWritten;
+
+static void kdump_fill_written(const KdumpLayout *l, const void *opaque,
+                               uint64_t first_pfn, uint8_t *buf, size_t len)
+{
+    const KdumpWritten *written = opaque;
+
+    pfn_set_fill(l->chunks->set, first_pfn, written->limit, buf, len);
+    pfn_bitmap_clear(written->missing->runs, written->missing->n, first_pfn,
+                     buf, len);
 }
 
 bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
                                 const KdumpMissing *missing, DumpSink *sink,
                                 Error **errp)
 {
-    const GArray *runs = l->chunks->runs;
-    uint64_t limit = pfn_runs_nth((PfnRun *)runs->data, runs->len, nr_pages);
+    const KdumpWritten written = {
+        .limit = pfn_set_nth(l->chunks->set, nr_pages),
+        .missing = missing,
+    };
 
-    return kdump_write_bitmap(l, l->bitmap2, limit, missing, sink, errp);
+    return kdump_write_bitmap(l, l->bitmap2, kdump_fill_written, &written,
+                              sink, errp);
 }
 
 bool kdump_layout_fill_descs(const KdumpLayout *l, uint64_t nr_pages,

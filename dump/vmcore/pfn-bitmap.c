@@ -75,30 +75,16 @@ void pfn_bitmap_fill(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
     }
 }
 
+void pfn_bitmap_set(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
+                    uint8_t *buf, size_t len)
+{
+    bitmap_put_runs(runs, nr_runs, first_pfn, first_pfn + (uint64_t)len * 8,
+                    true, buf);
+}
+
 void pfn_bitmap_clear(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
                       uint8_t *buf, size_t len)
 {
     bitmap_put_runs(runs, nr_runs, first_pfn, first_pfn + (uint64_t)len * 8,
                     false, buf);
-}
-
-uint64_t pfn_runs_count(const PfnRun *runs, size_t nr_runs)
-{
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < nr_runs; i++) {
-        count += runs[i].count;
-    }
-    return count;
-}
-
-uint64_t pfn_runs_nth(const PfnRun *runs, size_t nr_runs, uint64_t index)
-{
-    for (size_t i = 0; i < nr_runs; i++) {
-        if (index < runs[i].count) {
-            return runs[i].first + index;
-        }
-        index -= runs[i].count;
-    }
-    return UINT64_MAX;
 }

@@ -29,17 +29,10 @@ typedef struct PfnRun {
 void pfn_bitmap_fill(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
                      uint64_t limit, uint8_t *buf, size_t len);
 
-/* Clear the bits of the pages in @runs, in a @buf that was filled so. */
+/* Set or clear the bits of the pages in @runs, in a @buf that was filled so. */
+void pfn_bitmap_set(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
+                    uint8_t *buf, size_t len);
 void pfn_bitmap_clear(const PfnRun *runs, size_t nr_runs, uint64_t first_pfn,
                       uint8_t *buf, size_t len);
-
-/* Pages in all runs. */
-uint64_t pfn_runs_count(const PfnRun *runs, size_t nr_runs);
-
-/*
- * The page frame number of the @index-th page (from 0) of the runs;
- * UINT64_MAX if there are not so many.
- */
-uint64_t pfn_runs_nth(const PfnRun *runs, size_t nr_runs, uint64_t index);
 
 #endif

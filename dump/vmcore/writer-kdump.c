@@ -67,8 +67,10 @@ static bool kdump_plan(DumpWriter *parent, const DumpFormat *format,
     KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
     w->threads = format->threads;
-    kdump_chunks_init(&w->chunks, parent->guest,
-                      dump_codec_find(format->codec));
+    if (!kdump_chunks_init(&w->chunks, parent->guest,
+                           dump_codec_find(format->codec), errp)) {
+        return false;
+    }
     *total = w->chunks.nr_pages * parent->guest->page_size;
     return kdump_layout_init(&w->parts, parent->guest, &w->chunks,
                              parent->layout, errp);
@@ -103,10 +105,7 @@ static void kdump_add_zero_page(KdumpWriter *w)
 /* The next page is not in the file. There is no descriptor for it either. */
 static void kdump_add_missing(KdumpWriter *w)
 {
-    const GArray *runs = w->chunks.runs;
-
-    kdump_missing_add(&w->missing, pfn_runs_nth((PfnRun *)runs->data,
-                                                runs->len, w->nr_done));
+    kdump_missing_add(&w->missing, pfn_set_nth(w->chunks.set, w->nr_done));
 }
 
 static void kdump_add_desc(KdumpWriter *w, const KdumpPage *page)

@@ -62,16 +62,15 @@ static void test_order_of_bits(void)
     g_assert_cmpmem(b, 2, "\0\2", 2);
 }
 
-static void test_count_and_nth(void)
+static void test_set_and_clear(void)
 {
-    static const PfnRun runs[] = { { 5, 2 }, { 100, 3 } };
+    static const PfnRun runs[] = { { 3, 2 }, { 15, 9 } };
+    uint8_t b[3] = { 0x81, 0, 0 };
 
-    g_assert_cmpuint(pfn_runs_count(runs, 2), ==, 5);
-    g_assert_cmpuint(pfn_runs_nth(runs, 2, 0), ==, 5);
-    g_assert_cmpuint(pfn_runs_nth(runs, 2, 1), ==, 6);
-    g_assert_cmpuint(pfn_runs_nth(runs, 2, 2), ==, 100);
-    g_assert_cmpuint(pfn_runs_nth(runs, 2, 4), ==, 102);
-    g_assert_cmpuint(pfn_runs_nth(runs, 2, 5), ==, UINT64_MAX);
+    pfn_bitmap_set(runs, 2, 0, b, 3);
+    g_assert_cmpmem(b, 3, "\x99\x80\xff", 3);
+    pfn_bitmap_clear(runs, 1, 0, b, 3);
+    g_assert_cmpmem(b, 3, "\x81\x80\xff", 3);
 }
 
 int main(int argc, char **argv)
@@ -79,6 +78,6 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/pfn-bitmap/fill", test_fill);
     g_test_add_func("/dump/pfn-bitmap/order", test_order_of_bits);
-    g_test_add_func("/dump/pfn-bitmap/nth", test_count_and_nth);
+    g_test_add_func("/dump/pfn-bitmap/set-and-clear", test_set_and_clear);
     return g_test_run();
 }

@@ -22,6 +22,11 @@ static inline int ctz64(uint64_t v)
     return v ? __builtin_ctzll(v) : 64;
 }
 
+static inline int ctpop64(uint64_t v)
+{
+    return __builtin_popcountll(v);
+}
+
 static inline uint16_t revbit16(uint16_t x)
 {
     x = (x & 0x00ff) << 8 | x >> 8;
