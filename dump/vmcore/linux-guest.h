@@ -66,8 +66,8 @@ void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
 
 /*
  * Where the kernel's own page tables begin, in guest-physical memory, if
- * @info has that and memory bears @info out; x86. To be called after
- * linux_guest_describe.
+ * @info has that and memory bears @info out; x86 and AArch64. To be called
+ * after linux_guest_describe.
  */
 bool linux_guest_find_tables(const DumpGuest *guest, DumpPagesReader *mem,
                              const VmcoreInfo *info, uint64_t *root);

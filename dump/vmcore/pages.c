@@ -107,3 +107,26 @@ size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
     }
     return found;
 }
+
+bool dump_pages_read_virtual(DumpPagesReader *reader,
+                             DumpPagesTranslate *translate,
+                             const void *tables, uint64_t vaddr, void *buf,
+                             size_t len)
+{
+    while (len) {
+        uint64_t paddr, left;
+        size_t n;
+
+        if (!translate(tables, reader, vaddr, &paddr, &left)) {
+            return false;
+        }
+        n = MIN(len, left);
+        if (dump_pages_read(reader, paddr, buf, n, NULL) != n) {
+            return false;
+        }
+        vaddr += n;
+        buf = (uint8_t *)buf + n;
+        len -= n;
+    }
+    return true;
+}

@@ -134,6 +134,24 @@ void dump_pages_give(DumpPages *pages, uint64_t paddr, uint64_t len);
 size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
                        size_t len, size_t *lost);
 
+/*
+ * What translates an address for dump_pages_read_virtual: *@paddr is where
+ * @vaddr is in guest-physical memory, *@left the bytes from there to the end
+ * of the page. False if it is not mapped.
+ */
+typedef bool DumpPagesTranslate(const void *tables, DumpPagesReader *reader,
+                                uint64_t vaddr, uint64_t *paddr,
+                                uint64_t *left);
+
+/*
+ * Copy @len bytes at guest-virtual @vaddr. False, with undefined bytes in
+ * @buf, unless all of them are mapped and in guest memory.
+ */
+bool dump_pages_read_virtual(DumpPagesReader *reader,
+                             DumpPagesTranslate *translate,
+                             const void *tables, uint64_t vaddr, void *buf,
+                             size_t len);
+
 /* -- for sources ---------------------------------------------------------- */
 
 /*

@@ -103,25 +103,17 @@ bool x86_paging_translate(const X86Paging *paging, DumpPagesReader *mem,
     return true;
 }
 
+static bool x86_translate(const void *tables, DumpPagesReader *mem,
+                          uint64_t vaddr, uint64_t *paddr, uint64_t *left)
+{
+    return x86_paging_translate(tables, mem, vaddr, paddr, left);
+}
+
 bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                      uint64_t vaddr, void *buf, size_t len)
 {
-    while (len) {
-        uint64_t paddr, left;
-        size_t n;
-
-        if (!x86_paging_translate(paging, mem, vaddr, &paddr, &left)) {
-            return false;
-        }
-        n = MIN(len, left);
-        if (dump_pages_read(mem, paddr, buf, n, NULL) != n) {
-            return false;
-        }
-        vaddr += n;
-        buf = (uint8_t *)buf + n;
-        len -= n;
-    }
-    return true;
+    return dump_pages_read_virtual(mem, x86_translate, paging, vaddr, buf,
+                                   len);
 }
 
 /* -- all that is mapped --------------------------------------------------- */

@@ -1,0 +1,185 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A made-up Linux kernel in guest memory: its page tables, its utsname and
+ * what VMCOREINFO says of it.
+ */
+
+#ifndef DUMP_TEST_LINUX_H
+#define DUMP_TEST_LINUX_H
+
+#include "qemu/bswap.h"
+#include "dump-test-guest.h"
+#include "vmcoreinfo.h"
+
+/* How addresses are translated. */
+typedef struct TestLinuxKind {
+    const char *name;
+    uint16_t machine;
+    unsigned page_bits, vaddr_bits;
+    const char *info;           /* what VMCOREINFO says of that */
+} TestLinuxKind;
+
+static const TestLinuxKind test_linux_kinds[] = {
+    { "x86_64", EM_X86_64, 12, 48, "" },
+    { "x86_64-5", EM_X86_64, 12, 57, "NUMBER(pgtable_l5_enabled)=1\n" },
+    { "arm64-4k", EM_AARCH64, 12, 48,
+      "NUMBER(VA_BITS)=48\nNUMBER(TCR_EL1_T1SZ)=0x10\n" },
+    { "arm64-4k-39", EM_AARCH64, 12, 39, "NUMBER(VA_BITS)=39\n" },
+    { "arm64-16k", EM_AARCH64, 14, 47,
+      "NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x11\n" },
+    { "arm64-16k-52", EM_AARCH64, 14, 52,
+      "NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0xc\n" },
+    /* A CPU with 48 bits, but the kernel's table is for 52. */
+    { "arm64-64k", EM_AARCH64, 16, 52,
+      "NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x10\n" },
+};
+
+#define TEST_LINUX_RELEASE  "6.1.0"
+
+/* Of guest memory: a mebibyte of the kernel, tables behind it. */
+#define TEST_LINUX_KERNEL   0x100000ULL
+#define TEST_LINUX_TABLES   0x200000ULL
+#define TEST_LINUX_UTS      0x20000         /* in the kernel */
+#define TEST_LINUX_VADDR    0xffffffff81000000ULL
+#define TEST_LINUX_RAM      (32ULL << 20)
+
+typedef struct TestLinux {
+    TestGuest t;
+    const TestLinuxKind *kind;
+    uint8_t *ram;               /* TEST_LINUX_RAM bytes, from address 0 on */
+    uint64_t tables;            /* where the next page table goes */
+    GString *text;              /* VMCOREINFO */
+    DumpReport report;
+} TestLinux;
+
+static inline uint64_t test_linux_new_table(TestLinux *l)
+{
+    uint64_t at = l->tables;
+
+    l->tables += 1ULL << l->kind->page_bits;
+    return at;
+}
+
+/* Entries: of a table, a page of the smallest size, or a larger one. */
+static inline uint64_t test_linux_entry(const TestLinux *l, uint64_t paddr,
+                                        bool table, bool smallest)
+{
+    if (l->kind->machine == EM_X86_64) {
+        return paddr | (table || smallest ? 0x63 : 0xe3);
+    }
+    return paddr | 0x400 | (table || smallest ? 3 : 1);
+}
+
+/* Map a page of 2^@size bytes. */
+static inline void test_linux_map(TestLinux *l, uint64_t vaddr,
+                                  uint64_t paddr, unsigned size)
+{
+    unsigned page = l->kind->page_bits, per_level = page - 3;
+    unsigned end = l->kind->vaddr_bits;
+    unsigned shift = page + (end - page - 1) / per_level * per_level;
+    uint64_t table = TEST_LINUX_TABLES;
+
+    for (;; shift -= per_level) {
+        uint64_t index = vaddr >> shift & ((1ULL << (end - shift)) - 1);
+        uint8_t *entry = l->ram + table + index * 8;
+
+        if (shift == size) {
+            stq_le_p(entry, test_linux_entry(l, paddr, false, size == page));
+            return;
+        }
+        if (!ldq_le_p(entry)) {
+            stq_le_p(entry, test_linux_entry(l, test_linux_new_table(l), true,
+                                             false));
+        }
+        table = ldq_le_p(entry) & 0xfffffffff000 & -(1ULL << page);
+        end = shift;
+    }
+}
+
+/* Map @size bytes by the smallest pages. */
+static inline void test_linux_map_pages(TestLinux *l, uint64_t vaddr,
+                                        uint64_t paddr, uint64_t size)
+{
+    uint64_t page = 1ULL << l->kind->page_bits;
+
+    for (uint64_t at = 0; at < size; at += page) {
+        test_linux_map(l, vaddr + at, paddr + at, l->kind->page_bits);
+    }
+}
+
+static inline void test_linux_put_uts(TestLinux *l)
+{
+    char *uts = (char *)l->ram + TEST_LINUX_KERNEL + TEST_LINUX_UTS + 4;
+
+    strcpy(uts, "Linux");
+    strcpy(uts + 2 * 65, TEST_LINUX_RELEASE);
+}
+
+static inline void test_linux_init(TestLinux *l, const TestLinuxKind *kind)
+{
+    const DumpAbi abi = { ELFCLASS64, ELFDATA2LSB, kind->machine };
+
+    test_guest_init(&l->t, &abi, 1 << kind->page_bits);
+    l->kind = kind;
+    l->ram = test_guest_add(&l->t, 0, TEST_LINUX_RAM)->host;
+    memset(l->ram, 0, TEST_LINUX_RAM);
+    dump_report_init(&l->report);
+    l->t.g.report = &l->report;
+    l->tables = TEST_LINUX_TABLES;
+    test_linux_new_table(l);
+    if (kind->page_bits == 14) {
+        test_linux_new_table(l);        /* what is not folded */
+    }
+    test_linux_map_pages(l, TEST_LINUX_VADDR, TEST_LINUX_KERNEL, 0x100000);
+    test_linux_put_uts(l);
+    l->text = g_string_new("OSRELEASE=" TEST_LINUX_RELEASE "\n");
+    g_string_append_printf(l->text, "PAGESIZE=%d\n%s"
+                           "SYMBOL(init_uts_ns)=%llx\n"
+                           "OFFSET(uts_namespace.name)=4\n"
+                           "SYMBOL(swapper_pg_dir)=%llx\n",
+                           1 << kind->page_bits, kind->info,
+                           TEST_LINUX_VADDR + TEST_LINUX_UTS,
+                           TEST_LINUX_VADDR + TEST_LINUX_TABLES -
+                           TEST_LINUX_KERNEL);
+    if (kind->machine == EM_X86_64) {
+        g_string_append_printf(l->text, "NUMBER(phys_base)=%lld\n",
+                               (long long)TEST_LINUX_KERNEL - 0x1000000);
+    } else {
+        g_string_append_printf(l->text, "NUMBER(kimage_voffset)=0x%llx\n",
+                               TEST_LINUX_VADDR - TEST_LINUX_KERNEL);
+    }
+}
+
+static inline VmcoreInfo *test_linux_info(const TestLinux *l)
+{
+    return vmcoreinfo_parse((const uint8_t *)l->text->str, l->text->len);
+}
+
+/* Another value for what VMCOREINFO has, or NULL: not at all. */
+static inline void test_linux_say(TestLinux *l, const char *key,
+                                  const char *value)
+{
+    g_autofree char *line = g_strdup_printf("%s=", key);
+    char *at = strstr(l->text->str, line);
+
+    if (at) {
+        gssize start = at - l->text->str;
+
+        g_string_erase(l->text, start, strchr(at, '\n') - at + 1);
+    }
+    if (value) {
+        g_string_append_printf(l->text, "%s%s\n", line, value);
+    }
+}
+
+static inline void test_linux_deinit(TestLinux *l)
+{
+    test_guest_deinit(&l->t);
+    g_string_free(l->text, TRUE);
+    dump_report_deinit(&l->report);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestLinux, test_linux_deinit)
+
+#endif

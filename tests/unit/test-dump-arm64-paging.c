@@ -1,0 +1,146 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Translation tables of AArch64, each form of entry by hand.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qapi/error.h"
+#include "arm64-paging.h"
+
+#define RAM_BASE        0x100000
+#define RAM_SIZE        0x80000
+
+typedef struct Machine {
+    uint8_t *host;              /* RAM_SIZE bytes at RAM_BASE */
+    GuestRam ram;
+    DumpPages *pages;
+    DumpPagesReader *mem;
+    Arm64Paging paging;
+} Machine;
+
+static void machine_init(Machine *m, unsigned page_bits, unsigned vaddr_bits)
+{
+    m->host = g_malloc0(RAM_SIZE);
+    guest_ram_init(&m->ram);
+    guest_ram_add(&m->ram, RAM_BASE, RAM_SIZE, m->host);
+    guest_ram_seal(&m->ram);
+    m->pages = dump_pages_still_new(&m->ram, NULL);
+    m->mem = dump_pages_reader_new(m->pages, &error_abort);
+    m->paging = (Arm64Paging) { .root = RAM_BASE, .page_bits = page_bits,
+                                .vaddr_bits = vaddr_bits };
+}
+
+static void machine_deinit(Machine *m)
+{
+    dump_pages_reader_free(m->mem);
+    dump_pages_free(m->pages);
+    guest_ram_deinit(&m->ram);
+    g_free(m->host);
+}
+
+/* Entry @index of the table at @table. */
+static void put(Machine *m, uint64_t table, unsigned index, uint64_t entry)
+{
+    stq_le_p(m->host + (table - RAM_BASE) + index * 8, entry);
+}
+
+static void check(Machine *m, uint64_t vaddr, uint64_t paddr, uint64_t left)
+{
+    uint64_t p, n;
+
+    g_assert_true(arm64_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
+    g_assert_cmphex(p, ==, paddr);
+    g_assert_cmphex(n, ==, left);
+}
+
+static void check_none(Machine *m, uint64_t vaddr)
+{
+    uint64_t p, n;
+
+    g_assert_false(arm64_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
+}
+
+static void test_4k(void)
+{
+    Machine m;
+
+    machine_init(&m, 12, 48);
+    put(&m, 0x100000, 0x100, 0x101003);
+    put(&m, 0x101000, 0, 0x102003);
+    put(&m, 0x101000, 1, 0x0060012340000701);   /* 1 GiB; UXN, PXN */
+    put(&m, 0x101000, 2, 0x104000);             /* not valid */
+    put(&m, 0x101000, 3, 0x700000003);          /* no memory there */
+    put(&m, 0x102000, 0, 0x103003);
+    put(&m, 0x102000, 1, 0x0000ffff89200f01);   /* 2 MiB */
+    put(&m, 0x103000, 5, 0x00e8000012345f03);
+    put(&m, 0x103000, 6, 0x00e8000012345f01);   /* no page on this level */
+    check(&m, 0xffff800000005123, 0x12345123, 0xedd);
+    check_none(&m, 0xffff800000006123);
+    check_none(&m, 0xffff800000004123);
+    check(&m, 0xffff800000201234, 0xffff89201234, 0x1fedcc);
+    check(&m, 0xffff800040000001, 0x12340000001, 0x3fffffff);
+    check_none(&m, 0xffff800080000000);
+    check_none(&m, 0xffff8000c0000000);
+    check_none(&m, 0x0000800000005123);
+    check_none(&m, 0xfffe800000005123);
+    machine_deinit(&m);
+}
+
+/* Five levels; the upper address bits are where others have attributes. */
+static void test_4k_52(void)
+{
+    Machine m;
+
+    machine_init(&m, 12, 52);
+    put(&m, 0x100000, 0xf, 0x101003);
+    put(&m, 0x101000, 0x1ff, 0x102003);
+    put(&m, 0x102000, 0x1ff, 0x103003);
+    put(&m, 0x103000, 0x1fe, 0x0003123456600301);       /* 2 MiB */
+    put(&m, 0x103000, 0x1ff, 0x104003);
+    put(&m, 0x104000, 0x1ff, 0x0002000012345603);
+    check(&m, UINT64_MAX, 0xa000012345fff, 1);
+    check(&m, UINT64_MAX << 22, 0xf123456600000, 0x200000);
+    check_none(&m, 0xffefffffffffffff);
+    machine_deinit(&m);
+}
+
+static void test_16k(void)
+{
+    Machine m;
+
+    machine_init(&m, 14, 47);
+    put(&m, 0x100000, 0x7ff, 0x104003);
+    put(&m, 0x104000, 0x7ff, 0x108003);
+    put(&m, 0x104000, 0x7fe, 0x12346000f01);    /* 32 MiB */
+    put(&m, 0x108000, 0x7ff, 0x123456783303);   /* 0x3300: attributes */
+    check(&m, UINT64_MAX, 0x123456783fff, 1);
+    check(&m, UINT64_MAX << 26, 0x12346000000, 0x2000000);
+    check_none(&m, 0xffff7fffffffffff);
+    machine_deinit(&m);
+}
+
+static void test_64k_52(void)
+{
+    Machine m;
+
+    machine_init(&m, 16, 52);
+    put(&m, 0x100000, 0x3ff, 0x110003);
+    put(&m, 0x110000, 0x1fff, 0x120003);
+    put(&m, 0x110000, 0x1ffe, 0x123460005f01);  /* 512 MiB */
+    put(&m, 0x120000, 0x1fff, 0x12345678a703);
+    check(&m, UINT64_MAX, 0xa12345678ffff, 1);
+    check(&m, UINT64_MAX << 30, 0x5123460000000, 0x20000000);
+    machine_deinit(&m);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/arm64-paging/4k", test_4k);
+    g_test_add_func("/dump/arm64-paging/4k-52", test_4k_52);
+    g_test_add_func("/dump/arm64-paging/16k", test_16k);
+    g_test_add_func("/dump/arm64-paging/64k-52", test_64k_52);
+    return g_test_run();
+}
