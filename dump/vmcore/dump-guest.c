@@ -22,6 +22,7 @@ void dump_guest_deinit(DumpGuest *guest)
     guest_ram_deinit(&guest->all);
     g_clear_pointer(&guest->untouched, dump_untouched_free);
     g_clear_pointer(&guest->notes, g_byte_array_unref);
+    g_clear_pointer(&guest->kept, pfn_set_free);
     g_clear_pointer(&guest->mappings, g_array_unref);
     g_clear_pointer(&guest->windows, dump_windows_free);
 }

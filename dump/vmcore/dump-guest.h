@@ -12,6 +12,7 @@
 #include "linux-uts.h"
 #include "mappings.h"
 #include "pages.h"
+#include "pfn-set.h"
 #include "report.h"
 #include "windows-guest.h"
 
@@ -46,6 +47,8 @@ typedef struct DumpGuest {
     GuestRam ram;               /* what of it is dumped; sealed */
     DumpUntouched *untouched;   /* owned; NULL: all memory is read */
     DumpPages *pages;           /* owned; what is in memory */
+    PfnSet *kept;               /* owned; frames of ram; NULL: all of them */
+    unsigned dump_level;        /* classes of pages left out, as of a user */
     GArray *mappings;           /* DumpMapping; NULL without paging */
     GByteArray *notes;          /* all notes, in the target's order */
     size_t vmcoreinfo_pos;      /* VMCOREINFO text inside notes, bytes */

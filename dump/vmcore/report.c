@@ -105,6 +105,19 @@ uint64_t dump_report_left_out(DumpReport *report)
     return report ? report_counted(report, &report->left_out) : 0;
 }
 
+void dump_report_add_class(DumpReport *report, PageClass class,
+                           uint64_t bytes)
+{
+    if (report) {
+        report_count(report, &report->classes[class], bytes);
+    }
+}
+
+uint64_t dump_report_class(DumpReport *report, PageClass class)
+{
+    return report ? report_counted(report, &report->classes[class]) : 0;
+}
+
 char **dump_report_warnings(DumpReport *report)
 {
     GPtrArray *all = g_ptr_array_new();

@@ -13,6 +13,7 @@
 #define DUMP_VMCORE_REPORT_H
 
 #include "qemu/thread.h"
+#include "page-class.h"
 
 /* More than this many different warnings are only counted. */
 #define DUMP_REPORT_MAX_WARNINGS    32
@@ -23,6 +24,7 @@ typedef struct DumpReport {
     unsigned dropped;           /* warnings beyond the maximum; under lock */
     uint64_t lost;              /* bytes; under lock */
     uint64_t left_out;          /* bytes; under lock */
+    uint64_t classes[PAGE_CLASS__MAX];          /* bytes; under lock */
 } DumpReport;
 
 void dump_report_init(DumpReport *report);
@@ -49,6 +51,13 @@ void dump_report_add_left_out(DumpReport *report, uint64_t bytes);
 
 /* Bytes of guest memory that the format leaves out. */
 uint64_t dump_report_left_out(DumpReport *report);
+
+/* Another @bytes of guest memory are left out as pages of a class. */
+void dump_report_add_class(DumpReport *report, PageClass class,
+                           uint64_t bytes);
+
+/* Bytes of guest memory left out as pages of a class. */
+uint64_t dump_report_class(DumpReport *report, PageClass class);
 
 /*
  * All warnings in the order in which they came, for the caller to free with

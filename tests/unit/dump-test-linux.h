@@ -173,6 +173,98 @@ static inline void test_linux_say(TestLinux *l, const char *key,
     }
 }
 
+/* -- struct pages --------------------------------------------------------- */
+
+/* As Linux 6.1 has them, with sections of 16 MiB. */
+#define TEST_LINUX_PAGE     64
+#define TEST_LINUX_SECTION  24
+#define TEST_LINUX_PAGES_INFO \
+    "SIZE(page)=64\nOFFSET(page.flags)=0\nOFFSET(page.mapping)=24\n" \
+    "OFFSET(page.private)=40\nOFFSET(page._mapcount)=48\n" \
+    "OFFSET(page.compound_head)=8\nNUMBER(PG_lru)=4\n" \
+    "NUMBER(PG_private)=13\nNUMBER(PG_swapcache)=10\n" \
+    "NUMBER(PG_swapbacked)=19\nNUMBER(PG_hwpoison)=23\n" \
+    "NUMBER(PG_head_mask)=65536\nLENGTH(zone.free_area)=11\n"
+#define TEST_LINUX_6_1 \
+    "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)=-129\n" \
+    "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)=-257\nNUMBER(PG_slab)=9\n" \
+    "OFFSET(page.compound_order)=17\nOFFSET(page.compound_dtor)=16\n" \
+    "NUMBER(HUGETLB_PAGE_DTOR)=2\n"
+
+#define TEST_PAGE_LRU           (1u << 4)
+#define TEST_PAGE_SLAB          (1u << 9)
+#define TEST_PAGE_SWAPCACHE     (1u << 10)
+#define TEST_PAGE_PRIVATE       (1u << 13)
+#define TEST_PAGE_HEAD          (1u << 16)
+#define TEST_PAGE_SWAPBACKED    (1u << 19)
+#define TEST_PAGE_HWPOISON      (1u << 23)
+
+typedef struct TestPage {
+    uint64_t flags, head, mapping, private;
+    uint32_t mapcount;
+} TestPage;
+
+static inline void test_page_put(uint8_t *p, const TestPage *page)
+{
+    memset(p, 0, TEST_LINUX_PAGE);
+    stq_le_p(p, page->flags);
+    stq_le_p(p + 8, page->head);
+    stq_le_p(p + 24, page->mapping);
+    stq_le_p(p + 40, page->private);
+    stl_le_p(p + 48, page->mapcount);
+}
+
+/* Where struct pages are mapped, and lie in memory; what leads to them. */
+#define TEST_LINUX_VMEMMAP  0xffffffffd0000000ULL
+#define TEST_LINUX_PAGES    0x800000ULL
+#define TEST_LINUX_ROOTS    0x40000         /* in the kernel */
+#define TEST_LINUX_SECTIONS 0x60000
+
+/* Does the section have struct pages? */
+static inline void test_linux_set_section(TestLinux *l, unsigned section,
+                                          bool present)
+{
+    stq_le_p(l->ram + TEST_LINUX_KERNEL + TEST_LINUX_SECTIONS + section * 16,
+             present ? TEST_LINUX_VMEMMAP | 0xf : 0);
+}
+
+/* The struct page of a frame. */
+static inline uint8_t *test_linux_page(const TestLinux *l, uint64_t pfn)
+{
+    return l->ram + TEST_LINUX_PAGES + pfn * TEST_LINUX_PAGE;
+}
+
+/* Pages that are in use, in all sections; to be called once. */
+static inline void test_linux_add_pages(TestLinux *l)
+{
+    uint64_t frames = TEST_LINUX_RAM >> l->kind->page_bits;
+    uint64_t per_root = (1 << l->kind->page_bits) / 16;
+    uint64_t nr_roots = DIV_ROUND_UP(1ULL << (48 - TEST_LINUX_SECTION),
+                                     per_root);
+    const TestPage page = { .mapcount = UINT32_MAX };
+
+    stq_le_p(l->ram + TEST_LINUX_KERNEL + TEST_LINUX_ROOTS,
+             TEST_LINUX_VADDR + TEST_LINUX_SECTIONS);
+    for (unsigned i = 0; i < TEST_LINUX_RAM >> TEST_LINUX_SECTION; i++) {
+        test_linux_set_section(l, i, true);
+    }
+    for (uint64_t pfn = 0; pfn < frames; pfn++) {
+        test_page_put(test_linux_page(l, pfn), &page);
+    }
+    test_linux_map_pages(l, TEST_LINUX_VMEMMAP, TEST_LINUX_PAGES,
+                         ROUND_UP(frames * TEST_LINUX_PAGE,
+                                  1ULL << l->kind->page_bits));
+    g_string_append_printf(l->text, TEST_LINUX_PAGES_INFO TEST_LINUX_6_1
+                           "SYMBOL(mem_section)=%llx\n"
+                           "LENGTH(mem_section)=%" PRIu64 "\n"
+                           "SIZE(mem_section)=16\n"
+                           "OFFSET(mem_section.section_mem_map)=0\n"
+                           "NUMBER(SECTION_SIZE_BITS)=%d\n"
+                           "NUMBER(MAX_PHYSMEM_BITS)=48\n",
+                           TEST_LINUX_VADDR + TEST_LINUX_ROOTS, nr_roots,
+                           TEST_LINUX_SECTION);
+}
+
 static inline void test_linux_deinit(TestLinux *l)
 {
     test_guest_deinit(&l->t);

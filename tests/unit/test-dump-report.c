@@ -73,6 +73,22 @@ static void test_bound(void)
     dump_report_deinit(&r);
 }
 
+static void test_classes(void)
+{
+    DumpReport r;
+
+    dump_report_init(&r);
+    dump_report_add_class(&r, PAGE_CLASS_FREE, 5);
+    dump_report_add_class(&r, PAGE_CLASS_UNUSABLE, 7);
+    dump_report_add_class(&r, PAGE_CLASS_FREE, 5);
+    dump_report_add_class(NULL, PAGE_CLASS_FREE, 5);
+    g_assert_cmpuint(dump_report_class(&r, PAGE_CLASS_FREE), ==, 10);
+    g_assert_cmpuint(dump_report_class(&r, PAGE_CLASS_UNUSABLE), ==, 7);
+    g_assert_cmpuint(dump_report_class(&r, PAGE_CLASS_USER), ==, 0);
+    g_assert_cmpuint(dump_report_class(NULL, PAGE_CLASS_FREE), ==, 0);
+    dump_report_deinit(&r);
+}
+
 static gpointer add(gpointer opaque)
 {
     for (unsigned i = 0; i < 1000; i++) {
@@ -107,6 +123,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/report/empty", test_empty);
     g_test_add_func("/dump/report/order", test_order);
     g_test_add_func("/dump/report/bound", test_bound);
+    g_test_add_func("/dump/report/classes", test_classes);
     g_test_add_func("/dump/report/threads", test_threads);
     return g_test_run();
 }
