@@ -26,8 +26,13 @@ bool kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
     chunks->codec = codec;
     chunks->chunk_pages = MAX(KDUMP_CHUNK / guest->page_size, 1);
     chunks->ram = guest_ram_pfn_runs(&guest->ram, guest->page_size);
-    chunks->set = pfn_set_new((PfnRun *)chunks->ram->data, chunks->ram->len,
-                              errp);
+    if (guest->kept) {
+        chunks->set = guest->kept;
+    } else {
+        chunks->own = pfn_set_new((PfnRun *)chunks->ram->data,
+                                  chunks->ram->len, errp);
+        chunks->set = chunks->own;
+    }
     if (!chunks->set) {
         return false;
     }
@@ -37,7 +42,7 @@ bool kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
 
 void kdump_chunks_deinit(KdumpChunks *chunks)
 {
-    g_clear_pointer(&chunks->set, pfn_set_free);
+    g_clear_pointer(&chunks->own, pfn_set_free);
     g_clear_pointer(&chunks->ram, g_array_unref);
 }
 

@@ -19,7 +19,8 @@ typedef struct KdumpChunks {
     const DumpGuest *guest;
     const DumpCodec *codec;
     GArray *ram;                /* PfnRun: pages that are memory, sorted */
-    PfnSet *set;                /* those of the dump */
+    const PfnSet *set;          /* those of the dump */
+    PfnSet *own;                /* the same, if it is not the guest's */
     uint64_t nr_pages;          /* in the set */
     unsigned chunk_pages;
 } KdumpChunks;

@@ -36,7 +36,9 @@ static uint64_t kdump_sub_header_bytes(const KdumpLayout *l)
 static bool kdump_check_size(const KdumpLayout *l, Error **errp)
 {
     if (!l->chunks->nr_pages) {
-        error_setg(errp, "dump: no guest memory to dump");
+        error_setg(errp, "dump: no guest memory to dump%s",
+                   l->guest->kept ? ": the guest calls all of it pages that "
+                                    "are left out" : "");
         return false;
     }
     if (2 * kdump_bitmap_size(l) / l->guest->page_size > INT32_MAX) {
@@ -196,6 +198,7 @@ static void kdump_fill_sub_header(const KdumpLayout *l, uint8_t *buf)
     uint64_t note = dump_layout_offset(l->file, l->sub_header) + sub_size;
     KdumpSubHeader sub = {
         .phys_base = guest->phys_base,
+        .dump_level = guest->dump_level & PAGE_CLASS_LEVEL_MAX,
         .offset_note = note,
         .size_note = guest->notes->len,
         .max_mapnr = l->max_pfn,

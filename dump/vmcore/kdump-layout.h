@@ -7,7 +7,8 @@
  *   block 0     main header
  *   block 1     sub header, all notes behind it
  *               bitmap 1: page frames that are RAM
- *               bitmap 2: page frames in the file; the same here
+ *               bitmap 2: page frames in the file: without classes of
+ *               pages that are left out, and those that are lost
  *               page descriptors, one for each bit of bitmap 2
  *               page data, in the order it was made
  *

@@ -12,9 +12,9 @@
  *   section data        of the target
  *   section names
  *
- * One PT_LOAD per range of RAM; with paging, one per guest-virtual mapping,
- * several of which may show the same bytes of the file. The file is
- * written front to back, so that it can go down a pipe.
+ * One PT_LOAD per range of RAM, or of pages that are kept; with paging, one
+ * per guest-virtual mapping, several of which may show the same bytes of the
+ * file. The file is written front to back, so that it can go down a pipe.
  *
  * Where the output can be written over, the header first says that the core
  * is incomplete, and only at the end that it is not.
@@ -64,7 +64,7 @@ static bool elf_no_memory(Error **errp)
     return false;
 }
 
-static bool elf_find_ranges(ElfWriter *w, Error **errp)
+static bool elf_find_all_ranges(ElfWriter *w, Error **errp)
 {
     const GuestRam *ram = &w->parent.guest->ram;
 
@@ -86,6 +86,102 @@ static bool elf_find_ranges(ElfWriter *w, Error **errp)
         }
     }
     return true;
+}
+
+/* The pieces of ranges that are kept: counted, and stored if there is room. */
+typedef struct ElfPieces {
+    ElfRange *pieces;           /* NULL: only to be counted */
+    size_t n;
+    uint64_t last;              /* byte of the last one */
+} ElfPieces;
+
+static void elf_add_piece(ElfPieces *p, uint64_t start, uint64_t last,
+                          bool join)
+{
+    if (!join) {
+        p->n++;
+    }
+    if (p->pieces && !join) {
+        p->pieces[p->n - 1].paddr = start;
+    }
+    if (p->pieces) {
+        p->pieces[p->n - 1].size = last - p->pieces[p->n - 1].paddr + 1;
+    }
+    p->last = last;
+}
+
+/* What is kept of a range; pieces are one if @gap bytes or less lie between. */
+static void elf_split_range(const DumpGuest *guest, const ElfRange *range,
+                            uint64_t gap, ElfPieces *p)
+{
+    uint64_t page = guest->page_size;
+    uint64_t pfn = range->paddr / page;
+    uint64_t end = range->paddr + (range->size - 1);
+    bool first = true;
+    PfnRun run;
+
+    while (pfn_set_next(guest->kept, pfn, UINT64_MAX, &run) &&
+           run.first <= end / page) {
+        uint64_t start = MAX(run.first * page, range->paddr);
+        uint64_t last = MIN((run.first + run.count) * page - 1, end);
+
+        elf_add_piece(p, start, last, !first && start - p->last - 1 <= gap);
+        pfn = run.first + run.count;
+        first = false;
+    }
+}
+
+static size_t elf_split_ranges(const ElfWriter *w, uint64_t gap,
+                               ElfRange *pieces)
+{
+    ElfPieces p = { .pieces = pieces };
+
+    for (size_t i = 0; i < w->nr_ranges; i++) {
+        elf_split_range(w->parent.guest, &w->ranges[i], gap, &p);
+    }
+    return p.n;
+}
+
+/*
+ * Only what is kept. Readers look for an address in one segment after another,
+ * so there are not more than fit the ELF header: what lies in the smallest gaps
+ * is in the file all the same, if there would be.
+ */
+static bool elf_keep_ranges(ElfWriter *w, Error **errp)
+{
+    uint64_t gap = 0;
+    ElfRange *pieces;
+    size_t n;
+
+    while ((n = elf_split_ranges(w, gap, NULL)) >= ELF_CORE_MAX_PLAIN_PHNUM &&
+           gap < UINT32_MAX) {
+        gap = gap ? 2 * gap : w->parent.guest->page_size;
+    }
+    pieces = g_try_new(ElfRange, MAX(n, 1));
+    if (!pieces) {
+        return elf_no_memory(errp);
+    }
+    w->nr_ranges = elf_split_ranges(w, gap, pieces);
+    g_free(w->ranges);
+    w->ranges = pieces;
+    return true;
+}
+
+static bool elf_find_ranges(ElfWriter *w, Error **errp)
+{
+    return elf_find_all_ranges(w, errp) &&
+           (!w->parent.guest->kept || elf_keep_ranges(w, errp));
+}
+
+/* Of memory in the file. */
+static uint64_t elf_memory_bytes(const ElfWriter *w)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < w->nr_ranges; i++) {
+        bytes += w->ranges[i].size;
+    }
+    return bytes;
 }
 
 static const ElfRange *elf_range(const ElfWriter *w, size_t i)
@@ -204,7 +300,9 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
     uint64_t other, room;
 
     if (!w->nr_ranges) {
-        error_setg(errp, "dump: no guest memory to dump");
+        error_setg(errp, "dump: no guest memory to dump%s",
+                   guest->kept ? ": the guest calls all of it pages that are "
+                                 "left out" : "");
         return false;
     }
     if (w->nr_segments >= UINT32_MAX) {
@@ -217,7 +315,7 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
             guest->notes->len + (uint64_t)ELF_PAGE * w->nr_ranges + MiB;
     room = dump_abi_is64(abi) ? (uint64_t)INT64_MAX : UINT32_MAX;
     if (other > room || extra > room - other ||
-        guest->ram.bytes > room - other - extra ||
+        elf_memory_bytes(w) > room - other - extra ||
         !elf_core_fits(abi, last->paddr + (last->size - 1))) {
         error_setg(errp, "dump: guest memory is too large for an ELF%d core",
                    dump_abi_is64(abi) ? 64 : 32);
@@ -353,7 +451,7 @@ static bool elf_plan(DumpWriter *parent, const DumpFormat *format,
     elf_count_sections(w);
     elf_lay_out(w);
     elf_place_segments(w);
-    *total = parent->guest->ram.bytes;
+    *total = elf_memory_bytes(w);
     return elf_plan_sections(w, errp);
 }
 

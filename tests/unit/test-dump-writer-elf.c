@@ -186,6 +186,64 @@ static void test_clip(void)
     check_load(f, &t, 2, 0x20000, 0x20000, 0x10);
 }
 
+/* Segments are of what is kept; frames that are memory in part have a part. */
+static void test_kept(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_autofree char *nothing = NULL;
+    g_auto(TestGuest) t;
+    uint64_t plan;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0, 0x4000);
+    test_guest_add(&t, 0x4000, 0x4000);
+    test_guest_add(&t, 0x100123, 0x4321);
+    test_guest_add(&t, 0x200000, 0x2000);
+    dump_guest_seal(&t.g, 0, 0);
+    test_guest_leave_out(&t.g, 1, 1);
+    test_guest_leave_out(&t.g, 7, 1);
+    test_guest_leave_out(&t.g, 0x101, 2);
+    test_guest_leave_out(&t.g, 0x200, 2);
+    f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
+    g_assert_cmpuint(f->len, ==, plan);
+    g_assert_cmpuint(get_phnum(f), ==, 5);
+    check_load(f, &t, 1, 0, 0, 0x1000);
+    check_load(f, &t, 2, 0x2000, 0x2000, 0x5000);
+    check_load(f, &t, 3, 0x100123, 0x100123, 0xedd);
+    check_load(f, &t, 4, 0x103000, 0x103000, 0x1444);
+    test_guest_leave_out(&t.g, 0, 0x300);
+    nothing = test_plan_error(&elf, &t.g);
+    g_assert_cmpstr(nothing, ==, "dump: no guest memory to dump: the guest "
+                    "calls all of it pages that are left out");
+}
+
+/* Of more pieces than the header counts, those with small gaps are joined. */
+static void test_many_kept(void)
+{
+    g_auto(TestGuest) t;
+    DumpProgress progress;
+    uint64_t pfn = 0;
+    DumpWriter *w;
+
+    test_guest_init(&t, &abis[0], 4096);
+    guest_ram_add(&t.g.all, 0, 1ULL << 30, (const uint8_t *)0x1000);
+    dump_guest_seal(&t.g, 0, 0);
+    for (unsigned i = 0; i < 60000; i++, pfn += 2) {
+        test_guest_leave_out(&t.g, pfn, 1);
+    }
+    w = test_plan(&elf, &t.g, 1, &progress);
+    g_assert_cmpuint(dump_progress_total(&progress), ==,
+                     (1ULL << 30) - 60000 * 4096);
+    dump_writer_free(w);
+    for (unsigned i = 0; i < 10000; i++, pfn += 5) {
+        test_guest_leave_out(&t.g, pfn, 4);
+    }
+    w = test_plan(&elf, &t.g, 1, &progress);
+    g_assert_cmpuint(dump_progress_total(&progress), ==,
+                     (1ULL << 30) - (1 + 10000 * 4) * 4096);
+    dump_writer_free(w);
+}
+
 /* What cannot be read is zero, and told. */
 static void check_lost(TestOutput kind)
 {
@@ -602,6 +660,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/writer-elf/memory", test_memory);
     g_test_add_func("/dump/writer-elf/clip", test_clip);
+    g_test_add_func("/dump/writer-elf/kept", test_kept);
+    g_test_add_func("/dump/writer-elf/many-kept", test_many_kept);
     g_test_add_func("/dump/writer-elf/lost", test_lost);
     g_test_add_func("/dump/writer-elf/top", test_top);
     g_test_add_func("/dump/writer-elf/holes", test_holes);

@@ -407,6 +407,56 @@ static void test_abis(void)
     }
 }
 
+/* Bitmap 2 has what is kept, and so have descriptors and data. */
+static void check_kept(const DumpFormat *format, const DumpAbi *abi)
+{
+    uint64_t sub_level = abi->elf_class == ELFCLASS64 ? 8 : 4;
+    g_autofree uint8_t *want = g_malloc(4096);
+    g_autofree uint8_t *bits = NULL;
+    g_autoptr(TestImage) f = NULL;
+    uint64_t index = 0, zero_at = 0;
+    g_auto(TestGuest) t;
+    PageCount count;
+    FlatStats stats;
+    size_t size;
+    Kdump k;
+
+    test_guest_init(&t, abi, 4096);
+    add_memory(&t);
+    for (uint64_t pfn = 0x100; pfn < 0x180; pfn += 3) {
+        test_guest_leave_out(&t.g, pfn, 1);
+    }
+    test_guest_leave_out(&t.g, 0x2010, 0x1e0);
+    t.g.dump_level = 0x3f;              /* of which the file has 31 */
+    f = dump(format, &t, TEST_FILE, 2, &stats);
+    k = open_any_kdump(f, abi);
+    g_assert_cmpuint(test_get(f, 4096 + sub_level, 4), ==, 31);
+    g_assert_cmpuint(k.status & 0x8, ==, 0);
+    g_assert_cmpuint(k.max_mapnr, ==, 0x4011);
+    size = k.descs - k.bitmap2;
+    bits = g_malloc(size);
+    pfn_set_fill(t.g.kept, 0, UINT64_MAX, bits, size);
+    g_assert_cmpmem(test_at(f, k.bitmap2, size), size, bits, size);
+    for (uint64_t pfn = 0; pfn < size * 8; pfn++) {
+        g_assert_cmpint(*test_at(f, k.bitmap1 + pfn / 8, 1) >> pfn % 8 & 1,
+                        ==, test_guest_has(&t, pfn * 4096, 4096));
+        if (bits[pfn / 8] >> pfn % 8 & 1) {
+            test_guest_expect(&t, pfn * 4096, want, 4096);
+            check_page(&k, index++, 1, want, &zero_at, &count);
+        }
+    }
+    g_assert_cmpuint(index, ==, pfn_set_count(t.g.kept));
+    g_assert_cmpuint(index, ==, k.nr_descs);
+}
+
+static void test_kept(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
+        check_kept(&zlib_raw, &abis[i]);
+        check_kept(&zlib_flat, &abis[i]);
+    }
+}
+
 /* The smallest guest: part of one page. */
 static void test_one_page(void)
 {
@@ -573,6 +623,20 @@ static void test_no_vmcoreinfo(void)
 }
 
 /* -- refusals and failures ----------------------------------------------- */
+
+static void test_nothing_kept(void)
+{
+    g_autofree char *text = NULL;
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0x1000, 0x2000);
+    dump_guest_seal(&t.g, 0, 0);
+    test_guest_leave_out(&t.g, 0, 3);
+    text = test_plan_error(&zlib_raw, &t.g);
+    g_assert_cmpstr(text, ==, "dump: no guest memory to dump: the guest calls "
+                    "all of it pages that are left out");
+}
 
 static char *plan_error(uint64_t paddr, uint64_t size)
 {
@@ -868,6 +932,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/writer-kdump/codecs", test_codecs);
     g_test_add_func("/dump/writer-kdump/abis", test_abis);
+    g_test_add_func("/dump/writer-kdump/kept", test_kept);
+    g_test_add_func("/dump/writer-kdump/nothing-kept", test_nothing_kept);
     g_test_add_func("/dump/writer-kdump/one-page", test_one_page);
     g_test_add_func("/dump/writer-kdump/zero-guest", test_zero_guest);
     g_test_add_func("/dump/writer-kdump/far-up", test_far_up);
