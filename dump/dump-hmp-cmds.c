@@ -94,6 +94,43 @@ static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
     return true;
 }
 
+/*
+ * A flag with a value that stands right behind another such flag in the table.
+ * Where that one is not given, but this one is, the monitor has an "s," before
+ * its name: the end of the description of what it has passed over.
+ */
+static const char *hmp_get_second_value(const QDict *qdict, const char *flag)
+{
+    g_autofree char *other = g_strconcat("s,", flag, NULL);
+
+    return qdict_get_try_str(qdict, flag) ?: qdict_get_try_str(qdict, other);
+}
+
+/* makedumpfile's number: a bit for each class but the last. */
+static bool hmp_get_exclude(const QDict *qdict, DumpPageClassList **list,
+                            Error **errp)
+{
+    const char *text = hmp_get_second_value(qdict, "exclude");
+    DumpPageClassList **tail = list;
+    unsigned level;
+
+    if (!text) {
+        return true;
+    }
+    if (qemu_strtoui(text, NULL, 10, &level) < 0 ||
+        level > PAGE_CLASS_LEVEL_MAX) {
+        error_setg(errp, "Parameter 'exclude' expects a dump level from 0 to "
+                   "%u", PAGE_CLASS_LEVEL_MAX);
+        return false;
+    }
+    for (int i = 0; i < DUMP_PAGE_CLASS__MAX; i++) {
+        if (level >> i & 1) {
+            QAPI_LIST_APPEND(tail, i);
+        }
+    }
+    return true;
+}
+
 /* -- a monitor that waits ------------------------------------------------- */
 
 #define HMP_PROGRESS_PERIOD_MS  500
@@ -193,11 +230,13 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
     g_autofree char *protocol = g_strconcat("file:",
                                             qdict_get_str(qdict, "filename"),
                                             NULL);
+    g_autoptr(DumpPageClassList) exclude = NULL;
     DumpGuestMemoryFormat format;
     uint8_t threads;
 
     if (hmp_get_format(qdict, &format, errp) &&
-        hmp_get_threads(qdict, &threads, errp)) {
+        hmp_get_threads(qdict, &threads, errp) &&
+        hmp_get_exclude(qdict, &exclude, errp)) {
         qmp_dump_guest_memory(qdict_get_try_bool(qdict, "paging", false),
                               protocol, true, detach,
                               has_begin,
@@ -207,6 +246,7 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
                               true, format,
                               qdict_haskey(qdict, "threads"), threads,
                               false, DUMP_VMCOREINFO_AUTO,
+                              exclude != NULL, exclude,
                               true, hmp_has_flag(qdict, "live") ?
                                     ON_OFF_AUTO_ON : ON_OFF_AUTO_OFF,
                               false, 0, NULL,
@@ -278,6 +318,11 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     if (q->has_left_out) {
         monitor_printf(mon, "Left out: %" PRIu64 " bytes of devices' "
                        "memory\n", q->left_out);
+    }
+    for (const DumpPageClassBytesList *e = q->excluded; e; e = e->next) {
+        monitor_printf(mon, "Left out: %" PRIu64 " bytes of class '%s'\n",
+                       e->value->bytes,
+                       DumpPageClass_str(e->value->q_class));
     }
     if (q->has_phase) {
         monitor_printf(mon, "Phase: %s\n", DumpPhase_str(q->phase));

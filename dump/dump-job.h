@@ -35,6 +35,7 @@ typedef struct DumpOptions {
     uint64_t live_buffer;       /* bytes, not 0 */
     const char *live_fd;        /* /dev/userfaultfd that the monitor was
                                  * given; NULL for none */
+    unsigned dump_level;        /* PAGE_CLASS_BIT: what is left out */
     const char *path;           /* file to write, NULL to use fd_name */
     const char *fd_name;        /* descriptor that the monitor was given */
     const char *job_id;         /* of the QEMU job to show; NULL for none */

@@ -166,6 +166,33 @@ static bool dump_set_output(DumpOptions *opts, const char *protocol,
     return false;
 }
 
+/* The schema's classes are the engine's, in the same order. */
+static bool dump_set_exclude(DumpOptions *opts, const DumpPageClassList *list,
+                             Error **errp)
+{
+    QEMU_BUILD_BUG_ON((int)DUMP_PAGE_CLASS_FREE != (int)PAGE_CLASS_FREE);
+    QEMU_BUILD_BUG_ON((int)DUMP_PAGE_CLASS__MAX != (int)PAGE_CLASS__MAX);
+
+    for (; list; list = list->next) {
+        opts->dump_level |= PAGE_CLASS_BIT(list->value);
+    }
+    if (!opts->dump_level) {
+        return true;
+    }
+    if (opts->paging || dump_writer_ops(opts->format.kind)->windows) {
+        error_setg(errp, "Parameter 'exclude' cannot be used with 'paging' or "
+                   "format 'win-dmp'");
+        return false;
+    }
+    if (opts->dump_level & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO) &&
+        opts->vmcoreinfo == DUMP_VMCOREINFO_OFF) {
+        error_setg(errp, "Parameter 'exclude' needs VMCOREINFO, which "
+                   "'vmcoreinfo' turns off");
+        return false;
+    }
+    return true;
+}
+
 void qmp_dump_guest_memory(bool paging, const char *protocol,
                            bool has_detach, bool detach,
                            bool has_begin, int64_t begin,
@@ -173,6 +200,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
                            bool has_format, DumpGuestMemoryFormat format,
                            bool has_threads, uint8_t threads,
                            bool has_vmcoreinfo, DumpVmcoreinfo vmcoreinfo,
+                           bool has_exclude, DumpPageClassList *exclude,
                            bool has_live, OnOffAuto live,
                            bool has_live_buffer, uint64_t live_buffer,
                            const char *live_fd,
@@ -202,6 +230,7 @@ void qmp_dump_guest_memory(bool paging, const char *protocol,
         !dump_set_format(format, &opts.format, errp) ||
         !dump_set_threads(&opts.format, has_threads, threads, errp) ||
         !dump_set_live(&opts, has_live_buffer, live_buffer, errp) ||
+        !dump_set_exclude(&opts, has_exclude ? exclude : NULL, errp) ||
         !dump_set_output(&opts, protocol, errp)) {
         return;
     }

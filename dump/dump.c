@@ -141,6 +141,25 @@ static strList *dump_job_warnings(DumpJob *job)
     return list;
 }
 
+/* Bytes that are left out, by the class of pages. NULL if nothing is. */
+static DumpPageClassBytesList *dump_job_excluded(DumpJob *job)
+{
+    DumpPageClassBytesList *list = NULL, **tail = &list;
+
+    for (int i = 0; i < PAGE_CLASS__MAX; i++) {
+        uint64_t bytes = dump_report_class(&job->report, i);
+
+        if (bytes) {
+            DumpPageClassBytes *item = g_new0(DumpPageClassBytes, 1);
+
+            item->q_class = i;
+            item->bytes = bytes;
+            QAPI_LIST_APPEND(tail, item);
+        }
+    }
+    return list;
+}
+
 static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
 {
     const DumpProgress *progress = &job->progress;
@@ -161,6 +180,8 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
     };
     result->has_lost = result->lost != 0;
     result->has_left_out = result->left_out != 0;
+    result->excluded = dump_job_excluded(job);
+    result->has_excluded = result->excluded;
     result->warnings = dump_job_warnings(job);
     result->has_warnings = result->warnings;
     if (status == DUMP_STATUS_ACTIVE) {
@@ -522,8 +543,8 @@ static void dump_view_cancel(void)
 /* Is the output large enough, if it is known how large it has to be? */
 static bool dump_job_check_size(DumpJob *job, Error **errp)
 {
-    /* How much of memory is mapped is not known yet. */
-    if (job->opts.paging ||
+    /* How much of memory is mapped, or left out, is not known yet. */
+    if (job->opts.paging || job->opts.dump_level ||
         !dump_writer_ops(job->opts.format.kind)->plain_memory) {
         return true;
     }
@@ -565,8 +586,8 @@ static GuestStateSearch dump_search(const DumpOptions *opts)
 {
     switch (opts->vmcoreinfo) {
     case DUMP_VMCOREINFO_AUTO:
-        return opts->has_range ? GUEST_STATE_NO_SEARCH :
-                                 GUEST_STATE_SEARCH_KNOWN;
+        return opts->has_range && !opts->dump_level ?
+               GUEST_STATE_NO_SEARCH : GUEST_STATE_SEARCH_KNOWN;
     case DUMP_VMCOREINFO_SEARCH:
         return GUEST_STATE_SEARCH_ANY;
     default:
@@ -591,6 +612,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .no_guest_note = opts->vmcoreinfo == DUMP_VMCOREINFO_OFF,
         .search = dump_search(opts),
         .threads = opts->format.threads,
+        .dump_level = opts->dump_level,
         .report = &job->report,
     };
     job->vmcoreinfo = -1;

@@ -16,6 +16,7 @@
 #include "guest-state.h"
 #include "guest-x86.h"
 #include "trace.h"
+#include "vmcore/kernel-space.h"
 #include "vmcore/linux-guest.h"
 
 static bool get_arch_info(const GuestPhysBlockList *blocks,
@@ -50,6 +51,23 @@ static bool check_notes(const ArchDumpInfo *info, Error **errp)
     return true;
 }
 
+/* Can what the guest says of its pages be read? */
+static bool check_classes(const ArchDumpInfo *info, unsigned dump_level,
+                          Error **errp)
+{
+    const DumpAbi abi = { .elf_class = info->d_class,
+                          .elf_data = info->d_endian,
+                          .elf_machine = info->d_machine };
+
+    if (!(dump_level & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO)) ||
+        kernel_space_known_target(&abi)) {
+        return true;
+    }
+    error_setg(errp, "leaving out pages of other classes than 'zero' is only "
+               "supported for guests of x86_64 and aarch64");
+    return false;
+}
+
 bool guest_state_check(const GuestStateQuery *query, Error **errp)
 {
     GuestPhysBlockList blocks;
@@ -62,6 +80,7 @@ bool guest_state_check(const GuestStateQuery *query, Error **errp)
          check_notes(&info, errp) &&
          guest_memory_check_readable(&blocks, &info, errp) &&
          guest_memory_check_range(&blocks, query, errp) &&
+         check_classes(&info, query->dump_level, errp) &&
          (!query->windows || guest_x86_check_windows(&blocks, &info, errp));
     guest_phys_blocks_free(&blocks);
     return ok;
@@ -118,6 +137,7 @@ static bool guest_state_collect(GuestState *state,
         return false;
     }
     collect_search(state, query);
+    state->findings.dump_level = query->dump_level;
     return true;
 }
 

@@ -35,7 +35,8 @@ typedef struct GuestStateQuery {
     bool windows;               /* for a Windows crash dump */
     bool no_guest_note;         /* not even what the driver published */
     GuestStateSearch search;    /* for VMCOREINFO, if the driver has none */
-    unsigned threads;           /* for that */
+    unsigned threads;           /* for that, and to look for pages */
+    unsigned dump_level;        /* classes of pages that are left out */
     DumpReport *report;         /* told what is left out; NULL is allowed */
 } GuestStateQuery;
 

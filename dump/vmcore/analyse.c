@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "analyse.h"
 #include "linux-guest.h"
+#include "page-walk.h"
 #include "vmcoreinfo-pick.h"
 
 void dump_findings_init(DumpFindings *findings)
@@ -288,6 +289,22 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
     return true;
 }
 
+/* -- pages to be left out ------------------------------------------------- */
+
+/*
+ * Zero pages alone take no look at what the guest says of them: all of a kdump
+ * file share one, and in an ELF core they are holes.
+ */
+static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
+                            DumpPagesReader *mem, DumpProgress *progress,
+                            const VmcoreInfo *info, Error **errp)
+{
+    guest->dump_level = findings->dump_level;
+    return !(findings->dump_level & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO)) ||
+           page_walk(guest, mem, info, findings->dump_level,
+                     findings->threads, progress, errp);
+}
+
 /* -- paging, Windows ------------------------------------------------------ */
 
 /*
@@ -359,6 +376,9 @@ bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
     }
     dump_guest_judge_huge_pages(guest);
     if (!analyse_notes(guest, findings, mem, progress, &info, errp)) {
+        return false;
+    }
+    if (!analyse_classes(guest, findings, mem, progress, info, errp)) {
         return false;
     }
     if (findings->want_mappings) {

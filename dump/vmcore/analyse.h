@@ -22,10 +22,11 @@ typedef struct DumpFindings {
     uint64_t guest_note_paddr;  /* where it was read */
     bool note_awaited;          /* there is a device, but no driver */
     bool want_search;           /* for VMCOREINFO, if the driver has none */
-    unsigned threads;           /* for that */
+    unsigned threads;           /* for that, and the next */
     bool has_place;             /* an earlier search has found a note */
     uint64_t place;             /* there, guest-physical */
     GArray *paging;             /* X86Paging of CPUs that use it; or NULL */
+    unsigned dump_level;        /* classes of pages to be left out */
     bool want_mappings;         /* from paging, if there is any */
     bool want_windows;
     WinDmpHeader windows_header;    /* with want_windows */
