@@ -124,8 +124,8 @@ def test_dev_null(still):
 
 
 HELP = """\
-dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename \
-[begin length] -- dump guest memory into file 'filename'.
+dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] [-x level] \
+filename [begin length] -- dump guest memory into file 'filename'.
 -p: do paging to get guest's memory mapping.
 -d: return immediately (do not wait for completion).
 -L: let the guest run on while its memory is written; needs -d.
@@ -137,6 +137,8 @@ dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] filename \
 makedumpfile-flattened
 format
 -t: number of threads that compress pages.
+-x: leave pages out, by a Linux guest's word; makedumpfile's dump level, \
+0 to 31.
 -w: dump in Windows crashdump format (can be used instead of ELF-dump \
 converting),
 for Windows x86 and x64 guests with vmcoreinfo driver only.
@@ -146,7 +148,7 @@ length: the memory size, in bytes.
 
 
 def test_help(still):
-    """The unmodified QEMU's, and -L, -Z and -t."""
+    """The unmodified QEMU's, and -L, -Z, -t and -x."""
     text = still.qmp.hmp('help dump-guest-memory')
     assert [x.strip() for x in text.splitlines()] == HELP.splitlines()
     assert 'Display the latest dump status' in still.qmp.hmp('help info')
