@@ -56,6 +56,26 @@ size_t kdump_chunk_bytes(const KdumpChunks *chunks)
     return (size_t)chunks->chunk_pages * chunks->guest->page_size;
 }
 
+void kdump_chunks_give_rest(const KdumpChunks *chunks)
+{
+    DumpPages *pages = chunks->guest->pages;
+    uint64_t size = chunks->guest->page_size, at = 0;
+    PfnRun run;
+
+    /* There may be millions of islands. */
+    if (!dump_pages_may_change(pages)) {
+        return;
+    }
+    while (pfn_set_next(chunks->set, at / size, UINT64_MAX, &run)) {
+        dump_pages_give(pages, at, run.first * size - at);
+        if (run.first + run.count > UINT64_MAX / size) {
+            return;
+        }
+        at = (run.first + run.count) * size;
+    }
+    dump_pages_give(pages, at, UINT64_MAX - at);
+}
+
 void kdump_chunk_slot_free(void *opaque, void *p)
 {
     KdumpSlot *slot = p;

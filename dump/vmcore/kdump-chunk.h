@@ -51,6 +51,12 @@ void kdump_chunks_deinit(KdumpChunks *chunks);
 /* Number of chunks; each but the last has chunk_pages pages of the set. */
 uint64_t kdump_chunks_count(const KdumpChunks *chunks);
 
+/*
+ * What is in no chunk is not in the file: dump_pages_give. Nothing of it is
+ * read any more.
+ */
+void kdump_chunks_give_rest(const KdumpChunks *chunks);
+
 /* Bytes of guest memory in a chunk; its results are never larger. */
 size_t kdump_chunk_bytes(const KdumpChunks *chunks);
 

@@ -186,8 +186,8 @@ void write_watch_unregister(const WriteWatch *w, const void *host,
 }
 
 /* One piece; may be interrupted by what else happens to the mappings. */
-static bool watch_change(const WriteWatch *w, uintptr_t start, size_t len,
-                         uint64_t mode)
+static bool watch_change_piece(const WriteWatch *w, uintptr_t start,
+                               size_t len, uint64_t mode)
 {
     struct uffdio_writeprotect wp = {
         .range = { .start = start, .len = len },
@@ -201,24 +201,33 @@ static bool watch_change(const WriteWatch *w, uintptr_t start, size_t len,
     return ret == 0;
 }
 
-bool write_watch_protect(const WriteWatch *w, const void *host, size_t len,
-                         Error **errp)
+static bool watch_change(const WriteWatch *w, const void *host, size_t len,
+                         uint64_t mode)
 {
     for (size_t done = 0; done < len; done += WATCH_PIECE) {
-        if (!watch_change(w, (uintptr_t)host + done,
-                          MIN(len - done, WATCH_PIECE),
-                          UFFDIO_WRITEPROTECT_MODE_WP)) {
-            error_setg_errno(errp, errno, "dump: failed to protect guest "
-                             "memory from writes");
+        if (!watch_change_piece(w, (uintptr_t)host + done,
+                                MIN(len - done, WATCH_PIECE), mode)) {
             return false;
         }
     }
     return true;
 }
 
+bool write_watch_protect(const WriteWatch *w, const void *host, size_t len,
+                         Error **errp)
+{
+    bool ok = watch_change(w, host, len, UFFDIO_WRITEPROTECT_MODE_WP);
+
+    if (!ok) {
+        error_setg_errno(errp, errno, "dump: failed to protect guest memory "
+                         "from writes");
+    }
+    return ok;
+}
+
 bool write_watch_unprotect(const WriteWatch *w, const void *host, size_t len)
 {
-    return watch_change(w, (uintptr_t)host, len, 0);
+    return watch_change(w, host, len, 0);
 }
 
 bool write_watch_zero(const WriteWatch *w, const void *host, size_t len)

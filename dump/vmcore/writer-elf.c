@@ -589,10 +589,31 @@ static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
     return false;
 }
 
+/* What lies between the ranges is not in the file. */
+static void elf_give_rest(const ElfWriter *w)
+{
+    DumpPages *pages = w->parent.guest->pages;
+    uint64_t at = 0;
+
+    for (size_t i = 0; i < w->nr_ranges; i++) {
+        const ElfRange *r = elf_range(w, i);
+
+        dump_pages_give(pages, at, r->paddr - at);
+        if (r->size > UINT64_MAX - r->paddr) {
+            return;
+        }
+        at = r->paddr + r->size;
+    }
+    dump_pages_give(pages, at, UINT64_MAX - at);
+}
+
 static bool elf_write(DumpWriter *parent, DumpSink *sink, Error **errp)
 {
     ElfWriter *w = container_of(parent, ElfWriter, parent);
 
+    if (!parent->guest->mappings) {
+        elf_give_rest(w);
+    }
     return elf_write_headers(w, sink, errp) &&
            elf_write_memory(w, sink, errp) &&
            elf_write_sections(w, sink, errp) &&

@@ -255,6 +255,7 @@ static bool kdump_write(DumpWriter *parent, DumpSink *sink, Error **errp)
     KdumpWriter *w = container_of(parent, KdumpWriter, parent);
 
     w->sink = sink;
+    kdump_chunks_give_rest(&w->chunks);
     if (kdump_begin(w, errp) &&
         kdump_write_pages(w, errp) &&
         kdump_close(w, w->nr_done, w->data_pos, 0, errp)) {
