@@ -244,6 +244,43 @@ static void test_many_kept(void)
     dump_writer_free(w);
 }
 
+static uint64_t given;
+
+static void count_given(DumpPages *pages, uint64_t paddr, uint64_t len)
+{
+    given += len;
+}
+
+static bool no_change(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
+{
+    return true;
+}
+
+/* A guest that runs gets all its memory back, once, and what is left out. */
+static void test_given(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    DumpPagesOps ops;
+    uint64_t plan;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0, 0x40000);
+    test_guest_add(&t, 0x100000, 0x3000);
+    dump_guest_seal(&t.g, 0, 0);
+    test_guest_leave_out(&t.g, 0, 2);
+    test_guest_leave_out(&t.g, 7, 1);
+    test_guest_leave_out(&t.g, 0x3f, 1);
+    test_guest_leave_out(&t.g, 0x100, 3);
+    ops = *t.g.pages->ops;
+    ops.give = count_given;
+    ops.put = no_change;
+    t.g.pages->ops = &ops;
+    given = 0;
+    f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
+    g_assert_cmpuint(given, ==, UINT64_MAX);
+}
+
 /* What cannot be read is zero, and told. */
 static void check_lost(TestOutput kind)
 {
@@ -661,6 +698,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-elf/memory", test_memory);
     g_test_add_func("/dump/writer-elf/clip", test_clip);
     g_test_add_func("/dump/writer-elf/kept", test_kept);
+    g_test_add_func("/dump/writer-elf/given", test_given);
     g_test_add_func("/dump/writer-elf/many-kept", test_many_kept);
     g_test_add_func("/dump/writer-elf/lost", test_lost);
     g_test_add_func("/dump/writer-elf/top", test_top);
