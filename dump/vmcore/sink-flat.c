@@ -89,6 +89,13 @@ static bool flat_finish(DumpSink *sink, uint64_t size, Error **errp)
     return ok;
 }
 
+static bool flat_sync(DumpSink *sink, Error **errp)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+
+    return dump_sink_sync(s->base, errp);
+}
+
 static DumpSinkMark flat_mark(const DumpSink *sink)
 {
     const FlatSink *s = container_of(sink, FlatSink, parent);
@@ -99,8 +106,12 @@ static DumpSinkMark flat_mark(const DumpSink *sink)
 static uint64_t flat_room(const DumpSink *sink, const DumpSinkMark *mark)
 {
     const FlatSink *s = container_of(sink, FlatSink, parent);
+    uint64_t end = MIN(s->pos, dump_sink_arrived(s->base));
 
-    return sink->rewinds ? s->pos - mark->pos : UINT64_MAX;
+    if (!sink->rewinds) {
+        return UINT64_MAX;
+    }
+    return end > mark->pos ? end - mark->pos : 0;
 }
 
 /* What a record says that it holds must follow, whatever it is. */
@@ -145,6 +156,13 @@ static bool flat_resume(DumpSink *sink, const DumpSinkMark *mark,
     return true;
 }
 
+static void flat_abandon(DumpSink *sink)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+
+    dump_sink_abandon(s->base);
+}
+
 static void flat_free(DumpSink *sink)
 {
     FlatSink *s = container_of(sink, FlatSink, parent);
@@ -157,9 +175,11 @@ static const DumpSinkOps flat_ops = {
     .name = "flat",
     .write = flat_write,
     .finish = flat_finish,
+    .sync = flat_sync,
     .mark = flat_mark,
     .room = flat_room,
     .resume = flat_resume,
+    .abandon = flat_abandon,
     .free = flat_free,
 };
 

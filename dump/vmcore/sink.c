@@ -97,6 +97,25 @@ bool dump_sink_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
     return !sink_failed(sink, err, errp);
 }
 
+bool dump_sink_sync(DumpSink *sink, Error **errp)
+{
+    Error *err = NULL;
+
+    assert(!sink->finished);
+    if (sink_failed(sink, NULL, errp)) {
+        return false;
+    }
+    if (sink->ops->sync) {
+        sink->ops->sync(sink, &err);
+    }
+    return !sink_failed(sink, err, errp);
+}
+
+uint64_t dump_sink_arrived(const DumpSink *sink)
+{
+    return sink->ops->arrived ? sink->ops->arrived(sink) : UINT64_MAX;
+}
+
 DumpSinkMark dump_sink_mark(const DumpSink *sink)
 {
     assert(!sink->error);
@@ -121,6 +140,13 @@ bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp)
         sink->ops->resume(sink, mark, &err);
     }
     return !sink_failed(sink, err, errp);
+}
+
+void dump_sink_abandon(DumpSink *sink)
+{
+    if (sink->ops->abandon) {
+        sink->ops->abandon(sink);
+    }
 }
 
 void dump_sink_free(DumpSink *sink)

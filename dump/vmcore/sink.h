@@ -3,13 +3,16 @@
  *
  * Where a dump goes: bytes with a file offset, in large pieces.
  *
- * Three kinds share this interface:
+ * Three kinds share this interface, and users of the engine may add more:
  *
  *   file    a descriptor that can seek: any offset, in any order
  *   stream  a descriptor that cannot: offsets must follow one another;
  *           a step forward is filled with zero bytes
  *   flat    makedumpfile's flattened form over one of the others: any
  *           offset in any order, each byte once
+ *
+ * A kind may return from a write before the bytes are where they go, and
+ * report later that they did not get there; see dump_sink_sync.
  *
  * One thread at a time may use a sink. The first error sticks: every later
  * write fails with the same text and touches nothing, and so does finish;
@@ -51,12 +54,17 @@ typedef struct DumpSinkOps {
      */
     bool (*finish)(DumpSink *sink, uint64_t size, Error **errp);
 
-    /* May be NULL; see dump_sink_mark, _resume, _reserve. */
+    /* May be NULL; see dump_sink_sync, _arrived, _mark, _resume, _reserve. */
+    bool (*sync)(DumpSink *sink, Error **errp);
+    uint64_t (*arrived)(const DumpSink *sink);
     DumpSinkMark (*mark)(const DumpSink *sink);
     uint64_t (*room)(const DumpSink *sink, const DumpSinkMark *mark);
     bool (*resume)(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
     bool (*reserve)(DumpSink *sink, uint64_t offset, uint64_t len,
                     const char *what, Error **errp);
+
+    /* May be NULL; see dump_sink_abandon. */
+    void (*abandon)(DumpSink *sink);
 
     /* Release everything, close the descriptor if it is still open. */
     void (*free)(DumpSink *sink);
@@ -117,7 +125,21 @@ bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
 bool dump_sink_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
                        const char *what, Error **errp);
 
-/* The present state; a sink that failed has none. */
+/*
+ * Wait until all that was written has arrived; false with @errp set if some of
+ * it has not. Before a mark, and before what says that the rest is there. It
+ * is not on stable storage by that.
+ */
+bool dump_sink_sync(DumpSink *sink, Error **errp);
+
+/*
+ * What was written before this offset has arrived, or a sync would have said
+ * otherwise: UINT64_MAX, but the lowest offset of a write that failed if
+ * others may have succeeded behind it.
+ */
+uint64_t dump_sink_arrived(const DumpSink *sink);
+
+/* The present state, after a sync; a sink that failed has none. */
 DumpSinkMark dump_sink_mark(const DumpSink *sink);
 
 /*
@@ -141,6 +163,12 @@ bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
  * it failed before it came to closing.
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
+
+/*
+ * The dump has failed, and nothing more is written. By the thread that has
+ * written; waits a little for what is under way.
+ */
+void dump_sink_abandon(DumpSink *sink);
 
 /* NULL is allowed. Without a finish before, the dump is abandoned. */
 void dump_sink_free(DumpSink *sink);

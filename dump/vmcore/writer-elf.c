@@ -617,6 +617,7 @@ static bool elf_write(DumpWriter *parent, DumpSink *sink, Error **errp)
     return elf_write_headers(w, sink, errp) &&
            elf_write_memory(w, sink, errp) &&
            elf_write_sections(w, sink, errp) &&
+           dump_sink_sync(sink, errp) &&
            elf_close(w, sink, errp);
 }
 

@@ -87,7 +87,8 @@ static bool kdump_flush_data(KdumpWriter *w, Error **errp)
 static bool kdump_sync(KdumpWriter *w, Error **errp)
 {
     if (!kdump_flush_data(w, errp) ||
-        !kdump_desc_batch_flush(&w->desc_batch, &w->parts, w->sink, errp)) {
+        !kdump_desc_batch_flush(&w->desc_batch, &w->parts, w->sink, errp) ||
+        !dump_sink_sync(w->sink, errp)) {
         return false;
     }
     kdump_marks_add(&w->marks, w->nr_done, w->data_pos);
@@ -203,7 +204,8 @@ static bool kdump_begin(KdumpWriter *w, Error **errp)
         !dump_sink_reserve(w->sink, 0, kdump_layout_data(&w->parts),
                            "headers and page descriptors", errp) ||
         !kdump_layout_write_sub_header(&w->parts, w->sink, errp) ||
-        !kdump_layout_write_bitmap1(&w->parts, w->sink, errp)) {
+        !kdump_layout_write_bitmap1(&w->parts, w->sink, errp) ||
+        !dump_sink_sync(w->sink, errp)) {
         return false;
     }
     kdump_marks_add(&w->marks, 0, 0);
@@ -218,6 +220,7 @@ static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
     dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
     return kdump_layout_write_bitmap2(&w->parts, nr_pages, &w->missing,
                                       w->sink, errp) &&
+           dump_sink_sync(w->sink, errp) &&
            kdump_layout_write_header(&w->parts, status, w->sink, errp) &&
            dump_sink_finish(w->sink, kdump_layout_data(&w->parts) +
                             data_bytes, errp);

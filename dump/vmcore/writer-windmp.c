@@ -212,6 +212,7 @@ static bool windmp_write(DumpWriter *parent, DumpSink *sink, Error **errp)
 
     return windmp_begin(w, sink, errp) &&
            windmp_write_memory(w, sink, errp) &&
+           dump_sink_sync(sink, errp) &&
            windmp_close(w, sink, errp);
 }
 

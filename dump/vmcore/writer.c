@@ -80,7 +80,12 @@ DumpWriter *dump_writer_plan(const DumpFormat *format,
 
 bool dump_writer_write(DumpWriter *w, DumpSink *sink, Error **errp)
 {
-    return w->ops->write(w, sink, errp);
+    bool ok = w->ops->write(w, sink, errp);
+
+    if (!ok) {
+        dump_sink_abandon(sink);
+    }
+    return ok;
 }
 
 void dump_writer_free(DumpWriter *w)

@@ -895,6 +895,102 @@ static void add_channel_tests(Channel kind)
     }
 }
 
+/* -- sinks that are late --------------------------------------------------- */
+
+/* Takes everything at once, and says what came of it when it is asked. */
+typedef struct LateSink {
+    DumpSink parent;
+    uint64_t lost;              /* offset of what did not arrive */
+    bool abandoned;
+} LateSink;
+
+static bool late_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
+                       int niov, const char *what, Error **errp)
+{
+    return true;
+}
+
+static bool late_sync(DumpSink *sink, Error **errp)
+{
+    LateSink *s = container_of(sink, LateSink, parent);
+
+    if (s->lost != UINT64_MAX) {
+        error_setg(errp, "lost");
+    }
+    return s->lost == UINT64_MAX;
+}
+
+static uint64_t late_arrived(const DumpSink *sink)
+{
+    return container_of(sink, LateSink, parent)->lost;
+}
+
+static void late_abandon(DumpSink *sink)
+{
+    container_of(sink, LateSink, parent)->abandoned = true;
+}
+
+static void late_free(DumpSink *sink)
+{
+}
+
+static const DumpSinkOps late_ops = {
+    .name = "late",
+    .write = late_write,
+    .sync = late_sync,
+    .arrived = late_arrived,
+    .abandon = late_abandon,
+    .free = late_free,
+};
+
+/* What did not arrive leaves no room, and a sync tells of it. */
+static void test_late(void)
+{
+    g_autofree uint8_t *p = pattern(1000, 1);
+    LateSink late = { .lost = UINT64_MAX };
+    DumpSinkMark mark;
+    DumpSink *sink;
+
+    dump_sink_init(&late.parent, &late_ops, NULL);
+    late.parent.random_access = late.parent.rewinds = true;
+    sink = dump_sink_flat_new(&late.parent);
+    g_assert_true(dump_sink_write(sink, 0, p, 1000, "x", &error_abort));
+    g_assert_true(dump_sink_sync(sink, &error_abort));
+    mark = dump_sink_mark(sink);
+    g_assert_cmpuint(mark.pos, ==, 4096 + 16 + 1000);
+    g_assert_true(dump_sink_write(sink, 1000, p, 1000, "x", &error_abort));
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, 1016);
+
+    late.lost = mark.pos + 300;
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, 300);
+    g_assert_false(dump_sink_sync(sink, NULL));
+    g_assert_false(dump_sink_write(sink, 2000, p, 1, "x", NULL));
+    late.lost = mark.pos - 1;
+    g_assert_cmpuint(dump_sink_room(sink, &mark), ==, 0);
+    late.lost = UINT64_MAX;
+    g_assert_true(dump_sink_resume(sink, &mark, &error_abort));
+    g_assert_true(dump_sink_sync(sink, &error_abort));
+
+    g_assert_false(late.abandoned);
+    dump_sink_abandon(sink);
+    g_assert_true(late.abandoned);
+    dump_sink_free(sink);
+}
+
+/* Most have nothing to wait for. */
+static void test_prompt(void)
+{
+    g_autofree char *path = NULL;
+    DumpSink *sink = dump_sink_fd_new(temp_file(&path), NULL);
+
+    g_assert_true(dump_sink_write(sink, 0, "x", 1, "x", &error_abort));
+    g_assert_true(dump_sink_sync(sink, &error_abort));
+    g_assert_cmpuint(dump_sink_arrived(sink), ==, UINT64_MAX);
+    dump_sink_abandon(sink);
+    dump_sink_free(sink);
+    unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -933,6 +1029,8 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/flat/resume-full", test_resume_flat_full);
     g_test_add_func("/dump/sink/flat/resume-broken", test_resume_broken);
     g_test_add_func("/dump/sink/file/reserve", test_reserve);
+    g_test_add_func("/dump/sink/late", test_late);
+    g_test_add_func("/dump/sink/prompt", test_prompt);
     g_test_add_func("/dump/sink/file/truncated", test_file_truncated);
     g_test_add_func("/dump/sink/file/behind-end", test_file_behind_end);
     g_test_add_func("/dump/sink/stream/backwards", test_stream_backwards);
