@@ -11,6 +11,7 @@
 #define DUMP_JOB_H
 
 #include "qapi/qapi-types-dump.h"
+#include "dump-output.h"
 #include "vmcore/writer.h"
 
 /*
@@ -36,8 +37,7 @@ typedef struct DumpOptions {
     const char *live_fd;        /* /dev/userfaultfd that the monitor was
                                  * given; NULL for none */
     unsigned dump_level;        /* PAGE_CLASS_BIT: what is left out */
-    const char *path;           /* file to write, NULL to use fd_name */
-    const char *fd_name;        /* descriptor that the monitor was given */
+    DumpOutputName output;      /* where to */
     const char *job_id;         /* of the QEMU job to show; NULL for none */
 } DumpOptions;
 
@@ -46,8 +46,8 @@ typedef struct DumpOptions {
  * only used during the call.
  *
  * Returns false with @errp set when the dump was refused (then nothing was
- * touched but @fd_name, which is used up: the output neither created nor
- * truncated, the guest not stopped), when the guest turned out not to be
+ * touched but a named descriptor, which is used up: the output neither created
+ * nor truncated, the guest not stopped), when the guest turned out not to be
  * dumpable, or when a dump without detach failed. Whatever the outcome, the
  * guest is afterwards in the run state that it had; of a detached dump, when
  * DUMP_COMPLETED is sent. A reset or shutdown that came in between has its

@@ -157,8 +157,10 @@ static bool dump_set_live(DumpOptions *opts, bool has_buffer, uint64_t buffer,
 static bool dump_set_output(DumpOptions *opts, const char *protocol,
                             Error **errp)
 {
-    if (strstart(protocol, "file:", &opts->path) ||
-        strstart(protocol, "fd:", &opts->fd_name)) {
+    DumpOutputName *output = &opts->output;
+
+    if (strstart(protocol, "file:", &output->path) ||
+        strstart(protocol, "fd:", &output->fd_name)) {
         return true;
     }
     error_setg(errp, "Invalid parameter 'protocol': "

@@ -36,7 +36,6 @@
 #include "system/system.h"
 #include "dump-job.h"
 #include "dump-live.h"
-#include "dump-output.h"
 #include "guest-memory.h"
 #include "guest-pause.h"
 #include "guest-state.h"
@@ -51,7 +50,7 @@ typedef struct DumpJob {
     DumpOptions opts;           /* strings are NULLed once they are used */
     GuestStateQuery query;
     Error *blocker;             /* keeps migration away */
-    DumpOutput out;
+    DumpOutput *out;
     GuestPause pause;           /* not of a live dump */
     DumpLive *live;             /* NULL: the guest stands still */
     DumpLiveInfo *live_info;    /* what was last known of it */
@@ -252,7 +251,7 @@ static void dump_job_release(DumpJob *job)
     dump_sink_free(job->sink);
     dump_writer_free(job->writer);
     guest_state_free(job->state);
-    dump_output_release(&job->out);
+    dump_output_release(job->out);
     guest_pause_end(&job->pause);
     if (job->live) {
         job->live_info = dump_live_describe(job->live);
@@ -342,7 +341,7 @@ static bool dump_job_make(DumpJob *job, Error **errp)
         return false;
     }
     trace_dump_plan(dump_progress_total(&job->progress));
-    job->sink = dump_output_begin(&job->out, job->opts.format.flat,
+    job->sink = dump_output_begin(job->out, job->opts.format.flat,
                                   &job->progress, errp);
     if (!job->sink) {
         return false;
@@ -548,7 +547,7 @@ static bool dump_job_check_size(DumpJob *job, Error **errp)
         !dump_writer_ops(job->opts.format.kind)->plain_memory) {
         return true;
     }
-    return dump_output_check_size(&job->out, guest_memory_bytes(&job->query),
+    return dump_output_check_size(job->out, guest_memory_bytes(&job->query),
                                   errp);
 }
 
@@ -568,9 +567,10 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     if (job->opts.live != ON_OFF_AUTO_OFF && !dump_job_admit_live(job, errp)) {
         return false;
     }
-    if (!dump_output_open(&job->out, job->opts.path, job->opts.fd_name,
-                          dump_writer_must_seek(&job->opts.format), errp) ||
-        !dump_job_check_size(job, errp)) {
+    job->out = dump_output_open(&job->opts.output,
+                                dump_writer_must_seek(&job->opts.format),
+                                errp);
+    if (!job->out || !dump_job_check_size(job, errp)) {
         return false;
     }
     if (job->opts.job_id) {
@@ -616,7 +616,6 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .report = &job->report,
     };
     job->vmcoreinfo = -1;
-    dump_output_init(&job->out);
     dump_progress_init(&job->progress);
     dump_report_init(&job->report);
     return job;
@@ -651,7 +650,8 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
         dump_job_finish(job, false, false, errp);
         return false;
     }
-    job->opts.path = job->opts.fd_name = job->opts.job_id = NULL;
+    job->opts.output = (DumpOutputName) { 0 };
+    job->opts.job_id = NULL;
     job->opts.live_fd = NULL;
 
     job->start_us = g_get_monotonic_time();
