@@ -5,18 +5,25 @@
  */
 
 #include "qemu/osdep.h"
+#include "block-queue.h"
 #include "dump-output.h"
 #include "vmcore/sink-flat.h"
 
 DumpOutput *dump_output_open(const DumpOutputName *name,
                              const char *must_seek, Error **errp)
 {
-    return dump_output_open_fd(name, must_seek, errp);
+    return name->node_name ? dump_output_open_block(name->node_name, errp) :
+                             dump_output_open_fd(name, must_seek, errp);
 }
 
 bool dump_output_check_size(DumpOutput *out, uint64_t bytes, Error **errp)
 {
     return out->ops->check_size(out, bytes, errp);
+}
+
+bool dump_output_needs_main_loop(const DumpOutput *out)
+{
+    return out->needs_main_loop;
 }
 
 DumpSink *dump_output_begin(DumpOutput *out, bool flat,
@@ -32,4 +39,9 @@ void dump_output_release(DumpOutput *out)
     if (out) {
         out->ops->release(out);
     }
+}
+
+void dump_output_exit(void)
+{
+    block_queue_break_all();
 }

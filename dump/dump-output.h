@@ -19,6 +19,7 @@ typedef struct DumpOutput DumpOutput;
 typedef struct DumpOutputName {
     const char *path;           /* file to write */
     const char *fd_name;        /* descriptor that the monitor was given */
+    const char *node_name;      /* block node */
 } DumpOutputName;
 
 /* Implemented by each kind of output; none is NULL. */
@@ -31,12 +32,13 @@ typedef struct DumpOutputOps {
 /* Head of each kind's structure. */
 struct DumpOutput {
     const DumpOutputOps *ops;
+    bool needs_main_loop;       /* see dump_output_needs_main_loop */
 };
 
 /*
- * Open @name. A file is neither truncated nor, for good, created yet. A named
- * pipe may have no reader: then the dump waits for one. NULL with @errp set if
- * the output is not suited, or is the guest's.
+ * Open @name. A file is neither truncated nor, for good, created yet, nor a
+ * node written to. A named pipe may have no reader: then the dump waits for
+ * one. NULL with @errp set if the output is not suited, or is the guest's.
  * @must_seek: the error for an output that cannot seek; NULL: it is welcome
  */
 DumpOutput *dump_output_open(const DumpOutputName *name,
@@ -44,14 +46,21 @@ DumpOutput *dump_output_open(const DumpOutputName *name,
 
 /*
  * Refuse an output that cannot take @bytes of guest memory, because of its
- * file system's largest file, RLIMIT_FSIZE or the size of its device. How
- * much room there is left is not looked at.
+ * file system's largest file, RLIMIT_FSIZE, or the size of its device or
+ * node. How much room there is left is not looked at.
  */
 bool dump_output_check_size(DumpOutput *out, uint64_t bytes, Error **errp);
 
 /*
+ * Can it be written to only while another thread runs the main loop, or polls
+ * the main AioContext?
+ */
+bool dump_output_needs_main_loop(const DumpOutput *out);
+
+/*
  * The dump is going to be written: truncate the file. Returns the sink, which
- * is wrapped in makedumpfile's flattened form if @flat.
+ * is wrapped in makedumpfile's flattened form if @flat. It is to be freed in
+ * the main thread, with the BQL held.
  */
 DumpSink *dump_output_begin(DumpOutput *out, bool flat,
                             DumpProgress *progress, Error **errp);
@@ -59,8 +68,15 @@ DumpSink *dump_output_begin(DumpOutput *out, bool flat,
 /* Close what is still open; without a begin nothing is left behind. */
 void dump_output_release(DumpOutput *out);
 
+/*
+ * QEMU exits, which waits for all requests to the block layer. Those of dumps
+ * that did not wait for them are broken off, where that is possible.
+ */
+void dump_output_exit(void);
+
 /* The kinds, for dump_output_open. */
 DumpOutput *dump_output_open_fd(const DumpOutputName *name,
                                 const char *must_seek, Error **errp);
+DumpOutput *dump_output_open_block(const char *node_name, Error **errp);
 
 #endif

@@ -10,6 +10,7 @@
 #include "block/block_int.h"
 #include "exec/cpu-common.h"
 #include "qemu/cutils.h"
+#include "system/block-backend.h"
 #include "guest-files.h"
 
 /* Two names of one disk may be different files. */
@@ -169,4 +170,34 @@ bool guest_files_check(int fd, Error **errp)
     }
     return check_memory(&st, errp) && check_disks(&st, errp) &&
            check_locks(fd, errp);
+}
+
+static bool check_node_file(const BlockDriverState *bs, Error **errp)
+{
+    struct stat st;
+
+    return !bs->exact_filename[0] || stat(bs->exact_filename, &st) < 0 ||
+           check_memory(&st, errp);
+}
+
+static bool check_node_and_children(BlockDriverState *bs, Error **errp)
+{
+    BdrvChild *child;
+
+    if (!check_node_file(bs, errp)) {
+        return false;
+    }
+    QLIST_FOREACH(child, &bs->children, next) {
+        if (!check_node_and_children(child->bs, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool guest_files_check_node(BlockDriverState *bs, Error **errp)
+{
+    GRAPH_RDLOCK_GUARD_MAINLOOP();
+
+    return check_node_and_children(bs, errp);
 }

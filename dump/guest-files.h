@@ -18,4 +18,10 @@
  */
 bool guest_files_check(int fd, Error **errp);
 
+/*
+ * The same for a block node and all that it is made of. Only the guest's
+ * memory is looked for: the block layer knows of disks.
+ */
+bool guest_files_check_node(BlockDriverState *bs, Error **errp);
+
 #endif

@@ -1,0 +1,393 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Sink over a node of QEMU's block layer.
+ *
+ * Writes that follow on each other are gathered in a buffer, which is written
+ * when it is full or something else comes. Zeroes are written by their own
+ * kind of request, which most nodes carry out without storing them, but for
+ * what is too small for that.
+ *
+ *   0                  high                       clean     length
+ *   |------------------|---------------------------|--------|
+ *    written, or zero    whatever was in the node     zero
+ *
+ * What lies between high and a write behind it becomes zero before the write
+ * (as in a file with holes); so does what is left at the end.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/units.h"
+#include "block-queue.h"
+#include "sink-block.h"
+
+/* Zeroes that are better written than asked for. */
+#define ZERO_GRAIN      (64 * KiB)
+
+/* How long a dump that failed waits for its requests, if it is cancelled. */
+#define ABANDON_GRACE_MS        300
+
+/* How the node grows, where it is not known how large it is going to be. */
+#define GROW_ALIGN      MiB
+#define GROW_MIN        (64 * MiB)
+#define GROW_MAX        GiB
+
+typedef struct BlockSink {
+    DumpSink parent;
+    BlockQueue *queue;
+    BlockQueueWrite *open;      /* what is gathered; NULL if nothing is */
+    uint64_t high;
+    uint64_t clean;             /* UINT64_MAX: nothing is known to be zero */
+    uint64_t length;            /* of the node */
+    uint32_t align;             /* of its requests */
+    bool begun;
+    bool resumed;               /* nobody may come to finish */
+} BlockSink;
+
+/* -- the node's length ---------------------------------------------------- */
+
+/* Grow to @length; try to have zeroes there, so that none are written. */
+static bool block_set_length(BlockSink *s, uint64_t length, const char *what,
+                             Error **errp)
+{
+    g_autofree char *doing = g_strdup_printf("writing %s: the block node is "
+                                             "too small", what);
+
+    if (block_queue_truncate(s->queue, length, false, BDRV_REQ_ZERO_WRITE,
+                             doing, NULL)) {
+        s->clean = MIN(s->clean, s->length);
+    } else if (block_queue_truncate(s->queue, length, false, 0, doing,
+                                    errp)) {
+        s->clean = UINT64_MAX;
+    } else {
+        return false;
+    }
+    s->length = length;
+    return true;
+}
+
+/* Room for what ends at @end; for more than that, if possible. */
+static bool block_grow(BlockSink *s, uint64_t end, const char *what,
+                       Error **errp)
+{
+    uint64_t step = MAX(MIN(s->length, GROW_MAX), GROW_MIN);
+
+    if (end <= s->length) {
+        return true;
+    }
+    if (end > INT64_MAX - 2 * GROW_MAX) {
+        error_setg_errno(errp, EFBIG, "dump: writing %s", what);
+        return false;
+    }
+    return block_set_length(s, ROUND_UP(MAX(end, s->length + step),
+                                        GROW_ALIGN), what, NULL) ||
+           block_set_length(s, ROUND_UP(end, BDRV_SECTOR_SIZE), what, errp);
+}
+
+/* -- writing -------------------------------------------------------------- */
+
+/* Begin to write what is gathered. */
+static bool block_push(BlockSink *s, Error **errp)
+{
+    BlockQueueWrite *w = s->open;
+
+    s->open = NULL;
+    if (!w) {
+        return true;
+    }
+    if (!block_grow(s, w->offset + w->len, w->what, errp)) {
+        block_queue_drop(s->queue, w);
+        return false;
+    }
+    return block_queue_submit(s->queue, w, errp);
+}
+
+/* Have a buffer that @offset is the next byte of, with room in it. */
+static bool block_open(BlockSink *s, uint64_t offset, const char *what,
+                       Error **errp)
+{
+    if (s->open && offset == s->open->offset + s->open->len) {
+        return true;
+    }
+    if (!block_push(s, errp)) {
+        return false;
+    }
+    s->open = block_queue_get(s->queue, errp);
+    if (s->open) {
+        s->open->offset = offset;
+        s->open->what = what;
+    }
+    return s->open;
+}
+
+/* @bytes: NULL for zeroes. *@len: wanted; on return what was not taken. */
+static bool block_append(BlockSink *s, uint64_t offset, const uint8_t *bytes,
+                         size_t *len, const char *what, Error **errp)
+{
+    while (*len) {
+        size_t n = MIN(*len, BLOCK_QUEUE_WRITE_SIZE -
+                             offset % BLOCK_QUEUE_WRITE_SIZE);
+        uint8_t *to;
+
+        if (!block_open(s, offset, what, errp)) {
+            return false;
+        }
+        to = s->open->buf + s->open->len;
+        if (bytes) {
+            memcpy(to, bytes, n);
+            bytes += n;
+        } else {
+            memset(to, 0, n);
+        }
+        s->open->len += n;
+        offset += n;
+        s->high = MAX(s->high, offset);
+        *len -= n;
+        if (offset % BLOCK_QUEUE_WRITE_SIZE == 0 && !block_push(s, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Have all of the node zero, if that is cheap: then not even a dump that fails
+ * has anything else in it.
+ */
+static void block_begin(BlockSink *s)
+{
+    if (!s->begun && s->length &&
+        block_queue_zero_quickly(s->queue, 0, s->length)) {
+        s->clean = 0;
+    }
+    s->begun = true;
+}
+
+/* Zeroes from high up to @end, which are not there yet. */
+static bool block_zero(BlockSink *s, uint64_t end, BdrvRequestFlags flags,
+                       const char *what, Error **errp)
+{
+    uint64_t high = s->high;
+
+    if (!block_push(s, errp) || !block_grow(s, end, what, errp) ||
+        !block_queue_zero(s->queue, high, end - high, flags, what, errp)) {
+        return false;
+    }
+    s->high = end;
+    return true;
+}
+
+static bool block_append_zeroes(BlockSink *s, uint64_t end, const char *what,
+                                Error **errp)
+{
+    size_t len = end - s->high;
+
+    return block_append(s, s->high, NULL, &len, what, errp);
+}
+
+/* Have everything up to @offset zero that was not written. */
+static bool block_fill(BlockSink *s, uint64_t offset, const char *what,
+                       Error **errp)
+{
+    uint64_t first = ROUND_UP(s->high, ZERO_GRAIN);
+    uint64_t last = QEMU_ALIGN_DOWN(offset, ZERO_GRAIN);
+    uint64_t old;
+
+    block_begin(s);
+    if (offset <= s->high) {
+        return true;
+    }
+    if (first >= last) {
+        return block_append_zeroes(s, offset, what, errp);
+    }
+    if (!block_append_zeroes(s, first, what, errp) ||
+        !block_grow(s, last, what, errp)) {
+        return false;
+    }
+    old = MIN(last, s->clean);
+    if (old > s->high && !block_zero(s, old, BDRV_REQ_MAY_UNMAP, what, errp)) {
+        return false;
+    }
+    /* Behind that it is. */
+    s->high = last;
+    return block_append_zeroes(s, offset, what, errp);
+}
+
+static bool block_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
+                        int niov, const char *what, Error **errp)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    if (!block_fill(s, offset, what, errp)) {
+        return false;
+    }
+    for (int i = 0; i < niov; i++) {
+        size_t len = iov[i].iov_len;
+        bool ok = block_append(s, offset, iov[i].iov_base, &len, what, errp);
+        size_t taken = iov[i].iov_len - len;
+
+        iov[i].iov_base = (uint8_t *)iov[i].iov_base + taken;
+        iov[i].iov_len = len;
+        offset += taken;
+        if (!ok) {
+            return false;
+        }
+    }
+    return !s->resumed || block_push(s, errp);
+}
+
+static bool block_sync(DumpSink *sink, Error **errp)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    return block_push(s, errp) && block_queue_wait(s->queue, errp);
+}
+
+static uint64_t block_arrived(const DumpSink *sink)
+{
+    const BlockSink *s = container_of(sink, BlockSink, parent);
+
+    return block_queue_arrived(s->queue);
+}
+
+/* What is gathered came after the mark: before that was a sync. */
+static bool block_resume(DumpSink *sink, const DumpSinkMark *mark,
+                         Error **errp)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    if (s->open) {
+        block_queue_drop(s->queue, s->open);
+        s->open = NULL;
+    }
+    s->resumed = true;
+    return block_queue_recover(s->queue, errp);
+}
+
+/* Zeroes that are stored, so that there is room for what replaces them. */
+static bool block_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
+                          const char *what, Error **errp)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    if (offset > INT64_MAX || len > INT64_MAX - offset) {
+        error_setg_errno(errp, EFBIG, "dump: reserving room for %s", what);
+        return false;
+    }
+    return offset + len <= s->high ||
+           (block_fill(s, offset, what, errp) &&
+            block_zero(s, offset + len, 0, what, errp));
+}
+
+/* -- the end -------------------------------------------------------------- */
+
+/*
+ * The end of the last block that the dump has something in. All of that is
+ * the dump's: where blocks are encrypted, a part of one is none.
+ */
+static uint64_t block_end(const BlockSink *s, uint64_t size)
+{
+    uint64_t end = ROUND_UP(size, MAX(s->align, BDRV_SECTOR_SIZE));
+
+    return end > s->length && size <= s->length ? s->length : end;
+}
+
+static bool block_try_cut(BlockSink *s, uint64_t size)
+{
+    return s->length == size ||
+           block_queue_truncate(s->queue, size, true, 0, "cutting", NULL);
+}
+
+/*
+ * What is behind the end of the dump is cut off. Where that cannot be, it
+ * does no harm; but zeroes are nicer.
+ */
+static void block_cut(BlockSink *s, uint64_t size)
+{
+    uint64_t rest = ROUND_UP(size, ZERO_GRAIN);
+
+    if ((s->align > 1 || !block_try_cut(s, size)) &&
+        !block_try_cut(s, block_end(s, size)) &&
+        rest < s->length && s->clean) {
+        block_queue_zero_quickly(s->queue, rest, s->length - rest);
+    }
+}
+
+static bool block_finish(DumpSink *sink, uint64_t size, Error **errp)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    if (size > INT64_MAX - 2 * GROW_MAX) {
+        error_setg_errno(errp, EFBIG, "dump: setting the output's size");
+        return false;
+    }
+    if (!block_fill(s, block_end(s, size), "the end", errp) ||
+        !block_sync(sink, errp) ||
+        !block_grow(s, size, "the end", errp)) {
+        return false;
+    }
+    block_cut(s, size);
+    sink->finished = true;
+    return block_queue_flush(s->queue, errp);
+}
+
+/* What did not get there is better missing than zero. */
+static void block_abandon(DumpSink *sink)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+    uint64_t gathered = s->open ? s->open->offset : UINT64_MAX;
+    uint64_t end = s->high;
+
+    if (sink->progress) {
+        dump_progress_set_grace(sink->progress, ABANDON_GRACE_MS);
+    }
+    if (!block_push(s, NULL)) {
+        end = MIN(end, gathered);
+    }
+    if (block_queue_recover(s->queue, NULL) && !sink->finished) {
+        end = block_end(s, MIN(end, block_arrived(sink)));
+        if (end < s->length) {
+            block_try_cut(s, end);
+        }
+    }
+}
+
+static void block_free(DumpSink *sink)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    if (s->open) {
+        block_queue_drop(s->queue, s->open);
+    }
+    block_queue_free(s->queue);
+    g_free(s);
+}
+
+static const DumpSinkOps block_ops = {
+    .name = "block",
+    .write = block_write,
+    .finish = block_finish,
+    .sync = block_sync,
+    .arrived = block_arrived,
+    .resume = block_resume,
+    .reserve = block_reserve,
+    .abandon = block_abandon,
+    .free = block_free,
+};
+
+DumpSink *dump_sink_block_new(BlockBackend *blk, uint64_t length,
+                              DumpProgress *progress)
+{
+    BlockSink *s = g_new0(BlockSink, 1);
+
+    dump_sink_init(&s->parent, &block_ops, progress);
+    s->parent.random_access = true;
+    s->parent.rewinds = true;
+    s->parent.holes = true;
+    s->align = blk_get_request_alignment(blk);
+    s->queue = block_queue_new(blk, progress);
+    s->length = length;
+    s->clean = UINT64_MAX;
+    return &s->parent;
+}
