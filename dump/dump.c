@@ -26,6 +26,7 @@
 #include "qapi/qapi-events-dump.h"
 #include "qapi/qapi-visit-dump.h"
 #include "block/aio.h"
+#include "block/aio-wait.h"
 #include "migration/blocker.h"
 #include "migration/misc.h"
 #include "monitor/monitor.h"
@@ -45,6 +46,7 @@
 
 /* How long QEMU waits at its exit for a dump to be closed as incomplete. */
 #define DUMP_EXIT_WAIT_US   (3 * 1000 * 1000)
+#define DUMP_EXIT_POLL_US   (5 * 1000)
 
 typedef struct DumpJob {
     DumpOptions opts;           /* strings are NULLed once they are used */
@@ -70,7 +72,7 @@ typedef struct DumpJob {
     Error *error;
     DumpThread thread;
     QEMUBH *done_bh;
-    bool written;               /* under dump_lock: the thread is done */
+    bool written;               /* set under dump_lock: the thread is done */
 } DumpJob;
 
 /*
@@ -413,10 +415,13 @@ static void *dump_thread(void *opaque)
         dump_job_run(job);
     }
     g_mutex_lock(&dump_lock);
-    job->written = true;
+    qatomic_set(&job->written, true);
     g_cond_signal(&dump_written);
     g_mutex_unlock(&dump_lock);
-    qemu_bh_schedule(job->done_bh);
+    if (job->done_bh) {
+        qemu_bh_schedule(job->done_bh);
+    }
+    aio_wait_kick();
     return NULL;
 }
 
@@ -438,20 +443,43 @@ static bool dump_job_detach(DumpJob *job, Error **errp)
     return ok;
 }
 
+/*
+ * Run it in a thread and wait for that. This thread polls meanwhile, as it is
+ * the one that carries out what the output is asked for.
+ */
+static bool dump_job_run_polling(DumpJob *job, Error **errp)
+{
+    if (!dump_thread_start(&job->thread, "dump", dump_thread, job, errp)) {
+        return false;
+    }
+    AIO_WAIT_WHILE(NULL, !qatomic_read(&job->written));
+    dump_thread_join(&job->thread);
+    return true;
+}
+
+/* Wait for a little while, and poll if the output needs that. */
+static void dump_job_wait_step(DumpJob *job)
+{
+    if (dump_output_needs_main_loop(job->out)) {
+        aio_poll(qemu_get_aio_context(), false);
+    }
+    g_mutex_lock(&dump_lock);
+    if (!job->written) {
+        g_cond_wait_until(&dump_written, &dump_lock,
+                          g_get_monotonic_time() + DUMP_EXIT_POLL_US);
+    }
+    g_mutex_unlock(&dump_lock);
+}
+
 /* False if it takes longer than QEMU's exit waits. */
 static bool dump_job_wait_written(DumpJob *job)
 {
     int64_t until = g_get_monotonic_time() + DUMP_EXIT_WAIT_US;
-    bool written;
 
-    g_mutex_lock(&dump_lock);
-    while (!job->written &&
-           g_cond_wait_until(&dump_written, &dump_lock, until)) {
-        /* Woken without need. */
+    while (!qatomic_read(&job->written) && g_get_monotonic_time() < until) {
+        dump_job_wait_step(job);
     }
-    written = job->written;
-    g_mutex_unlock(&dump_lock);
-    return written;
+    return qatomic_read(&job->written);
 }
 
 /*
@@ -481,6 +509,7 @@ static void dump_job_exit(void *opaque)
     } else {
         dump_job_abandon_view(job);
     }
+    dump_output_exit();
 }
 
 static void dump_job_pause_exit(GuestPause *pause)
@@ -549,6 +578,19 @@ static bool dump_job_check_size(DumpJob *job, Error **errp)
     }
     return dump_output_check_size(job->out, guest_memory_bytes(&job->query),
                                   errp);
+}
+
+/* Begin to write, and unless it is detached, write. */
+static bool dump_job_go(DumpJob *job, Error **errp)
+{
+    if (job->opts.detach) {
+        return dump_job_detach(job, errp);
+    }
+    if (dump_output_needs_main_loop(job->out)) {
+        return dump_job_run_polling(job, errp);
+    }
+    dump_job_run(job);
+    return true;
 }
 
 /* What can be refused without touching anything but the monitor's fd. */
@@ -660,14 +702,13 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
                           &job->report, dump_job_pause_exit);
         dump_job_set_state(job, guest_state_new(&job->query, &job->error));
     }
-    if (job->error || (opts->detach && !dump_job_detach(job, &job->error))) {
+    if (job->error || !dump_job_go(job, &job->error)) {
         dump_job_finish(job, true, false, errp);
         return false;
     }
     if (opts->detach) {
         return true;
     }
-    dump_job_run(job);
     dump_job_finish(job, true, job->sink, errp);
     return !*errp;
 }
