@@ -1,8 +1,8 @@
 HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     {
         .name       = "dump-guest-memory",
-        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,threads:-ts,exclude:-xs,filename:F,begin:l?,length:l?",
-        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] [-x level] filename [begin length]",
+        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,node:-n,threads:-ts,exclude:-xs,filename:F,begin:l?,length:l?",
+        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] filename [begin length]",
         .help       = "dump guest memory into file 'filename'.\n\t\t\t"
                       "-p: do paging to get guest's memory mapping.\n\t\t\t"
                       "-d: return immediately (do not wait for completion).\n\t\t\t"
@@ -13,6 +13,7 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
                       "-Z: dump in kdump-compressed format, with zstd compression.\n\t\t\t"
                       "-R: when using kdump (-z, -l, -s, -Z), use raw rather than makedumpfile-flattened\n\t\t\t"
                       "    format\n\t\t\t"
+                      "-n: 'filename' is the name of a block node.\n\t\t\t"
                       "-t: number of threads that compress pages.\n\t\t\t"
                       "-x: leave pages out, by a Linux guest's word; makedumpfile's dump level, 0 to 31.\n\t\t\t"
                       "-w: dump in Windows crashdump format (can be used instead of ELF-dump converting),\n\t\t\t"
@@ -23,9 +24,9 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     },
 
 SRST
-``dump-guest-memory [-p] [-d] [-L]`` *filename* [*begin* *length*]
+``dump-guest-memory [-p] [-d] [-L] [-n]`` *filename* [*begin* *length*]
   \ 
-``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] [-x level]`` *filename*
+``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level]`` *filename*
   Write the guest's memory and the registers of its CPUs to *filename*. The
   guest is stopped meanwhile. The monitor waits for the end and prints nothing
   but an error or a warning; one on a terminal (standard output, a pty or a
@@ -58,6 +59,8 @@ SRST
   ``-t`` *threads*
     how many threads compress pages, 1 to 64; by default one for each
     processor that QEMU may run on, at most 16.
+  ``-n``
+    *filename* is the name of a block node, which nothing else uses.
   ``-x`` *level*
     leave out pages of a Linux guest that few need: the sum of 1 (zero pages), 2
     (page cache without private data), 4 (all of the page cache), 8 (memory of

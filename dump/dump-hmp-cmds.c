@@ -227,7 +227,8 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
     ERRP_GUARD();
     bool has_begin = qdict_haskey(qdict, "begin");
     bool has_length = qdict_haskey(qdict, "length");
-    g_autofree char *protocol = g_strconcat("file:",
+    g_autofree char *protocol = g_strconcat(hmp_has_flag(qdict, "node") ?
+                                            "node:" : "file:",
                                             qdict_get_str(qdict, "filename"),
                                             NULL);
     g_autoptr(DumpPageClassList) exclude = NULL;

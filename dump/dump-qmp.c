@@ -160,11 +160,12 @@ static bool dump_set_output(DumpOptions *opts, const char *protocol,
     DumpOutputName *output = &opts->output;
 
     if (strstart(protocol, "file:", &output->path) ||
-        strstart(protocol, "fd:", &output->fd_name)) {
+        strstart(protocol, "fd:", &output->fd_name) ||
+        strstart(protocol, "node:", &output->node_name)) {
         return true;
     }
     error_setg(errp, "Invalid parameter 'protocol': "
-               "expected 'file:' or 'fd:' and a name");
+               "expected 'file:', 'fd:' or 'node:' and a name");
     return false;
 }
 
@@ -303,8 +304,12 @@ qmp_query_dump_guest_memory_capability(Error **errp)
 {
     DumpGuestMemoryCapability *cap = g_new0(DumpGuestMemoryCapability, 1);
     DumpGuestMemoryFormatList **tail = &cap->formats;
+    DumpGuestMemoryProtocolList **next = &cap->protocols;
     const GuestStateQuery query = { 0 };
 
+    for (int i = 0; i < DUMP_GUEST_MEMORY_PROTOCOL__MAX; i++) {
+        QAPI_LIST_APPEND(next, i);
+    }
     if (!guest_state_check(&query, NULL)) {
         return cap;
     }
