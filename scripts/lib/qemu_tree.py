@@ -62,8 +62,8 @@ SIGNED = 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
 CONFIGURE = [
     '--without-default-features', '--enable-tcg', '--enable-kvm',
     '--enable-slirp', '--enable-lzo', '--enable-snappy', '--enable-zstd',
-    '--enable-fdt=system', '--enable-seccomp', '--disable-werror',
-    '--disable-install-blobs',
+    '--enable-fdt=system', '--enable-seccomp', '--enable-gnutls',
+    '--disable-werror', '--disable-install-blobs',
 ]
 
 
