@@ -41,6 +41,7 @@ typedef struct BlockSink {
     uint64_t clean;             /* UINT64_MAX: nothing is known to be zero */
     uint64_t length;            /* of the node */
     uint32_t align;             /* of its requests */
+    uint64_t lost;              /* what was gathered there was dropped */
     bool begun;
     bool resumed;               /* nobody may come to finish */
 } BlockSink;
@@ -87,20 +88,34 @@ static bool block_grow(BlockSink *s, uint64_t end, const char *what,
 
 /* -- writing -------------------------------------------------------------- */
 
+static void block_drop(BlockSink *s)
+{
+    if (s->open) {
+        s->lost = MIN(s->lost, s->open->offset);
+        block_queue_drop(s->queue, g_steal_pointer(&s->open));
+    }
+}
+
 /* Begin to write what is gathered. */
 static bool block_push(BlockSink *s, Error **errp)
 {
     BlockQueueWrite *w = s->open;
+    uint64_t offset;
 
-    s->open = NULL;
     if (!w) {
         return true;
     }
-    if (!block_grow(s, w->offset + w->len, w->what, errp)) {
-        block_queue_drop(s->queue, w);
+    offset = w->offset;
+    if (!block_grow(s, offset + w->len, w->what, errp)) {
+        block_drop(s);
         return false;
     }
-    return block_queue_submit(s->queue, w, errp);
+    s->open = NULL;
+    if (!block_queue_submit(s->queue, w, errp)) {
+        s->lost = MIN(s->lost, offset);
+        return false;
+    }
+    return true;
 }
 
 /* Have a buffer that @offset is the next byte of, with room in it. */
@@ -248,7 +263,7 @@ static uint64_t block_arrived(const DumpSink *sink)
 {
     const BlockSink *s = container_of(sink, BlockSink, parent);
 
-    return block_queue_arrived(s->queue);
+    return MIN(s->lost, block_queue_arrived(s->queue));
 }
 
 /* What is gathered came after the mark: before that was a sync. */
@@ -257,10 +272,7 @@ static bool block_resume(DumpSink *sink, const DumpSinkMark *mark,
 {
     BlockSink *s = container_of(sink, BlockSink, parent);
 
-    if (s->open) {
-        block_queue_drop(s->queue, s->open);
-        s->open = NULL;
-    }
+    block_drop(s);
     s->resumed = true;
     return block_queue_recover(s->queue, errp);
 }
@@ -305,11 +317,11 @@ static bool block_try_cut(BlockSink *s, uint64_t size)
  */
 static void block_cut(BlockSink *s, uint64_t size)
 {
-    uint64_t rest = ROUND_UP(size, ZERO_GRAIN);
+    uint64_t rest = s->align > 1 ? block_end(s, size) : size;
 
     if ((s->align > 1 || !block_try_cut(s, size)) &&
         !block_try_cut(s, block_end(s, size)) &&
-        rest < s->length && s->clean) {
+        rest < s->length && (s->clean || s->high > size)) {
         block_queue_zero_quickly(s->queue, rest, s->length - rest);
     }
 }
@@ -336,17 +348,14 @@ static bool block_finish(DumpSink *sink, uint64_t size, Error **errp)
 static void block_abandon(DumpSink *sink)
 {
     BlockSink *s = container_of(sink, BlockSink, parent);
-    uint64_t gathered = s->open ? s->open->offset : UINT64_MAX;
-    uint64_t end = s->high;
+    uint64_t end;
 
     if (sink->progress) {
         dump_progress_set_grace(sink->progress, ABANDON_GRACE_MS);
     }
-    if (!block_push(s, NULL)) {
-        end = MIN(end, gathered);
-    }
+    block_push(s, NULL);
     if (block_queue_recover(s->queue, NULL) && !sink->finished) {
-        end = block_end(s, MIN(end, block_arrived(sink)));
+        end = block_end(s, MIN(s->high, block_arrived(sink)));
         if (end < s->length) {
             block_try_cut(s, end);
         }
@@ -357,9 +366,7 @@ static void block_free(DumpSink *sink)
 {
     BlockSink *s = container_of(sink, BlockSink, parent);
 
-    if (s->open) {
-        block_queue_drop(s->queue, s->open);
-    }
+    block_drop(s);
     block_queue_free(s->queue);
     g_free(s);
 }
@@ -389,5 +396,6 @@ DumpSink *dump_sink_block_new(BlockBackend *blk, uint64_t length,
     s->queue = block_queue_new(blk, progress);
     s->length = length;
     s->clean = UINT64_MAX;
+    s->lost = UINT64_MAX;
     return &s->parent;
 }
