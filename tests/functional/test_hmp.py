@@ -124,7 +124,7 @@ def test_dev_null(still):
 
 
 HELP = """\
-dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-t threads] [-x level] \
+dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] \
 filename [begin length] -- dump guest memory into file 'filename'.
 -p: do paging to get guest's memory mapping.
 -d: return immediately (do not wait for completion).
@@ -136,6 +136,7 @@ filename [begin length] -- dump guest memory into file 'filename'.
 -R: when using kdump (-z, -l, -s, -Z), use raw rather than \
 makedumpfile-flattened
 format
+-n: 'filename' is the name of a block node.
 -t: number of threads that compress pages.
 -x: leave pages out, by a Linux guest's word; makedumpfile's dump level, \
 0 to 31.
@@ -148,7 +149,7 @@ length: the memory size, in bytes.
 
 
 def test_help(still):
-    """The unmodified QEMU's, and -L, -Z, -t and -x."""
+    """The unmodified QEMU's, and -L, -Z, -n, -t and -x."""
     text = still.qmp.hmp('help dump-guest-memory')
     assert [x.strip() for x in text.splitlines()] == HELP.splitlines()
     assert 'Display the latest dump status' in still.qmp.hmp('help info')
