@@ -13,6 +13,7 @@ import pytest
 
 import fault_table
 import faults
+import nodes
 import ram
 from conftest import SIZE
 from qmp import QMPError
@@ -393,6 +394,116 @@ def test_cancel_unread(full, tmp_path, ram_file, output, fault, name):
     assert state == 'running' and left.startswith('no dump')
     os.close(master)
     os.close(slave)
+    next_dump_works(full, tmp_path)
+
+
+# -- block nodes -----------------------------------------------------------------------
+
+
+def to_node(vm, path, fault, name, ram_file, detach=True):
+    """What comes of a dump to the node 'd', which is the file @path."""
+    answer = dump(vm, detach, protocol='node:d', format=name)
+    nodes.delete_soon(vm)
+    return (answer, *record(fault, 'node', name, answer, vm, path, ram_file))
+
+
+@pytest.mark.parametrize('detach', [False, True])
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('fault,number,text', [
+    ('EIO midway', errno.EIO, 'Input/output error'),
+    ('ENOSPC midway', errno.ENOSPC, 'No space left on device')])
+def test_node_error(full, tmp_path, ram_file, fault, number, text, name,
+                    detach):
+    """Each write of one sector fails; others go on."""
+    path = str(tmp_path / 'dump')
+    open(path, 'w').close()
+    nodes.add(full, driver='blkdebug',
+              image={'driver': 'file', 'filename': path},
+              inject_error=[{'event': 'none', 'iotype': 'write',
+                             'immediately': True, 'once': False,
+                             'errno': number, 'sector': 2000000 // 512}])
+    answer, state, left = to_node(full, path, fault, name, ram_file, detach)
+    assert text in answer
+    assert (state, left) == ('running', 'incomplete, and says so')
+    # Memory that is not there does not look like zeroes.
+    if name == 'elf':
+        assert os.path.getsize(path) <= 2000000
+    next_dump_works(full, tmp_path)
+
+
+@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('where', ['midway', 'at the last block'])
+def test_node_full(full, small, tmp_path, ram_file, where, name):
+    """A thin node; what it is made of has no room."""
+    size = {'midway': SIZE // 8,
+            'at the last block': blocks_of(full, tmp_path, name) - 4096}
+    path = small(size[where])
+    open(path, 'w').close()
+    nodes.add(full, driver='file', filename=path)
+    answer, state, left = to_node(full, path, f'disk full {where}', name,
+                                  ram_file)
+    assert 'No space left on device' in answer
+    assert (state, left) == ('running', 'incomplete, and says so')
+    next_dump_works(full, tmp_path)
+
+
+@pytest.mark.parametrize('name', FORMATS[1:])
+def test_node_too_small(full, tmp_path, ram_file, name):
+    """It cannot grow, and nobody knew how large the dump was to become."""
+    path, socket = str(tmp_path / 'dump'), str(tmp_path / 'socket')
+    nodes.fill_old(path, 3 << 20)
+    server = nodes.qemu_nbd(path, socket)
+    nodes.add_nbd(full, server)
+    answer = dump(full, protocol='node:d', format=name)
+    nodes.delete(full)
+    server.close()
+    # No reader looks behind the end, but ours.
+    with open(path, 'rb') as f:
+        size = len(f.read().rstrip(b'\0'))
+    if name == 'kdump-zlib':
+        os.truncate(path, size)
+    state, left = record('NBD export too small', 'node', name, answer, full,
+                         path, ram_file)
+    assert 'the block node is too small' in answer
+    assert (state, left) == ('running', 'incomplete, and says so')
+
+
+@pytest.mark.parametrize('name', FORMATS[1:])
+@pytest.mark.parametrize('fault', ['NBD server dies midway',
+                                   'cancel, NBD server stalled'])
+def test_node_server(full, tmp_path, ram_file, fault, name):
+    path, socket = str(tmp_path / 'dump'), str(tmp_path / 'socket')
+    nodes.fill_old(path, 2 * SIZE)
+    server = nodes.qemu_nbd(path, socket)
+    full.qmp.cmd('object-add', qom_type='throttle-group', id='g',
+                 limits={'bps-write': 4 << 20})
+    nodes.add_nbd(full, server, node_name='n')
+    nodes.add(full, driver='throttle', throttle_group='g', file='n')
+
+    def work():
+        other = full.second()
+        while True:
+            q = other.cmd('query-dump')
+            if q['status'] == 'active' and q['completed'] > 1 << 20:
+                break
+            time.sleep(0.02)
+        if 'dies' in fault:
+            server.close()
+        else:
+            server.stall()
+            other.cmd('dump-cancel')
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    answer = dump(full, protocol='node:d', format=name)
+    thread.join()
+    server.close()
+    nodes.delete_soon(full)
+    nodes.delete_soon(full, 'n')
+    full.qmp.cmd('object-del', id='g')
+    assert ('Input/output error' if 'dies' in fault else 'cancelled') in answer
+    state, left = record(fault, 'node', name, answer, full, path, ram_file)
+    assert state == 'running' and left.startswith('no dump')
     next_dump_works(full, tmp_path)
 
 
