@@ -47,8 +47,9 @@ class Server:
         self.socket = path
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
         for _ in range(500):
-            if os.path.exists(path):
-                return
+            with socket.socket(socket.AF_UNIX) as s:
+                if s.connect_ex(path) == 0:
+                    return
             assert self.proc.poll() is None
             time.sleep(0.02)
         raise AssertionError(f'{argv[0]} does not listen')
