@@ -35,6 +35,12 @@ typedef enum PageState {
 /* What is saved, and let go, at once, unless the store gets full. */
 #define SNAPSHOT_PIECE      (64 * KiB)
 
+/*
+ * What is let go at once when it has been given back: system calls that do so
+ * interrupt all CPUs.
+ */
+#define SNAPSHOT_BLOCK      (4 * MiB)
+
 /* Copies in one of the second-level tables: for 2 MiB of 4 KiB pages. */
 #define SNAPSHOT_TABLE      512
 
@@ -54,6 +60,7 @@ typedef struct Region {
     uint8_t *states;            /* PageState by host page; atomic */
     void ***copies;             /* tables of copies by host page */
     uint8_t *dirty;             /* by piece: not protected; under lock */
+    uint32_t *given;            /* by block: pages that are GIVEN; atomic */
     bool armed;                 /* all but what is dirty is protected */
 } Region;
 
@@ -81,12 +88,20 @@ static uint64_t region_pages(const DumpSnapshot *s, const Region *r)
     return r->range.len / s->page;
 }
 
-/* Pieces lie as their addresses do: the first and last may be smaller. */
-static uint64_t region_piece_of(const Region *r, uint64_t at)
+/*
+ * The piece, or block, that has @at. They lie as their addresses do: the first
+ * and the last may be smaller than @size.
+ */
+static uint64_t region_index(const Region *r, uint64_t at, uint64_t size)
 {
     uintptr_t start = (uintptr_t)r->range.start;
 
-    return (start + at) / r->piece - start / r->piece;
+    return (start + at) / size - start / size;
+}
+
+static uint64_t region_piece_of(const Region *r, uint64_t at)
+{
+    return region_index(r, at, r->piece);
 }
 
 /* The piece of @size, aligned, that has @at: where in the region. */
@@ -110,6 +125,7 @@ static void region_free(DumpSnapshot *s, Region *r)
     g_free(r->copies);
     g_free(r->states);
     g_free(r->dirty);
+    g_free(r->given);
     g_free(r);
 }
 
@@ -127,6 +143,8 @@ static Region *region_new(const DumpSnapshot *s,
     r->states = g_try_malloc0(pages);
     r->copies = g_try_new0(void **, DIV_ROUND_UP(pages, SNAPSHOT_TABLE));
     r->dirty = g_try_malloc0(region_piece_of(r, range->len - 1) + 1);
+    r->given = g_try_new0(uint32_t, region_index(r, range->len - 1,
+                                                 SNAPSHOT_BLOCK) + 1);
     return r;
 }
 
@@ -188,7 +206,7 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
         return true;
     }
     r = region_new(s, range);
-    if (!r || !r->states || !r->copies || !r->dirty) {
+    if (!r || !r->states || !r->copies || !r->dirty || !r->given) {
         error_setg(errp, "no memory to keep account of pages");
     } else if (write_watch_register(&s->watch, range->start, range->len,
                                     range->anon, errp)) {
@@ -686,38 +704,62 @@ bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len)
 
 /* -- giving back ------------------------------------------------------------- */
 
-static void page_give(DumpSnapshot *s, Region *r, uint64_t page)
+/* False if it was given before, or nothing matters any more. */
+static bool page_give(DumpSnapshot *s, Region *r, uint64_t page)
 {
     PageState state;
 
     do {
         state = page_settled(s, r, page);
     } while (state == PAGE_KEPT && !page_claim(r, page, PAGE_GIVEN));
-    if (state == PAGE_SAVED) {
+    if (state == PAGE_GIVEN || state == PAGE_SAVING) {
+        return false;
+    }
+    if (state != PAGE_KEPT) {
         qatomic_store_release(&r->states[page], PAGE_GIVEN);
+    }
+    if (state == PAGE_SAVED) {
         page_store_give(&s->store, r->copies[page / SNAPSHOT_TABLE]
                                             [page % SNAPSHOT_TABLE]);
+    }
+    return true;
+}
+
+/* What [@from, @to) has of one block; all of that is let go at once. */
+static void region_give(DumpSnapshot *s, Region *r, uint64_t from, uint64_t to)
+{
+    uint32_t *given = &r->given[region_index(r, from, SNAPSHOT_BLOCK)];
+    uint64_t start, end;
+    uint32_t n = 0;
+
+    for (uint64_t at = from; at < to; at += s->page) {
+        n += page_give(s, r, at / s->page);
+    }
+    region_piece_bounds(r, from, SNAPSHOT_BLOCK, &start, &end);
+    if (n && qatomic_add_fetch(given, n) == (end - start) / s->page &&
+        !write_watch_unprotect(&s->watch, r->range.start + start,
+                               end - start) &&
+        !dump_snapshot_broken(s)) {
+        watch_failed(s);
     }
 }
 
 void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
 {
-    uint64_t at, from, to;
+    uint64_t at, to;
     Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
 
     if (!r || dump_snapshot_broken(s)) {
         return;
     }
-    from = QEMU_ALIGN_UP(at, s->page);
     to = QEMU_ALIGN_DOWN(MIN(at + len, r->range.len), s->page);
-    for (uint64_t i = from; i < to; i += s->page) {
-        page_give(s, r, i / s->page);
-    }
-    /* Huge pages are let go when somebody writes to them. */
-    if (from < to && r->range.page == s->page &&
-        !write_watch_unprotect(&s->watch, r->range.start + from, to - from) &&
-        !dump_snapshot_broken(s)) {
-        watch_failed(s);
+    for (at = QEMU_ALIGN_UP(at, s->page); at < to; ) {
+        uint64_t start, end;
+
+        region_piece_bounds(r, at, SNAPSHOT_BLOCK, &start, &end);
+        end = MIN(end, to);
+        region_give(s, r, at, end);
+        at = end;
     }
 }
 
