@@ -606,13 +606,12 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
         job->blocker = NULL;
         return false;
     }
-    if (job->opts.live != ON_OFF_AUTO_OFF && !dump_job_admit_live(job, errp)) {
-        return false;
-    }
     job->out = dump_output_open(&job->opts.output,
                                 dump_writer_must_seek(&job->opts.format),
                                 errp);
-    if (!job->out || !dump_job_check_size(job, errp)) {
+    if (!job->out || !dump_job_check_size(job, errp) ||
+        (job->opts.live != ON_OFF_AUTO_OFF &&
+         !dump_job_admit_live(job, errp))) {
         return false;
     }
     if (job->opts.job_id) {

@@ -4,8 +4,7 @@
  * Memory of a guest that runs, as a snapshot has kept it.
  *
  * What a page is, is found out as if the guest stood still; the snapshot then
- * tells whether it is still that of the moment. A page that is not there now
- * was not there at the moment.
+ * tells whether it is still that of the moment.
  */
 
 #include "qemu/osdep.h"
@@ -105,6 +104,12 @@ static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
     DumpPagesKind kind = dump_pages_get(r->still, paddr, len, &host);
 
     r->host = NULL;
+    if (kind == DUMP_PAGES_ZERO) {
+        uint64_t there;
+
+        host = guest_ram_host(l->ram, paddr, &there);
+        return dump_snapshot_look_zero(l->snapshot, host, len, bytes);
+    }
     if (kind != DUMP_PAGES_DATA) {
         return kind;
     }

@@ -445,19 +445,26 @@ static void watch_answer(DumpSnapshot *s, const WriteFault *fault)
     }
 }
 
+static void watch_answer_all(DumpSnapshot *s, const WriteFault *faults, int n)
+{
+    qemu_mutex_lock(&s->lock);
+    for (int i = 0; i < n && !s->ended && !dump_snapshot_broken(s); i++) {
+        watch_answer(s, &faults[i]);
+    }
+    qemu_mutex_unlock(&s->lock);
+}
+
 static void *watch_thread(void *opaque)
 {
     DumpSnapshot *s = opaque;
     WriteFault faults[SNAPSHOT_BATCH];
-    size_t n;
+    int n;
 
-    while ((n = write_watch_read(&s->watch, faults, ARRAY_SIZE(faults)))) {
-        qemu_mutex_lock(&s->lock);
-        for (size_t i = 0; i < n && !s->ended && !dump_snapshot_broken(s);
-             i++) {
-            watch_answer(s, &faults[i]);
-        }
-        qemu_mutex_unlock(&s->lock);
+    while ((n = write_watch_read(&s->watch, faults, ARRAY_SIZE(faults))) > 0) {
+        watch_answer_all(s, faults, n);
+    }
+    if (n < 0) {
+        snapshot_break(s, "failed to read who writes to guest memory");
     }
     return NULL;
 }
@@ -700,6 +707,21 @@ bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
 
     return !r || region_same(s, r, at, MIN(at + len, r->range.len));
+}
+
+DumpPagesKind dump_snapshot_look_zero(DumpSnapshot *s, const uint8_t *host,
+                                      uint64_t *len, const uint8_t **bytes)
+{
+    uint64_t asked = *len, at;
+    const Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
+    DumpPagesKind kind;
+
+    do {
+        *len = asked;
+        kind = dump_snapshot_look(s, host, len, bytes);
+    } while (kind == DUMP_PAGES_DATA && !*bytes && r && !r->range.anon &&
+             !dump_snapshot_same(s, host, *len));
+    return kind == DUMP_PAGES_DATA && !*bytes ? DUMP_PAGES_ZERO : kind;
 }
 
 /* -- giving back ------------------------------------------------------------- */

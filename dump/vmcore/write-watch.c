@@ -263,15 +263,18 @@ static WriteFault watch_fault(const struct uffd_msg *msg)
     };
 }
 
-/* What has come; 0 also if somebody else's fault was withdrawn. */
-static size_t watch_read_some(const WriteWatch *w, WriteFault *faults,
-                              size_t max)
+/* What has come; 0 also if it is nobody's any more. */
+static int watch_read_some(const WriteWatch *w, WriteFault *faults,
+                           size_t max)
 {
     struct uffd_msg msgs[WATCH_BATCH];
     ssize_t got = read(w->fd, msgs, MIN(max, WATCH_BATCH) * sizeof(msgs[0]));
-    size_t n = 0;
+    int n = 0;
 
-    for (ssize_t i = 0; i < got / (ssize_t)sizeof(msgs[0]); i++) {
+    if (got < 0) {
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    }
+    for (size_t i = 0; i < got / sizeof(msgs[0]); i++) {
         if (msgs[i].event == UFFD_EVENT_PAGEFAULT) {
             faults[n++] = watch_fault(&msgs[i]);
         }
@@ -279,27 +282,27 @@ static size_t watch_read_some(const WriteWatch *w, WriteFault *faults,
     return n;
 }
 
-size_t write_watch_read(const WriteWatch *w, WriteFault *faults, size_t max)
+int write_watch_read(const WriteWatch *w, WriteFault *faults, size_t max)
 {
     struct pollfd fds[] = {
         { .fd = w->fd, .events = POLLIN },
         { .fd = w->stop[0], .events = POLLIN },
     };
+    int n = 0;
 
-    for (;;) {
-        size_t n;
-
-        if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR) {
-            return 0;
+    while (!n) {
+        if (poll(fds, ARRAY_SIZE(fds), -1) < 0) {
+            if (errno != EINTR) {
+                return -1;
+            }
+            continue;
         }
         if (fds[1].revents) {
             return 0;
         }
         n = watch_read_some(w, faults, max);
-        if (n) {
-            return n;
-        }
     }
+    return n;
 }
 
 void write_watch_stop(const WriteWatch *w)
@@ -351,7 +354,7 @@ bool write_watch_zero(const WriteWatch *w, const void *host, size_t len)
     g_assert_not_reached();
 }
 
-size_t write_watch_read(const WriteWatch *w, WriteFault *faults, size_t max)
+int write_watch_read(const WriteWatch *w, WriteFault *faults, size_t max)
 {
     g_assert_not_reached();
 }

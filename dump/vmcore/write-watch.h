@@ -68,10 +68,10 @@ bool write_watch_unprotect(const WriteWatch *w, const void *host, size_t len);
 bool write_watch_zero(const WriteWatch *w, const void *host, size_t len);
 
 /*
- * Wait for faults and read @max of them at most. 0: the end, as
- * write_watch_stop was called.
+ * Wait for faults and read @max of them at most. Returns their number; 0 if
+ * write_watch_stop was called; -1 if faults cannot be read.
  */
-size_t write_watch_read(const WriteWatch *w, WriteFault *faults, size_t max);
+int write_watch_read(const WriteWatch *w, WriteFault *faults, size_t max);
 
 /* Whoever reads faults, now or later, is told that it is over. */
 void write_watch_stop(const WriteWatch *w);
