@@ -9,8 +9,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+import nodes
 import qtest
 from qmp import QMPError
+from test_nodes import cancel, stalled
 from vm import REPO, VM, qemu_binary
 from vmcore import open_dump
 
@@ -88,6 +90,29 @@ def test_clean(watched, out):
     dump_all(vm, out)
     publish(vm, text, 0xfffffff0)
     dump_all(vm, out)
+    vm.qmp.cmd('quit')
+    assert vm.proc.wait(60) == 0
+    assert report(xml) == []
+
+
+def test_node(watched, out, tmp_path):
+    """Requests that outlive their dump, too."""
+    vm, xml = watched
+    nodes.fill_old(out, 1 << 20)
+    nodes.add(vm, driver='raw', file={'driver': 'file', 'filename': out})
+    for name in FORMATS:
+        for detach in (False, True):
+            vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
+                       format=name, detach=detach)
+            event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+            assert event['result']['status'] == 'completed'
+    nodes.delete(vm)
+    open_dump(out)
+    server = stalled(vm, tmp_path)
+    cancel(vm)
+    server.go_on()
+    nodes.delete_soon(vm)
+    server.close()
     vm.qmp.cmd('quit')
     assert vm.proc.wait(60) == 0
     assert report(xml) == []
