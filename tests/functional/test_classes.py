@@ -175,6 +175,26 @@ def test_hmp(guest, tmp_path):
             f'dump-guest-memory -x {wrong} {path}')
 
 
+@pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
+def test_live(tmp_path, name):
+    """The guest runs on, and what is left out is found all the same."""
+    path = str(tmp_path / 'dump')
+    with Guest() as g:
+        g.qmp.event_names()
+        g.dump(path, format=name, detach=True, live='on',
+               exclude=classes(31))
+        event = g.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert 'error' not in event and 'warnings' not in event['result']
+        left_out = {e['class'] for e in event['result']['excluded']}
+        assert {'cache', 'free'} <= left_out
+        pages = sum(size for _, size in open_dump(path).ranges()) >> 12 \
+            if name == 'elf' else len(open_dump(path).pfns)
+        assert 5000 < pages < 0x10000 / 2
+        assert run('crash', '--osrelease', path).strip() == g.release()
+        ticks = g.ticks()
+        g.wait_for(f'guest: tick {ticks + 2}')
+
+
 # -- without what it takes ---------------------------------------------------
 
 @pytest.fixture(scope='module')

@@ -14,9 +14,10 @@ from guest import KINDS, Guest
 # Run here with the guests of this file.
 from test_guest import test_every_page, test_guest_lives_on  # noqa: F401
 from test_guest import DRGN, Dumps, run
+from qmp import QMPError
 from test_targets import built_programs
-from vm import REPO
-from vmcore import open_dump
+from vm import REPO, VM, qemu_program
+from vmcore import KdumpDump, Raw, open_dump
 
 
 class Expected:
@@ -165,6 +166,55 @@ def test_drgn(guest, dumps, name):
     line, data = r.stdout.split(b'\n', 1)
     assert line.decode().split() == ['AARCH64', guest.release()]
     assert data == dump.read(at, 4096)
+
+
+# -- pages left out ------------------------------------------------------------
+
+CLASSES = ['zero', 'cache', 'cache-private', 'user', 'free']
+
+
+@pytest.mark.skipif(not built_programs([KINDS['arm64'][0]]),
+                    reason='this target is not built')
+@pytest.mark.parametrize('kind', ['arm64', 'arm64-16k'])
+def test_classes(reader, tmp_path, kind):
+    """The page frames that makedumpfile keeps, one by one; where it knows no
+    such addresses, what the guest has made for it is there."""
+    whole, path, kept = (str(tmp_path / n) for n in ('w', 'dump', 'kept'))
+    with Guest(kind=kind, memory='512M', append='guest.busy') as g:
+        g.wait_for('guest: busy')
+        g.qmp.cmd('stop')
+        g.dump(whole, format='kdump-raw-lzo')
+        for level in (2, 4, 8, 16, 31):
+            wanted = [c for i, c in enumerate(CLASSES) if level >> i & 1]
+            g.dump(path, format='kdump-raw-lzo', exclude=wanted)
+            result = g.qmp.cmd('query-dump')
+            assert 'warnings' not in result
+            if kind == 'arm64':
+                reader('makedumpfile', '-l', '-d', str(level), whole, kept)
+                assert open_dump(path).pfns == \
+                    KdumpDump(Raw(kept), False).pfns
+                os.unlink(kept)
+        left_out = {e['class']: e['bytes'] for e in result['excluded']}
+        assert set(left_out) == set(CLASSES[1:])
+        # 8 huge pages and 32 MiB; two files; a device, which has nothing
+        # else in its cache.
+        huge = EXPECTED[kind].page_size ** 2 // 8 * 8
+        assert huge + (32 << 20) <= left_out['user'] < huge + (48 << 20)
+        assert 16 << 20 <= left_out['cache'] < 48 << 20
+        assert left_out['cache-private'] == 8 << 20
+        assert reader('crash', '--osrelease', path).strip() == g.release()
+
+
+@pytest.mark.skipif(not built_programs([KINDS['s390x'][0]]),
+                    reason='this target is not built')
+def test_no_classes(tmp_path):
+    """Refused on other targets before anything is touched."""
+    path = str(tmp_path / 'dump')
+    with VM('-S', binary=qemu_program('s390x'),
+            machine='s390-ccw-virtio') as vm:
+        with pytest.raises(QMPError, match='x86_64 and aarch64'):
+            vm.dump(path, exclude=['free'])
+    assert not os.path.exists(path)
 
 
 # -- VMCOREINFO without the device ----------------------------------------------
