@@ -199,6 +199,9 @@ bool guest_state_analyse(GuestState *state, DumpProgress *progress,
     trace_dump_linux_guest(guest->page_size, guest->phys_base,
                            guest->uts.release, guest->uts.machine);
     trace_dump_vmcoreinfo(guest->vmcoreinfo_size, guest->vmcoreinfo_searched);
+    if (guest->kept) {
+        trace_dump_kept(guest->dump_level, pfn_set_count(guest->kept));
+    }
     if (guest->mappings) {
         trace_dump_mappings(guest->mappings->len);
     }
