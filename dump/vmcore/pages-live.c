@@ -4,7 +4,10 @@
  * Memory of a guest that runs, as a snapshot has kept it.
  *
  * What a page is, is found out as if the guest stood still; the snapshot then
- * tells whether it is still that of the moment.
+ * tells whether it is still that of the moment. A page that is not there now
+ * was not there at the moment: QEMU takes none away meanwhile. (If somebody else
+ * makes a hole in a file of guest memory, Linux does not tell that from memory
+ * that was never used.)
  */
 
 #include "qemu/osdep.h"
@@ -104,12 +107,6 @@ static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
     DumpPagesKind kind = dump_pages_get(r->still, paddr, len, &host);
 
     r->host = NULL;
-    if (kind == DUMP_PAGES_ZERO) {
-        uint64_t there;
-
-        host = guest_ram_host(l->ram, paddr, &there);
-        return dump_snapshot_look_zero(l->snapshot, host, len, bytes);
-    }
     if (kind != DUMP_PAGES_DATA) {
         return kind;
     }

@@ -709,21 +709,6 @@ bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     return !r || region_same(s, r, at, MIN(at + len, r->range.len));
 }
 
-DumpPagesKind dump_snapshot_look_zero(DumpSnapshot *s, const uint8_t *host,
-                                      uint64_t *len, const uint8_t **bytes)
-{
-    uint64_t asked = *len, at;
-    const Region *r = snapshot_region_at(s, (uintptr_t)host, &at);
-    DumpPagesKind kind;
-
-    do {
-        *len = asked;
-        kind = dump_snapshot_look(s, host, len, bytes);
-    } while (kind == DUMP_PAGES_DATA && !*bytes && r && !r->range.anon &&
-             !dump_snapshot_same(s, host, *len));
-    return kind == DUMP_PAGES_DATA && !*bytes ? DUMP_PAGES_ZERO : kind;
-}
-
 /* -- giving back ------------------------------------------------------------- */
 
 /* False if it was given before, or nothing matters any more. */

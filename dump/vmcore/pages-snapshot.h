@@ -126,14 +126,6 @@ void dump_snapshot_get_stats(const DumpSnapshot *s, DumpSnapshotStats *stats);
 DumpPagesKind dump_snapshot_look(DumpSnapshot *s, const uint8_t *host,
                                  uint64_t *len, const uint8_t **bytes);
 
-/*
- * The same of what is not there now, and so was not at the moment, unless
- * somebody has taken it away since: then there is a copy, or memory that keeps
- * its protection even where nothing is has lost it.
- */
-DumpPagesKind dump_snapshot_look_zero(DumpSnapshot *s, const uint8_t *host,
-                                      uint64_t *len, const uint8_t **bytes);
-
 /* Was all of this, which was read itself, protected until now? */
 bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len);
 

