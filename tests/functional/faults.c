@@ -17,6 +17,14 @@
  *                     is a file PATH.go
  *     protect         SIGUSR2: pages whose addresses are in the file, in hex,
  *                     cannot be read any more; then the file is gone
+ *     unwatch         SIGUSR2: ... are no longer write-protected by a
+ *                     userfaultfd; then the file is gone
+ *     thread          if the file exists, it says how many threads may still
+ *                     be created
+ *     uffd-STEP:E:N   the Nth system call of that kind for a userfaultfd, and
+ *                     all that come after, fail with errno E. STEP is device,
+ *                     new, syscall, open (all of these), api, register,
+ *                     protect, unprotect, unregister, copy, zero, wake or read
  */
 
 #define _GNU_SOURCE
@@ -25,18 +33,74 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define PROTECT_SIZE    4096
+
+#ifndef USERFAULTFD_IOC_NEW             /* Linux 6.1 */
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+
+static long real_syscall(long number, long a, long b, long c, long d, long e,
+                         long f)
+{
+    static long (*real)(long, ...);
+
+    if (!real) {
+        real = dlsym(RTLD_NEXT, "syscall");
+    }
+    return real(number, a, b, c, d, e, f);
+}
+
+static bool fault_is_just(const char *kind)
+{
+    const char *fault = getenv("DUMP_FAULT");
+
+    return fault && !strcmp(fault, kind);
+}
+
+static bool is_uffd(int fd)
+{
+    char name[64], target[64] = "";
+
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    return readlink(name, target, sizeof(target) - 1) > 0 &&
+           strstr(target, "[userfaultfd]");
+}
+
+/* The page is written to without anybody being told. */
+static int unwatch(uintptr_t address)
+{
+    struct uffdio_writeprotect wp = {
+        .range = { .start = address, .len = PROTECT_SIZE },
+    };
+
+    for (int fd = 0; fd < 1024; fd++) {
+        if (is_uffd(fd)) {
+            return real_syscall(SYS_ioctl, fd, UFFDIO_WRITEPROTECT,
+                                (long)&wp, 0, 0, 0);
+        }
+    }
+    return -1;
+}
+
+static int spoil(uintptr_t address)
+{
+    return fault_is_just("unwatch") ? unwatch(address) :
+           mprotect((void *)address, PROTECT_SIZE, PROT_NONE);
+}
 
 /* The next address of the text at *@at, in hex; 0 at its end. */
 static uintptr_t next_address(const char **at)
@@ -65,8 +129,7 @@ static void protect(int sig)
     close(fd);
     do {
         address = next_address(&at);
-    } while (address &&
-             mprotect((void *)address, PROTECT_SIZE, PROT_NONE) == 0);
+    } while (address && spoil(address) == 0);
     if (!address) {
         unlink(path);
     }
@@ -75,9 +138,8 @@ static void protect(int sig)
 static void __attribute__((constructor)) init(void)
 {
     struct sigaction action = { .sa_handler = protect };
-    const char *fault = getenv("DUMP_FAULT");
 
-    if (fault && !strcmp(fault, "protect")) {
+    if (fault_is_just("protect") || fault_is_just("unwatch")) {
         sigaction(SIGUSR2, &action, NULL);
     }
 }
@@ -122,7 +184,7 @@ static unsigned long long size(const struct iovec *iov, int niov)
 
 static ssize_t pass(int fd, const struct iovec *iov, int niov, off64_t offset)
 {
-    ssize_t n = syscall(SYS_pwritev, fd, iov, niov, (long)offset, 0L);
+    ssize_t n = real_syscall(SYS_pwritev, fd, (long)iov, niov, offset, 0, 0);
 
     written += n > 0 ? n : 0;
     return n;
@@ -157,7 +219,7 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int niov, off64_t offset)
     ssize_t done;
 
     if (!is_target(fd)) {
-        return syscall(SYS_pwritev, fd, iov, niov, (long)offset, 0L);
+        return real_syscall(SYS_pwritev, fd, (long)iov, niov, offset, 0, 0);
     }
     if (fault_is("error", &error, &n) && offset + size(iov, niov) > n) {
         errno = error;
@@ -203,7 +265,7 @@ int close(int fd)
     unsigned long long n = 0;
     int error = 0;
     bool fail = is_target(fd) && fault_is("close", &error, &n);
-    int ret = syscall(SYS_close, fd);
+    int ret = real_syscall(SYS_close, fd, 0, 0, 0, 0, 0);
 
     if (fail) {
         errno = error;
@@ -211,6 +273,142 @@ int close(int fd)
     }
     return ret;
 }
+
+/* -- threads ----------------------------------------------------------- */
+
+/* May there be one more? Counts down in the file. */
+static bool thread_allowed(void)
+{
+    const char *path = getenv("DUMP_FAULT_PATH");
+    int left, fd;
+    char text[16] = "";
+
+    if (!fault_is_just("thread")) {
+        return true;
+    }
+    fd = open(path, O_RDWR);
+    if (fd < 0) {
+        return true;
+    }
+    left = pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+    if (left) {
+        snprintf(text, sizeof(text), "%-14d\n", left - 1);
+        pwrite(fd, text, 15, 0);
+    }
+    close(fd);
+    return left > 0;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                   void *(*start)(void *), void *arg)
+{
+    static int (*real)(pthread_t *, const pthread_attr_t *,
+                       void *(*)(void *), void *);
+
+    if (!real) {
+        real = dlsym(RTLD_NEXT, "pthread_create");
+    }
+    return thread_allowed() ? real(thread, attr, start, arg) : EAGAIN;
+}
+
+/* -- userfaultfd ------------------------------------------------------- */
+
+/* Does a system call of that kind fail now? Sets errno if so. */
+static bool uffd_fails(const char *step)
+{
+    static unsigned long long done;
+    unsigned long long n = 1;
+    char kind[16];
+    int error = 0;
+
+    snprintf(kind, sizeof(kind), "uffd-%s", step);
+    if (!fault_is(kind, &error, &n) ||
+        __atomic_add_fetch(&done, 1, __ATOMIC_SEQ_CST) < n) {
+        return false;
+    }
+    errno = error;
+    return true;
+}
+
+static bool uffd_open_fails(const char *step)
+{
+    return uffd_fails(step) || uffd_fails("open");
+}
+
+static bool writeprotect_fails(const struct uffdio_writeprotect *wp)
+{
+    return uffd_fails(wp->mode & UFFDIO_WRITEPROTECT_MODE_WP ? "protect" :
+                      "unprotect");
+}
+
+static bool ioctl_fails(unsigned long request, void *arg)
+{
+    switch (request) {
+    case USERFAULTFD_IOC_NEW:
+        return uffd_open_fails("new");
+    case UFFDIO_API:
+        return uffd_fails("api");
+    case UFFDIO_REGISTER:
+        return uffd_fails("register");
+    case UFFDIO_UNREGISTER:
+        return uffd_fails("unregister");
+    case UFFDIO_WRITEPROTECT:
+        return writeprotect_fails(arg);
+    case UFFDIO_COPY:
+        return uffd_fails("copy");
+    case UFFDIO_ZEROPAGE:
+        return uffd_fails("zero");
+    case UFFDIO_WAKE:
+        return uffd_fails("wake");
+    default:
+        return false;
+    }
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list ap;
+    void *arg;
+
+    va_start(ap, request);
+    arg = va_arg(ap, void *);
+    va_end(ap);
+    /* Those of a userfaultfd have a letter of their own. */
+    if (_IOC_TYPE(request) == 0xaa && ioctl_fails(request, arg)) {
+        return -1;
+    }
+    return real_syscall(SYS_ioctl, fd, request, (long)arg, 0, 0, 0);
+}
+
+long syscall(long number, ...)
+{
+    va_list ap;
+    long a[6];
+
+    va_start(ap, number);
+    for (int i = 0; i < 6; i++) {
+        a[i] = va_arg(ap, long);
+    }
+    va_end(ap);
+    if (number == SYS_userfaultfd && uffd_open_fails("syscall")) {
+        return -1;
+    }
+    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t read(int fd, void *data, size_t len)
+{
+    unsigned long long n;
+    int error;
+
+    if (fault_is("uffd-read", &error, &n) && is_uffd(fd) &&
+        uffd_fails("read")) {
+        return -1;
+    }
+    return real_syscall(SYS_read, fd, (long)data, len, 0, 0, 0);
+}
+
+/* -- open() ------------------------------------------------------------ */
 
 /* @name: which of the two it was */
 static int slow_open(const char *name, const char *path, int flags, va_list ap)
@@ -222,6 +420,9 @@ static int slow_open(const char *name, const char *path, int flags, va_list ap)
 
     if (target && !strcmp(path, target) && fault_is("open", &ms, &unused)) {
         usleep(ms * 1000);
+    }
+    if (!strcmp(path, "/dev/userfaultfd") && uffd_open_fails("device")) {
+        return -1;
     }
     return real(path, flags, va_arg(ap, mode_t));
 }
