@@ -77,12 +77,17 @@ class QMP:
 
     def wait_event(self, name, timeout=60):
         """The next event of that name; earlier others are dropped."""
+        return self.events_to(name, timeout)[-1]
+
+    def events_to(self, name, timeout=60):
+        """All events up to the next of that name."""
         deadline = time.monotonic() + timeout
+        seen = []
         while True:
             while self.events:
-                event = self.events.pop(0)
-                if event['event'] == name:
-                    return event
+                seen.append(self.events.pop(0))
+                if seen[-1]['event'] == name:
+                    return seen
             self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
             try:
                 msg = self._read()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Live dumps that are held up, and what may be left of one: nothing."""
+
+import os
+import random
+import re
+import threading
+import time
+
+import faults
+from qtest import QTest
+from sweep import PAGE, memory, no_huge_pages
+from vm import VM
+
+FLAGS = ('um', 'uw')            # of memory that a userfaultfd watches
+
+
+def running(vm):
+    return vm.qmp.cmd('query-status')['running']
+
+
+def live(vm):
+    """What query-dump says of the dump as a live one."""
+    return vm.qmp.cmd('query-dump')['live']
+
+
+def moment(vm):
+    """Wait until the guest has been stopped and runs again."""
+    vm.qmp.wait_event('STOP')
+    vm.qmp.wait_event('RESUME')
+
+
+class Held:
+    """A live dump to a pipe that nobody reads yet, past its moment."""
+
+    def __init__(self, vm, **arguments):
+        self.vm = vm
+        self.r, w = os.pipe()
+        vm.qmp.getfd('held', w)
+        os.close(w)
+        arguments.setdefault('live', 'on')
+        vm.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:held',
+                   detach=True, **arguments)
+        moment(vm)
+
+    def finish(self, path):
+        """Have it written to the file; what DUMP_COMPLETED says."""
+        with open(path, 'wb') as f:
+            thread = threading.Thread(target=self.copy, args=(f,))
+            thread.start()
+            event = self.vm.qmp.wait_event('DUMP_COMPLETED')['data']
+            thread.join(60)
+        return event
+
+    def copy(self, f):
+        while data := os.read(self.r, 1 << 20):
+            f.write(data)
+        self.close()
+
+    def close(self):
+        os.close(self.r)
+
+
+class Paused:
+    """A live dump to a file, in a QEMU with faults.pause() for the file."""
+
+    def __init__(self, vm, path, **arguments):
+        self.vm, self.path = vm, path
+        arguments.setdefault('live', 'on')
+        vm.dump(path, detach=True, **arguments)
+        moment(vm)
+        faults.wait_for_pause(path, 1)
+
+    def finish(self, _):
+        with open(self.path + '.go', 'w'):
+            pass
+        event = self.vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        os.unlink(self.path + '.go')
+        return event
+
+    def close(self):
+        with open(self.path + '.go', 'w'):
+            pass
+
+
+def held(vm, out, output, **arguments):
+    """... to a pipe or a file."""
+    return Held(vm, **arguments) if output == 'pipe' else \
+        Paused(vm, out, **arguments)
+
+
+# -- what is left -------------------------------------------------------------
+
+
+def descriptors(vm):
+    """What they are, but for those of the monitors."""
+    folder, found = f'/proc/{vm.proc.pid}/fd', []
+    for name in os.listdir(folder):
+        try:
+            found.append(os.readlink(f'{folder}/{name}'))
+        except FileNotFoundError:
+            pass
+    return sorted(found)
+
+
+def mappings(vm):
+    """(start of a mapping, its size, VmFlags)"""
+    with open(f'/proc/{vm.proc.pid}/smaps') as f:
+        for line in f:
+            if head := re.match('([0-9a-f]+)-([0-9a-f]+) ', line):
+                start, end = (int(n, 16) for n in head.groups())
+            elif line.startswith('VmFlags:'):
+                yield start, end - start, line.split()[1:]
+
+
+def watched(vm):
+    """Bytes of memory that a userfaultfd watches."""
+    return sum(size for _, size, flags in mappings(vm)
+               if any(f in flags for f in FLAGS))
+
+
+def mergeable(vm):
+    """Bytes of memory that the host may merge."""
+    return sum(size for _, size, flags in mappings(vm) if 'mg' in flags)
+
+
+class Before:
+    """How QEMU was before a live dump, to be compared with later."""
+
+    def __init__(self, vm):
+        self.vm = vm
+        self.descriptors = descriptors(vm)
+        self.mergeable = mergeable(vm)
+
+    def nothing_left(self, status='running'):
+        vm = self.vm
+        assert vm.status() == status
+        assert vm.threads_end('dump')
+        assert watched(vm) == 0
+        assert mergeable(vm) == self.mergeable
+        assert descriptors(vm) == self.descriptors
+        assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
+        assert vm.qmp.cmd('query-jobs') == []
+        assert vm.qmp.cmd('query-dump')['status'] != 'active'
+
+
+def migrates(vm):
+    """Migrate it to nowhere; a guest that writes would not come to an end,
+    unless 'background-snapshot' is set."""
+    vm.qmp.cmd('migrate', uri='exec:cat > /dev/null')
+    while (status := vm.qmp.cmd('query-migrate')['status']) != 'completed':
+        assert status != 'failed'
+        time.sleep(0.02)
+
+
+# -- a guest that does nothing ------------------------------------------------
+
+
+def old_page(paddr):
+    """What memory holds before a dump; no codec makes it smaller."""
+    return random.Random(paddr).randbytes(PAGE)
+
+
+class Idle(VM):
+    """A machine that runs, but for its CPUs. We write to its memory, in
+    QEMU's main thread with the big lock held, as a device does.
+
+    Memory from 'start' on is known.
+    """
+
+    def __init__(self, size=16 << 20, kind='anon', args=(), start=1 << 20,
+                 **kwargs):
+        self.size, self.start = size, start
+        if kind == 'anon-4k':
+            kwargs['preexec'] = no_huge_pages
+        super().__init__(
+            *memory(kind, size), '-qtest', 'unix:qtest,server=on,wait=off',
+            '-qtest-log', 'none', *args, machine=None, accel='qtest',
+            **kwargs)
+        try:
+            self.qtest = QTest(self.path('qtest'))
+            for at in range(start, size, 1 << 20):
+                self.qtest.write(at, b''.join(
+                    map(old_page, range(at, at + (1 << 20), PAGE))))
+        except BaseException:
+            self.close()
+            raise
+
+    def pages(self):
+        return range(self.start, self.size, PAGE)
+
+    def overwrite(self, pages=None, between=lambda: None):
+        """Change every page; with something done in between."""
+        for i, paddr in enumerate(pages or self.pages()):
+            self.qtest.cmd(f'writeb {paddr:#x} 0xff')
+            if i % 1000 == 0:
+                between()
+
+    def is_new(self, pages=None):
+        return all(self.qtest.read(paddr, 1) == b'\xff'
+                   for paddr in pages or self.pages())
+
+
+def is_old(dump, pages):
+    """Are these pages what they were at first?"""
+    wrong = [hex(p) for p in pages if dump.read(p, PAGE) != old_page(p)]
+    assert not wrong, f'{len(wrong)} of {len(pages)} pages: {wrong[:8]}'

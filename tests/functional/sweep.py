@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest that writes to all of its memory, again and again, in order.
+
+Each CPU has a part of memory, and a counter: it writes the counter into one
+page after the other, at its start, its middle and its end, counts on, and
+begins anew. So at any moment there is one boundary in the part, at the page
+that EDI holds: pages before it have the counter that ESI holds, pages behind
+it the one before. An image of one moment has that boundary and no other, and
+the registers of the CPUs agree with it.
+
+A part can at first be left alone but for its beginning ('warm'); go() has
+the guest write to all of it.
+"""
+
+import ctypes
+import struct
+import tempfile
+import time
+
+from qtest import QTest
+from vm import VM
+from vmcore import NT_PRSTATUS
+
+PAGE = 4096
+BASE = 0xf0000                  # the firmware also appears below 1 MiB
+# Words in a page that the sweeps leave alone.
+COUNT_AT, GO_AT = 0x7000, 0x7004
+TABLE = 0x200
+# Memory from here on, without what is no plain RAM.
+FIRST, HOLE, HIGH = 0x10000, 0xa0000, 0x100000
+PLACES = (0, PAGE // 2 - 4, PAGE - 4)
+
+PR_SET_THP_DISABLE = 41
+
+
+def word(value):
+    return struct.pack('<I', value)
+
+
+def program():
+    """The code, and the addresses of its instructions by name."""
+    code = bytearray(
+        b'\xfa'                         # cli
+        b'\x2e\x66\x0f\x01\x16\x00\x01'  # lgdtl %cs:0x100
+        b'\x0f\x20\xc0'                 # mov %cr0, %eax
+        b'\x0c\x01'                     # or $1, %al
+        b'\x0f\x22\xc0')                # mov %eax, %cr0
+    code += b'\x66\xea' + word(BASE + len(code) + 8) + b'\x08\x00'  # ljmpl
+    code += (
+        b'\x66\xb8\x10\x00'             # mov $0x10, %ax
+        b'\x8e\xd8\x8e\xc0\x8e\xd0'     # mov %ax, %ds, %es and %ss
+        b'\xb9\x1b\x00\x00\x00'         # mov $0x1b, %ecx (APIC base)
+        b'\x0f\x32'                     # rdmsr
+        b'\xf6\xc4\x01'                 # test $1, %ah
+        b'\x74\x14'                     # jz, unless this is the first CPU:
+        b'\xc7\x05' + word(COUNT_AT) + bytes(4) +   # movl $0, COUNT_AT
+        b'\xb8\xf0\x46\x0c\x00'         # mov $0xc46f0, %eax
+        b'\xa3\x00\x03\xe0\xfe'         # the others start at 0xf0000
+        b'\xb8\x01\x00\x00\x00'         # mov $1, %eax
+        b'\xf0\x0f\xc1\x05' + word(COUNT_AT) +  # lock xadd %eax, COUNT_AT
+        b'\xc1\xe0\x04'                 # shl $4, %eax
+        b'\x8b\x90' + word(BASE + TABLE) +      # mov TABLE(%eax), %edx
+        b'\x8b\x98' + word(BASE + TABLE + 4) +  # mov TABLE+4(%eax), %ebx
+        b'\x8b\xa8' + word(BASE + TABLE + 8) +  # mov TABLE+8(%eax), %ebp
+        b'\xbe\x01\x00\x00\x00')        # mov $1, %esi
+    at = {}
+
+    def put(name, text):
+        at[name] = BASE + len(code)
+        code.extend(text)
+
+    put('pass', b'\x89\xd7')            # mov %edx, %edi
+    put('start', b'\x89\x37')           # mov %esi, (%edi)
+    put('middle', b'\x89\xb7' + word(PLACES[1]))    # mov %esi, 2044(%edi)
+    put('end', b'\x89\xb7' + word(PLACES[2]))       # mov %esi, 4092(%edi)
+    put('next', b'\x81\xc7' + word(PAGE))           # add $4096, %edi
+    put('hole?', b'\x81\xff' + word(HOLE))          # cmp $HOLE, %edi
+    put('no hole', b'\x75\x05')                     # jne, else:
+    put('hole', b'\xbf' + word(HIGH))               # mov $HIGH, %edi
+    put('all?', b'\x39\xdf')                        # cmp %ebx, %edi
+    put('again', b'\x72' + bytes(                   # jb start
+        [at['start'] - (BASE + len(code) + 2) & 0xff]))
+    put('go?', b'\x83\x3d' + word(GO_AT) + b'\x00')  # cmpl $0, GO_AT
+    put('warm', b'\x74\x02')                        # je, else:
+    put('go', b'\x89\xeb')                          # mov %ebp, %ebx
+    put('count', b'\x46')                           # inc %esi
+    put('back', b'\xeb' + bytes(                    # jmp pass
+        [at['pass'] - (BASE + len(code) + 2) & 0xff]))
+    assert len(code) <= 0x100
+    return bytes(code), at
+
+
+CODE, AT = program()
+# What is written to the page at EDI when the CPU comes to the instruction.
+WRITTEN = {AT['start']: 0, AT['middle']: 1, AT['end']: 2, AT['next']: 3}
+# Between two passes: all pages have the counter before that in ESI.
+BETWEEN = (AT['pass'], AT['back'])
+
+
+def firmware(parts):
+    """64 KiB whose last 16 bytes are where the CPU starts. A part is its
+    first address, the end of what is swept at first, and its end."""
+    rom = bytearray(64 << 10)
+    rom[:len(CODE)] = CODE
+    gdt = struct.pack('<QQQ', 0, 0x00cf9a000000ffff, 0x00cf92000000ffff)
+    rom[0x100:0x106] = struct.pack('<HI', len(gdt) - 1, BASE + 0x108)
+    rom[0x108:0x108 + len(gdt)] = gdt
+    for i, part in enumerate(parts):
+        rom[TABLE + 16 * i:TABLE + 16 * i + 12] = struct.pack('<III', *part)
+    rom[0xfff0:0xfff3] = b'\xe9\x0d\x00'        # jmp to the start
+    return bytes(rom)
+
+
+def page_of(old, new=0, words=0):
+    """A page with so many new words, the others old."""
+    data = bytearray(PAGE)
+    for i, place in enumerate(PLACES):
+        data[place:place + 4] = word(new if i < words else old)
+    return bytes(data)
+
+
+# -- kinds of memory ----------------------------------------------------------
+
+
+def no_huge_pages():
+    """For a process to be: no transparent huge pages."""
+    if ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0):
+        raise OSError('prctl')
+
+
+KINDS = {
+    'anon': 'memory-backend-ram',           # huge pages, where there are any
+    'anon-4k': 'memory-backend-ram',
+    'memfd': 'memory-backend-memfd,share=on',
+    'memfd-private': 'memory-backend-memfd,share=off',
+    'hugetlb': 'memory-backend-memfd,hugetlb=on,hugetlbsize=2M,share=on',
+    'hugetlb-private':
+        'memory-backend-memfd,hugetlb=on,hugetlbsize=2M,share=off',
+}
+
+
+def memory(kind, size, more=''):
+    """QEMU arguments."""
+    return ['-machine', 'pc,memory-backend=ram', '-m', f'{size >> 20}M',
+            '-object', f'{KINDS[kind]},id=ram,size={size}{more}']
+
+
+# -- the guest ----------------------------------------------------------------
+
+
+class Registers:
+    """What NT_PRSTATUS says of a CPU."""
+
+    def __init__(self, desc):
+        if len(desc) == 144:            # 32-bit
+            (self.ebx, _, self.edx, self.esi, self.edi, self.ebp,
+             *_) = struct.unpack_from('<6I', desc, 72)
+            self.eip, = struct.unpack_from('<I', desc, 72 + 12 * 4)
+        else:
+            assert len(desc) == 336
+            regs = struct.unpack_from('<27Q', desc, 112)
+            self.ebp, self.ebx, self.edx = regs[4], regs[5], regs[12]
+            self.esi, self.edi, self.eip = regs[13], regs[14], regs[16]
+
+    def __repr__(self):
+        name = next((n for n, a in AT.items() if a == self.eip),
+                    hex(self.eip))
+        return (f'EDI={self.edi:#x} ESI={self.esi} at "{name}" in '
+                f'{self.edx:#x}..{self.ebx:#x} of ..{self.ebp:#x}')
+
+
+class Sweep(VM):
+    """The guest, sweeping."""
+
+    def __init__(self, size=64 << 20, kind='anon', cpus=1, multi=True,
+                 warm=1.0, args=(), more='', sweeps=None, **kwargs):
+        """'more' is of the backend's arguments; 'sweeps' the end of what is
+        written to at all, if that is not the size."""
+        self.size = size
+        self.parts = self.split(sweeps or size, cpus, warm)
+        if kind == 'anon-4k':
+            kwargs['preexec'] = no_huge_pages
+        thread = 'multi' if multi else 'single'
+        self.rom = tempfile.NamedTemporaryFile(prefix='sweep-')
+        self.rom.write(firmware(self.parts))
+        self.rom.flush()
+        super().__init__(
+            *memory(kind, size, more), '-smp', str(cpus), '-bios',
+            self.rom.name, '-qtest', 'unix:qtest,server=on,wait=off',
+            '-qtest-log', 'none', *args, machine=None,
+            accel=f'tcg,thread={thread}', **kwargs)
+        try:
+            self.qtest = QTest(self.path('qtest'))
+            self.sweep_on(2)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def split(size, cpus, warm):
+        """Parts for so many CPUs; all but the first above 1 MiB."""
+        parts = []
+        for i in range(cpus):
+            start = size // cpus * i // PAGE * PAGE or FIRST
+            end = size // cpus * (i + 1) // PAGE * PAGE
+            length = int((end - start) * warm) // PAGE * PAGE
+            parts.append((start, start + length, end))
+        return parts
+
+    def word(self, paddr):
+        return int(self.qtest.cmd(f'readl {paddr:#x}'), 0)
+
+    def passes(self):
+        """What each CPU's counter is."""
+        return [self.word(start) for start, _, _ in self.parts]
+
+    def sweep_on(self, passes, timeout=60):
+        """Wait until all CPUs have made so many passes more, or begun the
+        one after."""
+        goal = [n + passes for n in self.passes()]
+        deadline = time.monotonic() + timeout
+        while any(n < g for n, g in zip(self.passes(), goal)):
+            if time.monotonic() > deadline:
+                raise RuntimeError('the sweep stands still: ' +
+                                   self.qmp.hmp('info registers -a'))
+            time.sleep(0.005)
+
+    def go(self):
+        """Write to all of memory from the next pass on."""
+        self.qtest.cmd(f'writel {GO_AT:#x} 1')
+
+    def position(self):
+        """How many pages the first CPU has written, about."""
+        start, end, _ = self.parts[0]
+        count = self.word(start)
+        low, high = start, end          # pages below low have that count
+        while high - low > PAGE:
+            middle = (low + high) // 2 // PAGE * PAGE
+            if HOLE <= middle < HIGH:
+                middle = HIGH
+                if high <= HIGH:
+                    break
+            if self.word(middle) >= count:
+                low = middle
+            else:
+                high = middle
+        return (count * (end - start) + low - start) // PAGE
+
+
+# -- what a dump must be ------------------------------------------------------
+
+
+def all_registers(dump):
+    """Of the CPUs, in the order of their parts."""
+    found = [Registers(desc) for name, kind, desc in dump.notes
+             if (name, kind) == ('CORE', NT_PRSTATUS)]
+    return sorted(found, key=lambda r: r.edx)
+
+
+def plain(start, end):
+    """The range without what is no plain RAM."""
+    for a, b in ((start, min(end, HOLE)), (max(start, HIGH), end)):
+        if a < b:
+            yield a, b
+
+
+def expected(cpu):
+    """(start, end, page) of memory as the registers say it has to be."""
+    now, before = page_of(cpu.esi), page_of(cpu.esi - 1)
+    if cpu.eip in BETWEEN:
+        yield cpu.edx, cpu.ebx, before
+    else:
+        words = WRITTEN.get(cpu.eip, 0)
+        yield cpu.edx, cpu.edi, now
+        if cpu.edi < cpu.ebx:
+            mixed = page_of(cpu.esi - 1, cpu.esi, words)
+            yield cpu.edi, cpu.edi + PAGE, mixed
+        yield cpu.edi + PAGE, cpu.ebx, before
+    yield cpu.ebx, cpu.ebp, bytes(PAGE)
+
+
+def differences(dump, start, end, page):
+    """Addresses of pages that are another."""
+    if hasattr(dump, 'descs'):
+        yield from compressed_differences(dump, start, end, page)
+        return
+    step = 1 << 20
+    for at in range(start, end, step):
+        size = min(step, end - at)
+        if dump.read(at, size) != page * (size // PAGE):
+            for paddr in range(at, at + size, PAGE):
+                if dump.read(paddr, PAGE) != page:
+                    yield paddr
+
+
+def compressed_differences(dump, start, end, page):
+    """Pages that are alike are compressed alike."""
+    known = set()
+    for paddr in range(start, end, PAGE):
+        offset, size, _ = dump.descs[paddr // PAGE]
+        data = bytes(dump.source.read(offset, size))
+        if data not in known:
+            if dump.read(paddr, PAGE) != page:
+                yield paddr
+            else:
+                known.add(data)
+
+
+def words_of(data):
+    return [struct.unpack_from('<I', data, p)[0] for p in PLACES]
+
+
+def check(dump, vm):
+    """Are memory and registers those of one moment?"""
+    cpus = all_registers(dump)
+    assert [c.edx for c in cpus] == [start for start, _, _ in vm.parts]
+    for cpu in cpus:
+        assert AT['pass'] <= cpu.eip <= AT['back'], cpu
+        wrong = [paddr for start, end, page in expected(cpu)
+                 for a, b in plain(start, end)
+                 for paddr in differences(dump, a, b, page)]
+        examples = [(hex(a), words_of(dump.read(a, PAGE)))
+                    for a in wrong[:4] + wrong[-4:]]
+        assert not wrong, f'{len(wrong)} pages, {examples}, but {cpu}'
+    rest = vm.parts[-1][2]
+    assert not any(differences(dump, rest, vm.size, bytes(PAGE)))
+    return cpus
