@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Live dumps to which something happens: the guest is not left stopped, nor
+in a fault, nor its memory write-protected."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+import faults
+from live import Before, Held, Idle
+from qmp import QMPError
+from ram import memfd_of
+from sweep import PAGE, Sweep, check
+from test_live_refused import refused, stopped
+from vmcore import open_dump
+
+MIB = 1 << 20
+
+# -- userfaultfd says no ------------------------------------------------------
+
+
+def faulty(faults_so, fault, **kwargs):
+    return Sweep(env=faults.environment(faults_so, '/nowhere', fault),
+                 **kwargs)
+
+
+REFUSED = [
+    ('open', errno.EPERM, 'sysctl vm.unprivileged_userfaultfd'),
+    ('open', errno.ENOSYS, 'userfaultfd'),
+    ('open', errno.EMFILE, 'Too many open files'),
+    ('api', errno.EINVAL, 'userfaultfd'),
+    ('register', errno.EINVAL, 'memory'),
+    ('register', errno.ENOMEM, 'memory'),
+]
+
+
+@pytest.mark.parametrize('step,error,text', REFUSED)
+def test_refused(faults_so, out, step, error, text):
+    with faulty(faults_so, f'uffd-{step}:{error}') as vm:
+        refused(vm, out, text)
+        stopped(vm, out, text)
+        vm.sweep_on(1)
+
+
+@pytest.mark.parametrize('step', ['device', 'new', 'syscall'])
+def test_there_is_another_way(faults_so, out, step):
+    with faulty(faults_so, f'uffd-{step}:{errno.ENOENT}') as vm:
+        dump = Held(vm, live_buffer=2 * vm.size)
+        vm.sweep_on(2)
+        assert dump.finish(out)['result']['status'] == 'completed'
+        check(open_dump(out), vm)
+
+
+def dump_somehow(vm, out, **arguments):
+    """A live dump; the text of its failure, or None."""
+    vm.qmp.event_names()
+    try:
+        vm.dump(out, live='on', detach=True, **arguments)
+    except QMPError as e:
+        assert vm.qmp.event_names() == []
+        return str(e)
+    data = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+    assert ('error' in data) == (data['result']['status'] == 'failed')
+    return data.get('error')
+
+
+LATER = [
+    # Not all of these are called for each dump: then it completes.
+    ('register', errno.ENOMEM, 2), ('register', errno.ENOMEM, 3),
+    ('protect', errno.ENOMEM, 1), ('protect', errno.ENOMEM, 2),
+    ('protect', errno.EFAULT, 5),
+    ('unprotect', errno.ENOMEM, 1), ('unprotect', errno.EFAULT, 20),
+    ('zero', errno.ENOMEM, 1), ('copy', errno.ENOMEM, 1),
+    ('read', errno.EIO, 1), ('read', errno.EIO, 20),
+    ('wake', errno.EINVAL, 1),
+]
+
+
+def first_event(vm, names):
+    """The first of these events; others are dropped."""
+    while True:
+        vm.qmp.cmd('query-status')
+        while vm.qmp.events:
+            event = vm.qmp.events.pop(0)
+            if event['event'] in names:
+                return event
+        time.sleep(0.005)
+
+
+def dump_of_everything(vm, out):
+    """A live dump to a pipe; if there is a moment, all of memory is written
+    to after it. The text of its failure, or None."""
+    r, w = os.pipe()
+    vm.qmp.getfd('later', w)
+    os.close(w)
+    vm.qmp.event_names()
+    try:
+        vm.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:later',
+                   live='on', detach=True, live_buffer=2 * vm.size)
+    except QMPError as e:
+        os.close(r)
+        try:
+            vm.qmp.cmd('closefd', fdname='later')
+        except QMPError:
+            pass                        # it is used up
+        return str(e)
+    event = first_event(vm, ('RESUME', 'DUMP_COMPLETED'))
+    vm.go()
+    vm.sweep_on(2)
+    # Only now is anything read.
+    with open(out, 'wb') as f:
+        while data := os.read(r, 1 << 20):
+            f.write(data)
+    os.close(r)
+    if event['event'] == 'RESUME':
+        event = first_event(vm, ('DUMP_COMPLETED',))
+    data = event['data']
+    assert ('error' in data) == (data['result']['status'] == 'failed')
+    return data.get('error')
+
+
+@pytest.mark.parametrize('kind', ['anon-4k', 'memfd'])
+@pytest.mark.parametrize('step,error,n', LATER)
+def test_later(faults_so, out, kind, step, error, n):
+    """It fails and says so, or has gone another way and is right. Nobody
+    waits for it."""
+    with faulty(faults_so, f'uffd-{step}:{error}:{n}', kind=kind,
+                warm=0.5) as vm:
+        before = Before(vm)
+        failed = dump_of_everything(vm, out)
+        if failed:
+            assert 'dump: ' in failed
+        else:
+            check(open_dump(out), vm)
+        vm.sweep_on(2)
+        before.nothing_left()
+        # A stopped dump needs none of it.
+        vm.dump(out)
+        check(open_dump(out), vm)
+
+
+# -- no room, no thread -------------------------------------------------------
+
+
+def test_no_thread(faults_so, tmp_path, out):
+    """Each of the threads of a dump is refused once."""
+    allowed = tmp_path / 'allowed'
+    with Sweep(env=faults.environment(faults_so, str(allowed),
+                                      'thread')) as vm:
+        before = Before(vm)
+        answers = []
+        for n in range(8):
+            allowed.write_text(f'{n:<14}\n')
+            answers.append(dump_somehow(vm, out, format='kdump-raw-zlib',
+                                        threads=2))
+            allowed.unlink()
+            vm.sweep_on(1)
+            before.nothing_left()
+        assert answers[0] and answers[1]
+        assert all(a is None or 'thread' in a for a in answers)
+        # Compressing threads there may be fewer.
+        assert answers[-1] is None
+        check(open_dump(out), vm)
+
+
+def test_no_memory_for_pages(out):
+    """... that are to be saved: the dump fails, and nobody waits."""
+    with Sweep(256 * MIB, kind='memfd') as vm:
+        before = Before(vm)
+        # Where they are kept may be reserved by then.
+        dump = Held(vm, live_buffer=1 << 40)
+        with open(f'/proc/{vm.proc.pid}/statm') as f:
+            size = int(f.read().split()[0]) * PAGE
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
+                         (size + 8 * MIB, resource.RLIM_INFINITY))
+        vm.sweep_on(2)
+        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        event = dump.finish(out)
+        if event['result']['status'] == 'completed':
+            check(open_dump(out), vm)
+        else:
+            assert 'memory' in event['error']
+        vm.sweep_on(1)
+        before.nothing_left()
+
+
+# -- protection that is gone --------------------------------------------------
+
+
+def host_address(vm, paddr):
+    text = vm.qmp.hmp(f'gpa2hva {paddr:#x}')
+    return int(text.split()[-1], 0)
+
+
+@pytest.mark.parametrize('kind', ['anon-4k', 'anon', 'memfd'])
+@pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
+def test_protection_lost(faults_so, tmp_path, out, kind, name):
+    """A page that anybody may have changed is not taken for what it was."""
+    path = tmp_path / 'pages'
+    with Idle(kind=kind, env=faults.environment(
+            faults_so, str(path), 'unwatch')) as vm:
+        before = Before(vm)
+        dump = Held(vm, format=name, threads=1) if name != 'elf' else Held(vm)
+        # Near the end of memory, which is not written yet.
+        path.write_text(f'{host_address(vm, vm.size - 20 * PAGE):#x}\n')
+        vm.proc.send_signal(signal.SIGUSR2)
+        while path.exists():
+            time.sleep(0.01)
+        # Nobody sees that.
+        vm.overwrite([vm.size - 20 * PAGE])
+        event = dump.finish(out)
+        assert event['result']['status'] == 'failed'
+        assert 'protection' in event['error']
+        before.nothing_left()
+        # The next is none the worse for it.
+        dump = Held(vm)
+        assert dump.finish(out)['result']['status'] == 'completed'
+
+
+def test_discarded(out):
+    """Memory that somebody else takes away is not taken for untouched."""
+    with Idle(kind='memfd') as vm:
+        before = Before(vm)
+        dump = Held(vm)
+        subprocess.run(['fallocate', '-p', '-o', str(12 * MIB), '-l',
+                        str(1 * MIB), memfd_of(vm)], check=True)
+        event = dump.finish(out)
+        assert event['result']['status'] == 'failed'
+        assert 'protection' in event['error']
+        before.nothing_left()
