@@ -71,13 +71,18 @@ def dump_somehow(vm, out, **arguments):
 
 LATER = [
     # Not all of these are called for each dump: then it completes.
-    ('register', errno.ENOMEM, 2), ('register', errno.ENOMEM, 3),
-    ('protect', errno.ENOMEM, 1), ('protect', errno.ENOMEM, 2),
-    ('protect', errno.EFAULT, 5),
-    ('unprotect', errno.ENOMEM, 1), ('unprotect', errno.EFAULT, 20),
-    ('zero', errno.ENOMEM, 1), ('copy', errno.ENOMEM, 1),
-    ('read', errno.EIO, 1), ('read', errno.EIO, 20),
-    ('wake', errno.EINVAL, 1),
+    ('register', errno.ENOMEM, 2, 'anon-4k'),
+    ('register', errno.ENOMEM, 3, 'memfd'),
+    ('protect', errno.ENOMEM, 1, 'memfd'),
+    ('protect', errno.ENOMEM, 2, 'anon-4k'),
+    ('protect', errno.EFAULT, 5, 'memfd'),
+    ('unprotect', errno.ENOMEM, 1, 'anon-4k'),
+    ('unprotect', errno.ENOMEM, 1, 'memfd'),
+    ('unprotect', errno.EFAULT, 20, 'anon-4k'),
+    ('zero', errno.ENOMEM, 1, 'anon-4k'),
+    ('read', errno.EIO, 1, 'memfd'),
+    ('read', errno.EIO, 20, 'anon-4k'),
+    ('wake', errno.EINVAL, 1, 'anon-4k'),
 ]
 
 
@@ -124,9 +129,8 @@ def dump_of_everything(vm, out):
     return data.get('error')
 
 
-@pytest.mark.parametrize('kind', ['anon-4k', 'memfd'])
-@pytest.mark.parametrize('step,error,n', LATER)
-def test_later(faults_so, out, kind, step, error, n):
+@pytest.mark.parametrize('step,error,n,kind', LATER)
+def test_later(faults_so, out, step, error, n, kind):
     """It fails and says so, or has gone another way and is right. Nobody
     waits for it."""
     with faulty(faults_so, f'uffd-{step}:{error}:{n}', kind=kind,
@@ -198,8 +202,9 @@ def host_address(vm, paddr):
     return int(text.split()[-1], 0)
 
 
-@pytest.mark.parametrize('kind', ['anon-4k', 'anon', 'memfd'])
-@pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
+@pytest.mark.parametrize('kind,name', [
+    ('anon-4k', 'elf'), ('anon', 'kdump-zlib'), ('memfd', 'elf'),
+    ('memfd', 'kdump-zlib')])
 def test_protection_lost(faults_so, tmp_path, out, kind, name):
     """A page that anybody may have changed is not taken for what it was."""
     path = tmp_path / 'pages'
