@@ -687,13 +687,10 @@ static bool region_same(DumpSnapshot *s, const Region *r, uint64_t from,
     from = QEMU_ALIGN_DOWN(from, s->page);
     /* What was loaded from memory comes before what is asked here. */
     smp_rmb();
-    if (!region_kept(s, r, from, to)) {
-        return false;
-    }
     if (region_protected(s, r, from, to)) {
         return true;
     }
-    /* Or has the watch let it go just now? */
+    /* If the watch has let it go, there is a copy. */
     if (region_kept(s, r, from, to)) {
         snapshot_break(s, "the guest's memory has lost its protection from "
                        "writes, as by the host's samepage merging");

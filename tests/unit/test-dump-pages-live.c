@@ -344,6 +344,107 @@ static void test_kind(gconstpointer opaque)
     live_close(&t);
 }
 
+/* -- a writer that nobody holds ----------------------------------------------- */
+
+/* One page after the other, with a number that grows with each pass. */
+static gpointer sweep_main(gpointer opaque)
+{
+    Live *t = opaque;
+
+    for (uint64_t number = 1; !qatomic_read(&t->stop); number++) {
+        for (unsigned i = 0; i < PAGES && !qatomic_read(&t->stop); i++) {
+            stamp(t, i, number);
+        }
+    }
+    return NULL;
+}
+
+/* Pages that were written to in this pass, and then pages that were not. */
+static void check_cut(Live *t)
+{
+    g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(t->pages, NULL);
+    g_autofree uint8_t *buf = g_malloc(t->size);
+    unsigned cuts = 0;
+
+    g_assert_cmpuint(dump_pages_read(reader, PADDR, buf, t->size, NULL), ==,
+                     t->size);
+    for (unsigned i = 1; i < PAGES; i++) {
+        uint64_t before = *(uint64_t *)(buf + (i - 1) * t->page);
+        uint64_t here = *(uint64_t *)(buf + i * t->page);
+
+        if (here != before) {
+            g_assert_cmpuint(here + 1, ==, before);
+            cuts++;
+        }
+    }
+    g_assert_cmpuint(cuts, <=, 1);
+}
+
+static const Kind swept = { "swept", .prepare = true };
+
+/* Where Linux watches for writes only, it wakes nobody by itself. */
+static const Kind swept_file = { "swept-file", .file = true, .shared = true,
+                                 .prepare = true };
+
+/* The writer is at work. */
+static void wait_for_pass(const Live *t)
+{
+    volatile uint64_t *number = (volatile uint64_t *)t->host;
+    uint64_t before = *number;
+
+    for (unsigned i = 0; i < 100000 && *number == before; i++) {
+        g_usleep(100);
+    }
+    g_assert_cmpuint(*number, !=, before);
+}
+
+/* @check: or is it ended at once, while the writer sleeps? */
+static void run_swept(const Kind *kind, unsigned rounds, bool check)
+{
+    Live t;
+    GThread *writer;
+
+    live_open(&t, kind);
+    /* All that is not of the first pass is of the one before it. */
+    for (unsigned i = 0; i < PAGES; i++) {
+        stamp(&t, i, 0);
+    }
+    writer = g_thread_new("sweep", sweep_main, &t);
+    for (unsigned round = 0; round < rounds; round++) {
+        if (!live_watch(&t, 1 * GiB)) {
+            break;
+        }
+        live_take(&t);
+        if (check) {
+            check_cut(&t);
+        }
+        dump_snapshot_end(t.snapshot);
+        wait_for_pass(&t);
+        g_clear_pointer(&t.pages, dump_pages_free);
+        g_clear_pointer(&t.snapshot, dump_snapshot_free);
+    }
+    qatomic_set(&t.stop, true);
+    g_thread_join(writer);
+    live_close(&t);
+}
+
+/*
+ * Like a device that writes while the moment is made: of what it wrote in
+ * order, the image has the beginning.
+ */
+static void test_cut(void)
+{
+    run_swept(&swept, 20, true);
+    run_swept(&swept_file, 10, true);
+}
+
+/* Nobody sleeps for ever. */
+static void test_ended_at_once(void)
+{
+    run_swept(&swept, 30, false);
+    run_swept(&swept_file, 70, false);
+}
+
 /* Main thread: write to all memory, with nobody reading. */
 static void overwrite(Live *t)
 {
@@ -537,6 +638,8 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(path, &kinds[i], test_kind);
     }
+    g_test_add_func("/dump/pages-live/cut", test_cut);
+    g_test_add_func("/dump/pages-live/ended-at-once", test_ended_at_once);
     g_test_add_func("/dump/pages-live/full", test_full);
     g_test_add_func("/dump/pages-live/much-too-full", test_much_too_full);
     g_test_add_func("/dump/pages-live/protection-lost", test_protection_lost);
