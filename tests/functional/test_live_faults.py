@@ -6,7 +6,6 @@ import errno
 import os
 import resource
 import signal
-import subprocess
 import time
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 import faults
 from live import Before, Held, Idle
 from qmp import QMPError
-from ram import memfd_of
 from sweep import PAGE, Sweep, check
 from test_live_refused import refused, stopped
 from vmcore import open_dump
@@ -226,16 +224,3 @@ def test_protection_lost(faults_so, tmp_path, out, kind, name):
         # The next is none the worse for it.
         dump = Held(vm)
         assert dump.finish(out)['result']['status'] == 'completed'
-
-
-def test_discarded(out):
-    """Memory that somebody else takes away is not taken for untouched."""
-    with Idle(kind='memfd') as vm:
-        before = Before(vm)
-        dump = Held(vm)
-        subprocess.run(['fallocate', '-p', '-o', str(12 * MIB), '-l',
-                        str(1 * MIB), memfd_of(vm)], check=True)
-        event = dump.finish(out)
-        assert event['result']['status'] == 'failed'
-        assert 'protection' in event['error']
-        before.nothing_left()
