@@ -83,7 +83,8 @@ class VM:
         while True:
             try:
                 return QMP(self.path(name), **options)
-            except (FileNotFoundError, ConnectionRefusedError):
+            # Refused, or QEMU ends just when it has been connected to.
+            except (FileNotFoundError, ConnectionError):
                 if self.proc.poll() is not None or \
                         time.monotonic() > deadline:
                     raise RuntimeError('QEMU did not start: ' +
