@@ -46,7 +46,8 @@ class Soak:
         self.random = random.Random(seed)
         self.done = collections.Counter()
         self.answers = collections.Counter()
-        self.dir = tempfile.mkdtemp(prefix='dump-soak-')
+        # Memory in a file on a disk cannot be dumped live.
+        self.dir = tempfile.mkdtemp(prefix='dump-soak-', dir='/dev/shm')
         ram.fill(self.path('ram'), SIZE)
         self.vm = VM(*ram.backend(self.path('ram'), SIZE, share=False)[:-1],
                      machine=None)
@@ -105,6 +106,8 @@ class Soak:
         args['detach'] = r.random() < 0.7
         if args['detach'] and r.random() < 0.3:
             args['job_id'] = 'soak'
+        if args['detach'] and r.random() < 0.5:
+            args['live'] = r.choice(['on', 'auto'])
         return args
 
     def dump(self, meanwhile=None, **args):
