@@ -5,6 +5,7 @@ import os
 import random
 import re
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -296,6 +297,24 @@ def test_pipe(guest, out, tmp_path):
         assert cat.wait() == 0
     with open(path, 'rb') as f, open(out, 'rb') as g:
         assert head + f.read() == g.read()
+
+
+@pytest.mark.parametrize('paging', ['long', '32-bit'])
+def test_guest_runs_on(out, paging):
+    """Of a guest whose memory can be watched: it is in no file on a disk."""
+    with tempfile.TemporaryDirectory(dir='/dev/shm') as folder, \
+            Windows(folder, paging, cpus=CPUS) as vm:
+        fresh(vm)
+        before = bytes(vm.memory)
+        vm.dump(out, format='win-dmp', detach=True, live='on')
+        result = vm.qmp.wait_event('DUMP_COMPLETED')['data']['result']
+        assert result['status'] == 'completed'
+        assert not result['live']['stopped-again']
+        d = WinDump(out, vm.paging)
+        check_live(d)
+        check_memory(vm, d)
+        assert bytes(vm.memory) == before
+        assert vm.status() == 'running'
 
 
 def test_detach_and_progress(one, out):
