@@ -100,6 +100,22 @@ def test_sweep_again_and_again(out):
         assert len(moments) > 2
 
 
+@pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
+def test_node(out, name):
+    """To a block node, which the main thread serves while the guest runs."""
+    open(out, 'w').close()
+    with Sweep(32 * MIB, cpus=2, kind='memfd') as vm:
+        before = Before(vm)
+        vm.qmp.cmd('blockdev-add', driver='file', node_name='d', filename=out)
+        vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
+                   format=name, detach=True, live='on')
+        event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert not completed(event)['live']['stopped-again']
+        vm.qmp.cmd('blockdev-del', node_name='d')
+        check(open_dump(out), vm)
+        before.nothing_left()
+
+
 def test_threads(faults_so, out):
     """Several threads take pages that the guest is about to change."""
     with Sweep(cpus=2, env=faults.pause(faults_so, out, 50000)) as vm:
