@@ -11,6 +11,7 @@ import pytest
 import ram
 from conftest import SIZE
 from qmp import QMPError
+from sweep import Sweep, check
 from test_cancel import job_states
 from test_formats import FORMATS, check_ram
 from test_lifecycle import Stalled
@@ -140,3 +141,14 @@ def test_windows(tmp_path, out, detach):
         event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
         assert event['result']['status'] == 'completed'
         assert len(WinDump(out, vm.paging).runs) > 0
+
+
+@pytest.mark.parametrize('kind', ['anon', 'memfd'])
+def test_live(out, kind):
+    """userfaultfd and what else it takes."""
+    with Sweep(32 << 20, kind=kind, args=SANDBOX) as vm:
+        vm.dump(out, format='kdump-raw-zlib', detach=True, live='on')
+        event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
+        assert event['result']['status'] == 'completed', event
+        assert 'live' in event['result']
+        check(open_dump(out), vm)
