@@ -207,6 +207,14 @@ void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len)
     e->written += len;
 }
 
+void dump_layout_undo(DumpLayout *layout, unsigned extent, uint64_t len)
+{
+    DumpExtent *e = layout_extent(layout, extent);
+
+    assert(len <= e->written);
+    e->written -= len;
+}
+
 void dump_layout_restart(DumpLayout *layout, unsigned extent)
 {
     layout_extent(layout, extent)->written = 0;

@@ -64,6 +64,9 @@ bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
  */
 void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len);
 
+/* The last @len bytes written to the extent are going to be written over. */
+void dump_layout_undo(DumpLayout *layout, unsigned extent, uint64_t len);
+
 /* Forget what was written to the extent, which is going to be written anew. */
 void dump_layout_restart(DumpLayout *layout, unsigned extent);
 

@@ -89,20 +89,48 @@ static bool copy_data(const DumpRamCopy *c, unsigned extent, uint64_t pos,
                              errp);
 }
 
-/*
- * What is at @paddr. Memory that may change while it is written goes by way of
- * @bounce, of COPY_BOUNCE bytes.
- */
-static DumpPagesKind copy_get(DumpPagesReader *reader, uint64_t paddr,
-                              uint8_t *bounce, uint64_t *len,
-                              const uint8_t **bytes)
+/* Of memory that may change while it is written. */
+typedef struct CopyLive {
+    uint8_t *bounce;            /* COPY_BOUNCE bytes; NULL: it does not */
+    bool in_place;              /* what was written can be written over */
+} CopyLive;
+
+/* A copy of what is at @paddr, of COPY_BOUNCE bytes at most. */
+static bool copy_bounced(const DumpRamCopy *c, DumpPagesReader *reader,
+                         const CopyLive *live, bool over, unsigned extent,
+                         uint64_t pos, uint64_t paddr, uint64_t *len,
+                         Error **errp)
 {
-    if (!bounce) {
-        return dump_pages_get(reader, paddr, len, bytes);
-    }
+    DumpPagesKind kind;
+
     *len = MIN(*len, COPY_BOUNCE);
-    *bytes = bounce;
-    return dump_pages_get_copy(reader, paddr, bounce, len);
+    kind = dump_pages_get_copy(reader, paddr, live->bounce, len);
+    if (kind == DUMP_PAGES_LOST) {
+        dump_report_add_lost(c->report, *len);
+    }
+    if (kind != DUMP_PAGES_DATA) {
+        memset(live->bounce, 0, *len);
+    }
+    /* Not a hole, where there may be something. */
+    return over ? dump_layout_write(c->layout, extent, pos, live->bounce, *len,
+                                    c->sink, errp) :
+                  copy_data(c, extent, pos, live->bounce, *len, errp);
+}
+
+/* The guest has changed what was just written. */
+static bool copy_over(const DumpRamCopy *c, DumpPagesReader *reader,
+                      const CopyLive *live, unsigned extent, uint64_t pos,
+                      uint64_t paddr, uint64_t len, Error **errp)
+{
+    dump_layout_undo(c->layout, extent, len);
+    for (uint64_t done = 0, n; done < len; done += n) {
+        n = len - done;
+        if (!copy_bounced(c, reader, live, true, extent, pos + done,
+                          paddr + done, &n, errp)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /*
@@ -110,27 +138,31 @@ static DumpPagesKind copy_get(DumpPagesReader *reader, uint64_t paddr,
  * that were copied.
  */
 static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
-                       uint8_t *bounce, unsigned extent, uint64_t pos,
+                       const CopyLive *live, unsigned extent, uint64_t pos,
                        uint64_t paddr, uint64_t *len, Error **errp)
 {
     const uint8_t *bytes;
-    DumpPagesKind kind = copy_get(reader, paddr, bounce, len, &bytes);
-    bool ok;
+    DumpPagesKind kind = dump_pages_get(reader, paddr, len, &bytes);
 
-    if (kind == DUMP_PAGES_LOST) {
-        dump_report_add_lost(c->report, *len);
+    if (kind != DUMP_PAGES_DATA) {
+        if (kind == DUMP_PAGES_LOST) {
+            dump_report_add_lost(c->report, *len);
+        }
+        return copy_zeroes(c, extent, pos, *len, errp);
     }
-    ok = kind == DUMP_PAGES_DATA ?
-         copy_data(c, extent, pos, bytes, *len, errp) :
-         copy_zeroes(c, extent, pos, *len, errp);
-    if (!c->keep) {
-        dump_pages_give(c->pages, paddr, *len);
+    if (live->bounce && !live->in_place) {
+        return copy_bounced(c, reader, live, false, extent, pos, paddr, len,
+                            errp);
     }
-    return ok;
+    if (!copy_data(c, extent, pos, bytes, *len, errp)) {
+        return false;
+    }
+    return dump_pages_put(reader, paddr, *len) ||
+           copy_over(c, reader, live, extent, pos, paddr, *len, errp);
 }
 
 static bool copy_all(const DumpRamCopy *copy, DumpPagesReader *reader,
-                     uint8_t *bounce, unsigned extent, uint64_t pos,
+                     const CopyLive *live, unsigned extent, uint64_t pos,
                      uint64_t paddr, uint64_t len, Error **errp)
 {
     for (uint64_t done = 0; done < len; ) {
@@ -140,9 +172,12 @@ static bool copy_all(const DumpRamCopy *copy, DumpPagesReader *reader,
             error_setg(errp, "dump: cancelled");
             return false;
         }
-        if (!copy_piece(copy, reader, bounce, extent, pos + done, paddr + done,
+        if (!copy_piece(copy, reader, live, extent, pos + done, paddr + done,
                         &n, errp)) {
             return false;
+        }
+        if (!copy->keep) {
+            dump_pages_give(copy->pages, paddr + done, n);
         }
         dump_progress_advance(copy->progress, n);
         done += n;
@@ -155,13 +190,18 @@ bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
 {
     g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(copy->pages,
                                                               errp);
-    bool may_change = dump_pages_may_change(copy->pages);
-    g_autofree uint8_t *bounce = may_change ? g_try_malloc(COPY_BOUNCE) : NULL;
+    g_autofree uint8_t *bounce = NULL;
+    CopyLive live = { .in_place = dump_sink_rewinds(copy->sink) };
 
-    if (reader && may_change && !bounce) {
-        error_setg(errp, "dump: no memory to read guest memory");
+    if (!reader) {
         return false;
     }
-    return reader && copy_all(copy, reader, bounce, extent, pos, paddr, len,
-                              errp);
+    if (dump_pages_may_change(copy->pages)) {
+        bounce = live.bounce = g_try_malloc(COPY_BOUNCE);
+        if (!bounce) {
+            error_setg(errp, "dump: no memory to read guest memory");
+            return false;
+        }
+    }
+    return copy_all(copy, reader, &live, extent, pos, paddr, len, errp);
 }

@@ -244,6 +244,67 @@ static void test_many_kept(void)
     dump_writer_free(w);
 }
 
+/* -- memory that changes while it is written -------------------------------- */
+
+static const DumpPagesOps *true_ops;
+static uint8_t untrue[1 << 20];
+static unsigned gets;
+static bool told_lies;
+
+/* Now and then what is there is other than it was at the moment. */
+static DumpPagesKind get_at_times(DumpPagesReader *reader, uint64_t paddr,
+                                  uint64_t *len, const uint8_t **bytes)
+{
+    DumpPagesKind kind = true_ops->get(reader, paddr, len, bytes);
+
+    told_lies = kind == DUMP_PAGES_DATA && gets++ % 3 == 0;
+    if (told_lies) {
+        *bytes = untrue;
+        *len = MIN(*len, sizeof(untrue));
+    }
+    return kind;
+}
+
+static bool put_at_times(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
+{
+    return !told_lies;
+}
+
+/* What was written is written over, zeroes too; a pipe gets it right at once. */
+static void check_changing(TestOutput kind, uint8_t lie)
+{
+    g_auto(TestGuest) t;
+    g_autoptr(TestImage) f = NULL, g = NULL;
+    DumpPagesOps ops;
+    uint64_t plan;
+
+    test_guest_init(&t, &abis[0], 4096);
+    test_guest_add(&t, 0, 0x280000);
+    test_guest_add(&t, 0x400123, 0x4321);
+    dump_guest_seal(&t.g, 0, 0);
+    f = test_dump(&elf, &t, kind, 1, &plan);
+    memset(untrue, lie, sizeof(untrue));
+    true_ops = t.g.pages->ops;
+    ops = *true_ops;
+    ops.get = get_at_times;
+    ops.put = put_at_times;
+    t.g.pages->ops = &ops;
+    gets = 0;
+    g = test_dump(&elf, &t, kind, 1, &plan);
+    g_assert_cmpuint(gets, >, 5);
+    g_assert_cmpmem(f->data, f->len, g->data, g->len);
+    t.g.pages->ops = true_ops;
+}
+
+static void test_changing(void)
+{
+    for (unsigned lie = 0; lie < 256; lie += 255) {
+        check_changing(TEST_FILE, lie);
+        check_changing(TEST_OLD_FILE, lie);
+        check_changing(TEST_STREAM, lie);
+    }
+}
+
 static uint64_t given;
 
 static void count_given(DumpPages *pages, uint64_t paddr, uint64_t len)
@@ -698,6 +759,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-elf/memory", test_memory);
     g_test_add_func("/dump/writer-elf/clip", test_clip);
     g_test_add_func("/dump/writer-elf/kept", test_kept);
+    g_test_add_func("/dump/writer-elf/changing", test_changing);
     g_test_add_func("/dump/writer-elf/given", test_given);
     g_test_add_func("/dump/writer-elf/many-kept", test_many_kept);
     g_test_add_func("/dump/writer-elf/lost", test_lost);
