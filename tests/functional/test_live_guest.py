@@ -67,8 +67,10 @@ def crash(path):
         text=True, input='ps\nbt -a\nlog\nrunq\nkmem -i\nquit\n')
     text = r.stdout + r.stderr
     assert r.returncode == 0, text
+    # What crash says, not what the kernel's log has.
+    said = re.sub(r'(?m)^\[ *\d+\.\d+\] .*$', '', text)
     for bad in ('invalid', 'cannot', 'seek error', 'read error', 'corrupt'):
-        assert bad not in text, text
+        assert bad not in said, text
     assert re.search(r'\bbusybox\b|\bload\b|\bdd\b', text)
     assert text.count('PID:') >= 2 and 'Linux version' in text
 
