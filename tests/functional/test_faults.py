@@ -662,37 +662,26 @@ def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
 # -- what the system refuses -----------------------------------------------------------
 
 
-def address_space(vm):
-    with open(f'/proc/{vm.proc.pid}/status') as f:
-        return int(re.search(r'VmSize:\s+(\d+)', f.read())[1]) << 10
-
-
 @pytest.mark.parametrize('name', FORMATS)
-def test_no_thread(ram_file, tmp_path, name):
-    """A stack is more than the process may have; the dump is refused."""
+def test_no_thread(ram_file, tmp_path, faults_so, name):
+    """The system has none to give; the dump is refused."""
     path = str(tmp_path / 'dump')
-    with start(ram_file) as vm:
-        # What other threads give back meanwhile may be room enough.
-        for _ in range(10):
-            limit = address_space(vm) + (256 << 10)
-            resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
-                             (limit, resource.RLIM_INFINITY))
-            try:
-                vm.dump(path, format=name, detach=True)
-            except QMPError as e:
-                answer = str(e)
-                break
-            vm.qmp.wait_event('DUMP_COMPLETED')
-            os.unlink(path)
-        else:
-            pytest.fail('there was a thread each time')
-        assert 'failed to start a thread' in answer
-        resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
-                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    none = tmp_path / 'threads'
+    with faulty(ram_file, faults_so, str(none), 'thread') as vm:
+        none.write_text('0\n')
+        with pytest.raises(QMPError, match='failed to start a thread') as e:
+            vm.dump(path, format=name, detach=True)
+        none.unlink()
+        answer = str(e.value)
         state, left = record('no thread', 'file', name, answer, vm, path,
                              ram_file)
         assert (state, left) == ('running', 'gone')
         next_dump_works(vm, tmp_path)
+
+
+def address_space(vm):
+    with open(f'/proc/{vm.proc.pid}/status') as f:
+        return int(re.search(r'VmSize:\s+(\d+)', f.read())[1]) << 10
 
 
 def test_no_memory(ram_file, tmp_path):
