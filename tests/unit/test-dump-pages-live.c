@@ -100,17 +100,16 @@ static DumpSnapshot *snapshot_new(Live *t, uint64_t limit)
     return s;
 }
 
-/* -- writers ---------------------------------------------------------------- */
+/* -- writers -------------------------------------------------------------- */
 
 static void stamp(Live *t, unsigned page, uint64_t number)
 {
-    volatile uint64_t *words = (volatile uint64_t *)(t->host +
-                                                     page * t->page);
+    uint64_t *words = (uint64_t *)(t->host + page * t->page);
     size_t last = t->page / 8 - 1;
 
-    words[0] = number;
-    words[last / 2] = number;
-    words[last] = number;
+    qatomic_set(&words[0], number);
+    qatomic_set(&words[last / 2], number);
+    qatomic_set(&words[last], number);
     t->stamps[page] = number;
 }
 
@@ -133,7 +132,7 @@ static gpointer writer_main(gpointer opaque)
     return NULL;
 }
 
-/* -- the dump ---------------------------------------------------------------- */
+/* -- the dump ------------------------------------------------------------- */
 
 static void check_page(Live *t, unsigned page, const uint8_t *bytes)
 {
@@ -192,7 +191,7 @@ static void run_readers(Live *t)
     }
 }
 
-/* -- memory ------------------------------------------------------------------ */
+/* -- memory --------------------------------------------------------------- */
 
 static void live_map(Live *t)
 {
@@ -308,7 +307,7 @@ static void wait_for_saved(Live *t)
     g_assert_cmpuint(stats.saved, >, 0);
 }
 
-/* -- tests ------------------------------------------------------------------- */
+/* -- tests ---------------------------------------------------------------- */
 
 static void test_kind(gconstpointer opaque)
 {
@@ -344,7 +343,7 @@ static void test_kind(gconstpointer opaque)
     live_close(&t);
 }
 
-/* -- a writer that nobody holds ----------------------------------------------- */
+/* -- a writer that nobody holds ------------------------------------------- */
 
 /* One page after the other, with a number that grows with each pass. */
 static gpointer sweep_main(gpointer opaque)
@@ -389,13 +388,13 @@ static const Kind swept_file = { "swept-file", .file = true, .shared = true,
 /* The writer is at work. */
 static void wait_for_pass(const Live *t)
 {
-    volatile uint64_t *number = (volatile uint64_t *)t->host;
-    uint64_t before = *number;
+    const uint64_t *number = (const uint64_t *)t->host;
+    uint64_t before = qatomic_read(number);
 
-    for (unsigned i = 0; i < 100000 && *number == before; i++) {
+    for (unsigned i = 0; i < 100000 && qatomic_read(number) == before; i++) {
         g_usleep(100);
     }
-    g_assert_cmpuint(*number, !=, before);
+    g_assert_cmpuint(qatomic_read(number), !=, before);
 }
 
 /* @check: or is it ended at once, while the writer sleeps? */
@@ -627,7 +626,7 @@ static void test_refused(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-#ifdef __SANITIZE_THREAD__
+#ifdef DUMP_UNDER_TSAN
     /* Guest memory is read while it is written to: that is what it is for. */
     g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
     return g_test_run();

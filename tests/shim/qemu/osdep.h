@@ -21,6 +21,11 @@
 #define HOST_X86_64 1
 #endif
 
+/* For tests that the thread sanitizer cannot understand. */
+#ifdef __SANITIZE_THREAD__
+#define DUMP_UNDER_TSAN 1
+#endif
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
