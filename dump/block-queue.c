@@ -76,7 +76,7 @@ struct BlockQueue {
 /* Freed, but with requests under way. Main thread, BQL. */
 static QLIST_HEAD(, BlockQueue) orphans = QLIST_HEAD_INITIALIZER(orphans);
 
-/* -- life ----------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------- */
 
 BlockQueue *block_queue_new(BlockBackend *blk, DumpProgress *progress)
 {
@@ -184,7 +184,7 @@ void block_queue_break_all(void)
     }
 }
 
-/* -- in the node's AioContext --------------------------------------------- */
+/* -- in the node's AioContext ------------------------------------------ */
 
 /* The queue may be gone when the lock is released, unless true is returned. */
 static bool queue_take_result(BlockQueue *q, BlockRequest *r)
@@ -243,7 +243,7 @@ static void coroutine_fn request_co(void *opaque)
     }
 }
 
-/* -- in the thread that uses it ------------------------------------------- */
+/* -- in the thread that uses it ---------------------------------------- */
 
 /* Lock held. False with @errp set after a cancel. */
 static bool queue_wait_change(BlockQueue *q, Error **errp)
@@ -504,7 +504,7 @@ uint64_t block_queue_arrived(const BlockQueue *q)
     return arrived;
 }
 
-/* -- requests that are waited for ----------------------------------------- */
+/* -- requests that are waited for -------------------------------------- */
 
 /* Lock held. A request that is left alone is freed when it ends. */
 static bool queue_wait_for(BlockQueue *q, BlockRequest *r, Error **errp)

@@ -131,7 +131,7 @@ static bool hmp_get_exclude(const QDict *qdict, DumpPageClassList **list,
     return true;
 }
 
-/* -- a monitor that waits ------------------------------------------------- */
+/* -- a monitor that waits ---------------------------------------------- */
 
 #define HMP_PROGRESS_PERIOD_MS  500
 
@@ -344,7 +344,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     }
 }
 
-/* -- VMCOREINFO ----------------------------------------------------------- */
+/* -- VMCOREINFO -------------------------------------------------------- */
 
 /* The text is the guest's: nothing in it is to move a terminal's cursor. */
 static void hmp_print_text(Monitor *mon, char *text)

@@ -55,6 +55,9 @@ typedef struct DumpOptions {
  */
 bool dump_job_start(const DumpOptions *opts, Error **errp);
 
+/* Is there a dump, whether the guest stands still for it or not? */
+bool dump_job_running(void);
+
 /*
  * Have @done called with @opaque when the running dump is over. To be used
  * right after starting it with detach: as both is done in the main thread,

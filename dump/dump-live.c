@@ -46,7 +46,7 @@ struct DumpLive {
     Error *error;               /* the same */
 };
 
-/* -- what happens meanwhile -------------------------------------------------- */
+/* -- what happens meanwhile -------------------------------------------- */
 
 /* The watch. Not here: it must not wait for the BQL. */
 static void live_full(void *opaque)
@@ -88,7 +88,7 @@ static void live_shutdown(Notifier *notifier, void *data)
     }
 }
 
-/* -- the moment -------------------------------------------------------------- */
+/* -- the moment -------------------------------------------------------- */
 
 /* True if it was @from, and is @to now. */
 static bool live_step(DumpLive *live, LiveStep from, LiveStep to)
@@ -167,7 +167,7 @@ GuestState *dump_live_take(DumpLive *live, Error **errp)
     return g_steal_pointer(&live->state);
 }
 
-/* -- life -------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------- */
 
 DumpLive *dump_live_new(const DumpLiveSetup *setup, Error **errp)
 {

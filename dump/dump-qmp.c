@@ -247,9 +247,14 @@ DumpQueryResult *qmp_query_dump(Error **errp)
 
 void qmp_dump_cancel(Error **errp)
 {
-    if (qemu_system_dump_in_progress() || !vmcoreinfo_query_cancel()) {
-        dump_job_cancel(errp);
+    Error *err = NULL;
+
+    /* Out of band: no BQL. */
+    if (!dump_job_cancel(&err) && vmcoreinfo_query_cancel()) {
+        error_free(err);
+        err = NULL;
     }
+    error_propagate(errp, err);
 }
 
 typedef struct QmpVmcoreinfo {

@@ -87,7 +87,12 @@ static GCond dump_written;      /* with dump_lock: the job's @written is set */
 static DumpQueryResult *dump_last;
 static char *dump_last_error;
 
-/* Asked by who wants to start or stop the guest. */
+bool dump_job_running(void)
+{
+    return dump_job;
+}
+
+/* Asked by who wants to start or stop the guest. BQL. */
 bool qemu_system_dump_in_progress(void)
 {
     const DumpJob *job = qatomic_read(&dump_job);

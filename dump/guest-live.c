@@ -30,8 +30,8 @@
 #define LIVE_PAGE_MAX       (2 * MiB)
 
 /*
- * What is saved beyond the limit until the guest stands still, or four times the
- * limit: then something else than the guest writes to its memory.
+ * What is saved beyond the limit until the guest stands still, or four times
+ * the limit: then something else than the guest writes to its memory.
  */
 #define LIVE_SLACK          (256 * MiB)
 
@@ -51,7 +51,7 @@ struct GuestLive {
     GPtrArray *copies;          /* of what cannot be watched */
 };
 
-/* -- blocks ------------------------------------------------------------------ */
+/* -- blocks ------------------------------------------------------------ */
 
 /*
  * Memory of a device that others share (ivshmem), or that it brought along from
@@ -131,7 +131,7 @@ static bool watch_blocks(GuestLive *live, const GuestPhysBlockList *blocks,
     return copied <= LIVE_COPY_MAX;
 }
 
-/* -- the moment -------------------------------------------------------------- */
+/* -- the moment -------------------------------------------------------- */
 
 static bool copy_block(GuestLive *live, DumpGuest *guest,
                        DumpPagesReader *reader, const GuestPhysBlock *block,
@@ -196,7 +196,7 @@ bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
     return dump_snapshot_take(live->snapshot, errp);
 }
 
-/* -- before it --------------------------------------------------------------- */
+/* -- before it --------------------------------------------------------- */
 
 static void allow_merging(const GuestLive *live, int advice)
 {
@@ -255,7 +255,7 @@ GuestLive *guest_live_new(int device, uint64_t limit,
     return NULL;
 }
 
-/* -- after it ---------------------------------------------------------------- */
+/* -- after it ---------------------------------------------------------- */
 
 void guest_live_end(GuestLive *live)
 {

@@ -28,7 +28,7 @@
 /* How often busy disks are looked at, after the first second. */
 #define TELL_PERIOD_MS  50
 
-/* -- what happens meanwhile ------------------------------------------------ */
+/* -- what happens meanwhile -------------------------------------------- */
 
 const char *guest_pause_spoilt(const GuestPause *pause)
 {
@@ -118,7 +118,7 @@ static void guest_pause_wakeup(Notifier *notifier, void *data)
     guest_pause_run_state(pause, runstate_is_running(), RUN_STATE_RUNNING);
 }
 
-/* -- suspended guests ------------------------------------------------------ */
+/* -- suspended guests -------------------------------------------------- */
 
 /* Every QEMU gets from suspended to save-vm in this way. */
 static void guest_pause_hold_suspended(GuestPause *pause)
@@ -157,7 +157,7 @@ static void guest_pause_later(void *opaque)
     guest_pause_check(pause);
 }
 
-/* -- stop and start -------------------------------------------------------- */
+/* -- stop and start ---------------------------------------------------- */
 
 static void guest_pause_stop(GuestPause *pause)
 {
@@ -214,9 +214,9 @@ static unsigned guest_pause_settle(GuestPause *pause)
     }
     if (busy && !dump_progress_cancelled(pause->progress)) {
         dump_report_warn(pause->report, "%u of the guest's disks had requests "
-                         "under way when it was stopped: memory that the guest has "
-                         "given to its devices may have changed while it was "
-                         "being written", busy);
+                         "under way when it was stopped: memory that the "
+                         "guest has given to its devices may have changed "
+                         "while it was being written", busy);
     }
     return busy;
 }
@@ -269,7 +269,7 @@ static void guest_pause_start(GuestPause *pause)
     }
 }
 
-/* -- begin and end --------------------------------------------------------- */
+/* -- begin and end ----------------------------------------------------- */
 
 static void guest_pause_shutdown(Notifier *notifier, void *data)
 {

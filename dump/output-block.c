@@ -18,7 +18,7 @@ typedef struct BlockOutput {
     uint64_t length;            /* of the node, when it was opened */
 } BlockOutput;
 
-/* -- which nodes are fit -------------------------------------------------- */
+/* -- which nodes are fit ----------------------------------------------- */
 
 /*
  * A dump shares its node with nobody: neither with a device of the guest, nor
@@ -83,7 +83,7 @@ static bool block_open(BlockOutput *out, const char *name, Error **errp)
     return true;
 }
 
-/* -- operations ----------------------------------------------------------- */
+/* -- operations -------------------------------------------------------- */
 
 /*
  * Whether a node can grow is only known by letting it. It is made as it was

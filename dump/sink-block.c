@@ -46,7 +46,7 @@ typedef struct BlockSink {
     bool resumed;               /* nobody may come to finish */
 } BlockSink;
 
-/* -- the node's length ---------------------------------------------------- */
+/* -- the node's length ------------------------------------------------- */
 
 /* Grow to @length; try to have zeroes there, so that none are written. */
 static bool block_set_length(BlockSink *s, uint64_t length, const char *what,
@@ -86,7 +86,7 @@ static bool block_grow(BlockSink *s, uint64_t end, const char *what,
            block_set_length(s, ROUND_UP(end, BDRV_SECTOR_SIZE), what, errp);
 }
 
-/* -- writing -------------------------------------------------------------- */
+/* -- writing ----------------------------------------------------------- */
 
 static void block_drop(BlockSink *s)
 {
@@ -292,7 +292,7 @@ static bool block_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
             block_zero(s, offset + len, 0, what, errp));
 }
 
-/* -- the end -------------------------------------------------------------- */
+/* -- the end ----------------------------------------------------------- */
 
 /*
  * The end of the last block that the dump has something in. All of that is

@@ -15,6 +15,7 @@
 #include "system/dump.h"
 #include "system/runstate-action.h"
 #include "system/runstate.h"
+#include "dump-job.h"
 #include "guest-state.h"
 #include "trace.h"
 #include "vmcore/thread.h"
@@ -81,7 +82,7 @@ static bool query_admit(Error **errp)
         return false;
     }
     /* The guest stands still: it is not to do so for longer. */
-    if (qemu_system_dump_in_progress()) {
+    if (dump_job_running()) {
         error_setg(errp, "There is a dump in process, please wait.");
         return false;
     }

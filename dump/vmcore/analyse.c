@@ -74,7 +74,7 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
     }
 }
 
-/* -- the guest's notes ---------------------------------------------------- */
+/* -- the guest's notes ------------------------------------------------- */
 
 /* What there is of VMCOREINFO. */
 typedef struct Sources {
@@ -289,7 +289,7 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
     return true;
 }
 
-/* -- pages to be left out ------------------------------------------------- */
+/* -- pages to be left out ---------------------------------------------- */
 
 /*
  * Zero pages alone take no look at what the guest says of them: all of a kdump
@@ -305,7 +305,7 @@ static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
                      findings->threads, progress, errp);
 }
 
-/* -- paging, Windows ------------------------------------------------------ */
+/* -- paging, Windows --------------------------------------------------- */
 
 /*
  * The page tables to walk: the kernel's own first, as those that a CPU uses

@@ -74,7 +74,7 @@ void dump_mappings_sort(GArray *mappings)
     g_array_sort(mappings, compare_address);
 }
 
-/* -- aliases --------------------------------------------------------------- */
+/* -- aliases ----------------------------------------------------------- */
 
 /* Of 64 bits, or of 32; low addresses of 64-bit guests do not matter here. */
 static bool mapping_is_upper(const DumpMapping *m)
@@ -122,7 +122,7 @@ void dump_mappings_drop_aliases(GArray *mappings, uint64_t page_size)
     g_array_set_size(mappings, out);
 }
 
-/* -- what no mapping has --------------------------------------------------- */
+/* -- what no mapping has ----------------------------------------------- */
 
 typedef struct Span {
     uint64_t first, last;

@@ -5,9 +5,9 @@
  *
  * What a page is, is found out as if the guest stood still; the snapshot then
  * tells whether it is still that of the moment. A page that is not there now
- * was not there at the moment: QEMU takes none away meanwhile. (If somebody else
- * makes a hole in a file of guest memory, Linux does not tell that from memory
- * that was never used.)
+ * was not there at the moment: QEMU takes none away meanwhile. (If somebody
+ * else makes a hole in a file of guest memory, Linux does not tell that from
+ * memory that was never used.)
  */
 
 #include "qemu/osdep.h"
@@ -33,7 +33,7 @@ typedef struct LiveReader {
     const uint8_t *host;        /* last got; NULL: need not be asked for */
 } LiveReader;
 
-/* -- memory that the guest sees twice --------------------------------------- */
+/* -- memory that the guest sees twice ---------------------------------- */
 
 static gint span_compare(gconstpointer a, gconstpointer b)
 {
@@ -96,7 +96,7 @@ static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
     return len;
 }
 
-/* -- reading ----------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------- */
 
 static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
                               uint64_t *len, const uint8_t **bytes)
@@ -160,7 +160,7 @@ static void live_give(DumpPages *pages, uint64_t paddr, uint64_t len)
     }
 }
 
-/* -- life -------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------- */
 
 static void live_reader_free(DumpPagesReader *reader)
 {

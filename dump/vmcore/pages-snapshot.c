@@ -81,7 +81,7 @@ struct DumpSnapshot {
     PageStore store;
 };
 
-/* -- regions ---------------------------------------------------------------- */
+/* -- regions ----------------------------------------------------------- */
 
 static uint64_t region_pages(const DumpSnapshot *s, const Region *r)
 {
@@ -222,7 +222,7 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
     return false;
 }
 
-/* -- the end ---------------------------------------------------------------- */
+/* -- the end ----------------------------------------------------------- */
 
 static void snapshot_let_go(DumpSnapshot *s)
 {
@@ -249,7 +249,7 @@ const char *dump_snapshot_broken(const DumpSnapshot *s)
     return qatomic_load_acquire(&s->broken);
 }
 
-/* -- the watch: what is there, and what it becomes -------------------------- */
+/* -- the watch: what is there, and what it becomes --------------------- */
 
 static PageState page_state(const Region *r, uint64_t page)
 {
@@ -357,7 +357,7 @@ static bool region_let_go(const DumpSnapshot *s, const Region *r,
     return true;
 }
 
-/* -- the watch: faults ------------------------------------------------------ */
+/* -- the watch: faults ------------------------------------------------- */
 
 static void snapshot_check_store(DumpSnapshot *s)
 {
@@ -469,7 +469,7 @@ static void *watch_thread(void *opaque)
     return NULL;
 }
 
-/* -- protecting -------------------------------------------------------------- */
+/* -- protecting -------------------------------------------------------- */
 
 /* Pieces from *@piece on, which is dirty, that are too; where they lie. */
 static void region_dirty_run(const Region *r, uint64_t *piece, uint64_t pieces,
@@ -595,7 +595,7 @@ bool dump_snapshot_take(DumpSnapshot *s, Error **errp)
     return ok;
 }
 
-/* -- who reads --------------------------------------------------------------- */
+/* -- who reads --------------------------------------------------------- */
 
 /* The watch is about to be done with it. */
 static PageState page_settled(const DumpSnapshot *s, const Region *r,
@@ -706,7 +706,7 @@ bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     return !r || region_same(s, r, at, MIN(at + len, r->range.len));
 }
 
-/* -- giving back ------------------------------------------------------------- */
+/* -- giving back ------------------------------------------------------- */
 
 /* False if it was given before, or nothing matters any more. */
 static bool page_give(DumpSnapshot *s, Region *r, uint64_t page)
@@ -767,7 +767,7 @@ void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     }
 }
 
-/* -- life -------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------- */
 
 static bool sees_pages(const DumpUntouched *u)
 {

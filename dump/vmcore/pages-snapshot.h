@@ -115,7 +115,7 @@ const char *dump_snapshot_broken(const DumpSnapshot *s);
 
 void dump_snapshot_get_stats(const DumpSnapshot *s, DumpSnapshotStats *stats);
 
-/* -- for pages-live.c -------------------------------------------------------- */
+/* -- for pages-live.c -------------------------------------------------- */
 
 /*
  * What is at @host, of which @bytes is NULL where it can be read itself, to

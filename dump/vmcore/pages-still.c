@@ -61,7 +61,7 @@ typedef struct StillReader {
     uint64_t touched, touched_end;      /* memory that is no hole */
 } StillReader;
 
-/* -- can it be read? ------------------------------------------------------ */
+/* -- can it be read? --------------------------------------------------- */
 
 static bool still_can_populate(size_t page)
 {
@@ -228,7 +228,7 @@ static bool still_readable(const StillPages *s, const uint8_t *host,
     return true;
 }
 
-/* -- reading -------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------- */
 
 #ifdef CONFIG_LINUX
 /*

@@ -152,7 +152,7 @@ bool dump_pages_read_virtual(DumpPagesReader *reader,
                              const void *tables, uint64_t vaddr, void *buf,
                              size_t len);
 
-/* -- for sources ---------------------------------------------------------- */
+/* -- for sources ------------------------------------------------------- */
 
 /*
  * Have the kernel map @len bytes at @host, so that they can be read without a
@@ -160,7 +160,7 @@ bool dump_pages_read_virtual(DumpPagesReader *reader,
  */
 bool dump_pages_populate(const uint8_t *host, uint64_t len);
 
-/* -- for tests ------------------------------------------------------------ */
+/* -- for tests --------------------------------------------------------- */
 
 /* How pages-still.c sees to it that a read does not fault. */
 typedef enum DumpPagesMethod {

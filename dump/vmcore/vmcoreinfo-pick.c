@@ -14,7 +14,7 @@
  */
 #define X86_PTI_USER_TABLE  0x1000
 
-/* -- what the CPUs say ---------------------------------------------------- */
+/* -- what the CPUs say ------------------------------------------------- */
 
 static VmcoreInfoWord ask_table(const X86Paging *paging, DumpPagesReader *mem,
                                 uint64_t vaddr, uint64_t paddr)
@@ -69,7 +69,7 @@ VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
     return said;
 }
 
-/* -- the choice ------------------------------------------------------------ */
+/* -- the choice -------------------------------------------------------- */
 
 typedef struct Choice {
     const VmcoreInfoNote *best;     /* NULL: none yet */

@@ -32,7 +32,7 @@
 /* Faults that one system call reads. */
 #define WATCH_BATCH     32
 
-/* -- open ------------------------------------------------------------------ */
+/* -- open -------------------------------------------------------------- */
 
 static int watch_open_device(void)
 {
@@ -133,7 +133,7 @@ void write_watch_close(WriteWatch *w)
     *w = (WriteWatch) { .fd = -1, .stop = { -1, -1 } };
 }
 
-/* -- ranges ---------------------------------------------------------------- */
+/* -- ranges ------------------------------------------------------------ */
 
 /* As long as the kernel is busy with something else. */
 static int watch_ioctl(const WriteWatch *w, unsigned long request, void *arg)
@@ -253,7 +253,7 @@ bool write_watch_zero(const WriteWatch *w, const void *host, size_t len)
     return watch_ioctl(w, UFFDIO_WAKE, &range) == 0;
 }
 
-/* -- faults ---------------------------------------------------------------- */
+/* -- faults ------------------------------------------------------------ */
 
 static WriteFault watch_fault(const struct uffd_msg *msg)
 {

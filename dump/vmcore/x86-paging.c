@@ -116,7 +116,7 @@ bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                                    len);
 }
 
-/* -- all that is mapped --------------------------------------------------- */
+/* -- all that is mapped ------------------------------------------------ */
 
 #define X86_TABLE_SIZE          4096    /* at most */
 

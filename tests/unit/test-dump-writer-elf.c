@@ -244,7 +244,7 @@ static void test_many_kept(void)
     dump_writer_free(w);
 }
 
-/* -- memory that changes while it is written -------------------------------- */
+/* -- memory that changes while it is written --------------------------- */
 
 static const DumpPagesOps *true_ops;
 static uint8_t untrue[1 << 20];
@@ -270,7 +270,7 @@ static bool put_at_times(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
     return !told_lies;
 }
 
-/* What was written is written over, zeroes too; a pipe gets it right at once. */
+/* What was written is written over, zeroes too; a pipe gets it right first. */
 static void check_changing(TestOutput kind, uint8_t lie)
 {
     g_auto(TestGuest) t;
@@ -707,7 +707,7 @@ static void test_failures(void)
     g_assert_cmpstr(cancel, ==, "dump: cancelled");
 }
 
-/* -- incomplete dumps ----------------------------------------------------- */
+/* -- incomplete dumps -------------------------------------------------- */
 
 /*
  * To a file that must not grow beyond @limit. Memory that got there is to

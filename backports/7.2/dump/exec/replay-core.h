@@ -4,8 +4,8 @@
  * QEMU 7.2 has this header under another name.
  */
 
-#ifndef BACKPORT_EXEC_REPLAY_CORE_H
-#define BACKPORT_EXEC_REPLAY_CORE_H
+#ifndef BACKPORT_DUMP_EXEC_REPLAY_CORE_H
+#define BACKPORT_DUMP_EXEC_REPLAY_CORE_H
 
 #include "sysemu/replay.h"
 
