@@ -34,8 +34,7 @@ typedef struct DumpOptions {
     DumpVmcoreinfo vmcoreinfo;  /* where it may come from */
     OnOffAuto live;             /* let a running guest run on */
     uint64_t live_buffer;       /* bytes, not 0 */
-    const char *live_fd;        /* /dev/userfaultfd that the monitor was
-                                 * given; NULL for none */
+    const char *live_fd;        /* of /dev/userfaultfd; NULL for none */
     unsigned dump_level;        /* PAGE_CLASS_BIT: what is left out */
     DumpOutputName output;      /* where to */
     const char *job_id;         /* of the QEMU job to show; NULL for none */

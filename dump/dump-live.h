@@ -24,8 +24,7 @@
 typedef struct DumpLive DumpLive;
 
 typedef struct DumpLiveSetup {
-    int device;                 /* of /dev/userfaultfd, or -1; see
-                                 * write_watch_open */
+    int device;                 /* as for write_watch_open */
     uint64_t buffer;            /* bytes of saved pages to hold */
     const GuestStateQuery *query;
     DumpProgress *progress;     /* cancelled if the dump is of no use */

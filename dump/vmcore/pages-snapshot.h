@@ -44,8 +44,7 @@ typedef struct DumpSnapshotEvents {
 typedef struct DumpSnapshotRange {
     const uint8_t *start;       /* of a page */
     uint64_t len;               /* whole pages, not 0 */
-    size_t page;                /* bytes that are mapped as one: the host's
-                                 * page size, or that of hugetlbfs */
+    size_t page;                /* of the host, or of hugetlbfs, bytes */
     bool anon;                  /* private, without a file, no hugetlbfs */
 } DumpSnapshotRange;
 

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #endif
 
-#if defined(CONFIG_LINUX) && defined(__NR_userfaultfd)
+#if defined(CONFIG_LINUX) && defined(SYS_userfaultfd)
 
 /* What the headers of older kernels lack. */
 #ifndef USERFAULTFD_IOC_NEW
@@ -56,7 +56,7 @@ static int watch_open_fd(int device)
         return ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
     }
     fd = watch_open_device();
-    return fd >= 0 ? fd : syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+    return fd >= 0 ? fd : syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 }
 
 /* Agree with the kernel on @features; can be tried once per descriptor. */
