@@ -383,7 +383,7 @@ def test_physical_offset(guest, out):
 
 def refused(vm, out):
     """Refused, the reason told, nothing touched, and said beforehand."""
-    assert vm.qmp.cmd('query-dump-guest-memory-capability') ['formats'] == []
+    assert vm.qmp.cmd('query-dump-guest-memory-capability')['formats'] == []
     for arguments in ({}, {'format': 'kdump-zlib'}, {'detach': True}):
         with pytest.raises(QMPError, match='not supported for this target'):
             vm.dump(out, **arguments)
