@@ -20,7 +20,6 @@
 #include "guest-live.h"
 #include "guest-memory.h"
 #include "live-check.h"
-#include "trace.h"
 #include "vmcore/pages-live.h"
 
 /* Memory that is copied while the guest stands still. */
@@ -131,6 +130,39 @@ static bool watch_blocks(GuestLive *live, const GuestPhysBlockList *blocks,
     return copied <= LIVE_COPY_MAX;
 }
 
+/* -- can it be read? --------------------------------------------------- */
+
+/*
+ * Who saves a page reads those around it, too, without asking the kernel for
+ * each whether that can be done.
+ */
+static bool check_in_place(const DumpPages *pages, Error **errp)
+{
+    if (!dump_pages_still_in_place(pages)) {
+        error_setg(errp, "guest memory cannot be read where it is mapped: some "
+                   "of it is inaccessible, or the host's Linux is older than "
+                   "5.14");
+        return false;
+    }
+    return true;
+}
+
+static bool check_blocks(const GuestPhysBlockList *blocks, Error **errp)
+{
+    DumpPages *pages;
+    GuestRam all;
+    bool ok;
+
+    guest_ram_init(&all);
+    guest_memory_describe(&all, blocks);
+    guest_ram_seal(&all);
+    pages = dump_pages_still_new(&all, NULL);
+    ok = check_in_place(pages, errp);
+    dump_pages_free(pages);
+    guest_ram_deinit(&all);
+    return ok;
+}
+
 /* -- the moment -------------------------------------------------------- */
 
 static bool copy_block(GuestLive *live, DumpGuest *guest,
@@ -159,13 +191,16 @@ static bool copy_blocks(GuestLive *live, GuestState *state, Error **errp)
         dump_pages_reader_new(state->guest.pages, errp);
     GuestPhysBlock *block;
 
+    if (!reader) {
+        return false;
+    }
     QTAILQ_FOREACH(block, &state->target.guest_phys_blocks.head, next) {
-        if (reader && block_is_copied(block) &&
+        if (block_is_copied(block) &&
             !copy_block(live, &state->guest, reader, block, errp)) {
             return false;
         }
     }
-    return reader;
+    return true;
 }
 
 bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
@@ -177,12 +212,9 @@ bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
         error_setg(errp, "dump: a protected guest cannot be dumped live");
         return false;
     }
-    if (!dump_pages_still_in_place(guest->pages)) {
-        error_setg(errp, "dump: a live dump needs Linux 5.14 or later");
-        return false;
-    }
     /* Memory may have been plugged in. */
-    if (!watch_blocks(live, &state->target.guest_phys_blocks, errp)) {
+    if (!check_in_place(guest->pages, errp) ||
+        !watch_blocks(live, &state->target.guest_phys_blocks, errp)) {
         error_prepend(errp, "dump: ");
         return false;
     }
@@ -247,7 +279,8 @@ GuestLive *guest_live_new(int device, uint64_t limit,
     }
     if (live->snapshot) {
         guest_phys_blocks_append(&live->blocks);
-        if (watch_blocks(live, &live->blocks, errp)) {
+        if (check_blocks(&live->blocks, errp) &&
+            watch_blocks(live, &live->blocks, errp)) {
             return g_steal_pointer(&live);
         }
     }
@@ -259,9 +292,7 @@ GuestLive *guest_live_new(int device, uint64_t limit,
 
 void guest_live_end(GuestLive *live)
 {
-    if (live->snapshot) {
-        dump_snapshot_end(live->snapshot);
-    }
+    dump_snapshot_end(live->snapshot);
 }
 
 const char *guest_live_broken(const GuestLive *live)

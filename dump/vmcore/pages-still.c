@@ -374,8 +374,9 @@ DumpPages *dump_pages_still_new(const GuestRam *ram,
 
 bool dump_pages_still_in_place(const DumpPages *pages)
 {
-    return container_of(pages, StillPages, parent)->method !=
-           DUMP_PAGES_COPY;
+    const StillPages *s = container_of(pages, StillPages, parent);
+
+    return s->method != DUMP_PAGES_COPY && !s->guarded->len;
 }
 
 DumpPages *dump_pages_running_new(const GuestRam *ram,

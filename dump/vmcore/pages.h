@@ -72,8 +72,8 @@ DumpPages *dump_pages_running_new(const GuestRam *ram,
                                   const DumpUntouched *untouched);
 
 /*
- * Does one of these give memory where it is mapped? Not a copy, as on a host
- * that can do no better.
+ * Does one of these read all memory where it is mapped? Not on a host that can
+ * do no better than make a copy, nor if some is mapped without PROT_READ.
  */
 bool dump_pages_still_in_place(const DumpPages *pages);
 

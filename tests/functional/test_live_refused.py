@@ -12,9 +12,11 @@ import time
 
 import pytest
 
+import faults
 from live import Before, Held, Idle, is_old, live
 from qmp import QMPError
 from sweep import PAGE, Sweep, check
+from test_unreadable import protect
 from vm import VM, as_nobody
 from vmcore import open_dump
 
@@ -56,6 +58,19 @@ def stopped(vm, out, text, detach=True):
 def not_live(vm, out, text):
     refused(vm, out, text)
     stopped(vm, out, text)
+
+
+# -- memory that cannot be read --------------------------------------------------
+
+
+def test_protected(tmp_path, faults_so, out):
+    """A page that was made inaccessible would be read with those around it,
+    by who saves them: a signal that ends QEMU."""
+    path = f'{tmp_path}/protect'
+    env = faults.environment(faults_so, path, 'protect')
+    with Idle(env=env) as vm:
+        protect(vm, path, [8 * MIB + 2 * PAGE])
+        not_live(vm, out, 'cannot be read where it is mapped')
 
 
 # -- arguments ----------------------------------------------------------------

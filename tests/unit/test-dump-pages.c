@@ -226,6 +226,8 @@ static void test_whole(gconstpointer opaque)
     fill(&m, 3, 9);
     fill(&m, 40, 1);
     memory_open(&m, kind);
+    g_assert_cmpint(dump_pages_still_in_place(m.pages), ==,
+                    kind->method != DUMP_PAGES_COPY);
     check_all(&m, want);
     memory_free(&m);
 }
@@ -249,6 +251,7 @@ static void test_protected(gconstpointer opaque)
         put(want, i, n, 'L');
     }
     memory_open(&m, kind);
+    g_assert_false(dump_pages_still_in_place(m.pages));
     check_all(&m, want);
     memory_free(&m);
 }
