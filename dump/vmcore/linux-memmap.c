@@ -29,19 +29,8 @@ struct LinuxMemMap {
     unsigned section_size;      /* bytes of struct mem_section */
     unsigned map_offset;        /* of section_mem_map in it */
     unsigned frame_bits;        /* of page frames in a section */
+    unsigned page_struct;       /* bytes of struct page */
 };
-
-static bool get_in_range(const VmcoreInfo *info, const char *key,
-                         int64_t least, int64_t most, int64_t *value,
-                         Error **errp)
-{
-    if (vmcoreinfo_get_number(info, key, value) && *value >= least &&
-        *value <= most) {
-        return true;
-    }
-    error_setg(errp, "VMCOREINFO has no %s that makes sense", key);
-    return false;
-}
 
 /* The sizes of sections and of all memory, for which older x86 has none. */
 static bool get_bits(const DumpGuest *guest, const VmcoreInfo *info,
@@ -54,16 +43,16 @@ static bool get_bits(const DumpGuest *guest, const VmcoreInfo *info,
         vmcoreinfo_get_number(info, "NUMBER(pgtable_l5_enabled)", &five);
         *section = 27;
         *all = five ? 52 : 46;
-        if (get_in_range(info, "NUMBER(MAX_PHYSMEM_BITS)", *section, 52,
-                         &told, NULL)) {
+        if (vmcoreinfo_get_in_range(info, "NUMBER(MAX_PHYSMEM_BITS)",
+                                    *section, 52, &told, NULL)) {
             *all = told;
         }
         return true;
     }
-    return get_in_range(info, "NUMBER(SECTION_SIZE_BITS)", SECTION_BITS_MIN,
-                        40, section, errp) &&
-           get_in_range(info, "NUMBER(MAX_PHYSMEM_BITS)", *section, 52, all,
-                        errp);
+    return vmcoreinfo_get_in_range(info, "NUMBER(SECTION_SIZE_BITS)",
+                                   SECTION_BITS_MIN, 40, section, errp) &&
+           vmcoreinfo_get_in_range(info, "NUMBER(MAX_PHYSMEM_BITS)",
+                                   *section, 52, all, errp);
 }
 
 /* False if the numbers do not fit SPARSEMEM_EXTREME. */
@@ -72,11 +61,12 @@ static bool memmap_describe(LinuxMemMap *m, const DumpGuest *guest,
 {
     int64_t size, offset, roots, section_bits, all_bits;
 
-    if (!get_in_range(info, "SIZE(mem_section)", 8, 256, &size, errp) ||
-        !get_in_range(info, "OFFSET(mem_section.section_mem_map)", 0,
-                      size - 8, &offset, errp) ||
-        !get_in_range(info, "LENGTH(mem_section)", 1, INT32_MAX, &roots,
-                      errp) ||
+    if (!vmcoreinfo_get_in_range(info, "SIZE(mem_section)", 8, 256, &size,
+                                 errp) ||
+        !vmcoreinfo_get_in_range(info, "OFFSET(mem_section.section_mem_map)",
+                                 0, size - 8, &offset, errp) ||
+        !vmcoreinfo_get_in_range(info, "LENGTH(mem_section)", 1, INT32_MAX,
+                                 &roots, errp) ||
         !get_bits(guest, info, &section_bits, &all_bits, errp)) {
         return false;
     }
@@ -107,8 +97,7 @@ static bool read_pointer(const LinuxMemMap *m, DumpPagesReader *mem,
 }
 
 bool linux_memmap_at(const LinuxMemMap *m, DumpPagesReader *mem,
-                     uint64_t pfn, unsigned size, uint64_t *vaddr,
-                     uint64_t *left)
+                     uint64_t pfn, uint64_t *vaddr, uint64_t *left)
 {
     uint64_t section = pfn >> m->frame_bits;
     uint64_t root, map;
@@ -121,13 +110,13 @@ bool linux_memmap_at(const LinuxMemMap *m, DumpPagesReader *mem,
         (map & SECTION_WANTED) != SECTION_WANTED) {
         return false;
     }
-    *vaddr = (map & ~SECTION_FLAGS) + pfn * size;
+    *vaddr = (map & ~SECTION_FLAGS) + pfn * m->page_struct;
     return true;
 }
 
 /* Has any frame of @guest a struct page, and can it be read? */
 static bool memmap_has_memory(const LinuxMemMap *m, const DumpGuest *guest,
-                              DumpPagesReader *mem, unsigned size)
+                              DumpPagesReader *mem)
 {
     g_autoptr(GArray) runs = guest_ram_pfn_runs(&guest->all,
                                                 guest->page_size);
@@ -138,8 +127,7 @@ static bool memmap_has_memory(const LinuxMemMap *m, const DumpGuest *guest,
         uint8_t page[8];
 
         for (uint64_t at = 0; at < run->count; at += left) {
-            if (linux_memmap_at(m, mem, run->first + at, size, &vaddr,
-                                &left) &&
+            if (linux_memmap_at(m, mem, run->first + at, &vaddr, &left) &&
                 kernel_space_read(m->space, mem, vaddr, page, sizeof(page))) {
                 return true;
             }
@@ -156,16 +144,13 @@ static bool memmap_find(LinuxMemMap *m, const DumpGuest *guest,
                         DumpPagesReader *mem, const VmcoreInfo *info,
                         Error **errp)
 {
-    int64_t size;
-
-    if (!vmcoreinfo_get_address(info, "SYMBOL(mem_section)", &m->roots) ||
-        !get_in_range(info, "SIZE(page)", 8, 512, &size, NULL)) {
+    if (!vmcoreinfo_get_address(info, "SYMBOL(mem_section)", &m->roots)) {
         error_setg(errp, "VMCOREINFO has no SYMBOL(mem_section)");
         return false;
     }
-    if (memmap_has_memory(m, guest, mem, size) ||
+    if (memmap_has_memory(m, guest, mem) ||
         (read_pointer(m, mem, m->roots, &m->roots) &&
-         memmap_has_memory(m, guest, mem, size))) {
+         memmap_has_memory(m, guest, mem))) {
         return true;
     }
     error_setg(errp, "the guest's map of its memory was not found");
@@ -174,11 +159,13 @@ static bool memmap_find(LinuxMemMap *m, const DumpGuest *guest,
 
 LinuxMemMap *linux_memmap_new(const DumpGuest *guest,
                               const KernelSpace *space, DumpPagesReader *mem,
-                              const VmcoreInfo *info, Error **errp)
+                              const VmcoreInfo *info, unsigned page_struct,
+                              Error **errp)
 {
     g_autoptr(LinuxMemMap) m = g_new0(LinuxMemMap, 1);
 
     m->space = space;
+    m->page_struct = page_struct;
     if (!memmap_describe(m, guest, info, errp) ||
         !memmap_find(m, guest, mem, info, errp)) {
         return NULL;

@@ -24,23 +24,25 @@ typedef struct LinuxMemMap LinuxMemMap;
  * The map of the kernel of @info. @space must outlive the result; @mem is all
  * memory of @guest, and only used during the call. NULL with @errp set if it
  * is of another kind, or no memory of @guest is in it.
+ *
+ * @page_struct: bytes of struct page
  */
 LinuxMemMap *linux_memmap_new(const DumpGuest *guest,
                               const KernelSpace *space, DumpPagesReader *mem,
-                              const VmcoreInfo *info, Error **errp);
+                              const VmcoreInfo *info, unsigned page_struct,
+                              Error **errp);
 
 /* NULL is allowed. */
 void linux_memmap_free(LinuxMemMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LinuxMemMap, linux_memmap_free)
 
 /*
- * The kernel-virtual address of the struct page, of @size bytes, of page frame
- * @pfn: the guest's word for it. False if there is none. *@left: page frames
+ * The kernel-virtual address of the struct page of page frame @pfn: the
+ * guest's word for it. False if there is none. *@left: page frames
  * from there that the answer is for; where there is one, their struct pages
  * follow one another.
  */
 bool linux_memmap_at(const LinuxMemMap *map, DumpPagesReader *mem,
-                     uint64_t pfn, unsigned size, uint64_t *vaddr,
-                     uint64_t *left);
+                     uint64_t pfn, uint64_t *vaddr, uint64_t *left);
 
 #endif

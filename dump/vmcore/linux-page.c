@@ -17,20 +17,6 @@
 
 /* -- from VMCOREINFO ----------------------------------------------------- */
 
-static bool lacks(const char *key, Error **errp)
-{
-    error_setg(errp, "VMCOREINFO has no %s that makes sense", key);
-    return false;
-}
-
-static bool get_in_range(const VmcoreInfo *info, const char *key,
-                         int64_t least, int64_t most, int64_t *value,
-                         Error **errp)
-{
-    return (vmcoreinfo_get_number(info, key, value) && *value >= least &&
-            *value <= most) || lacks(key, errp);
-}
-
 /* The offset of @bytes in a struct page, less @base. */
 static bool get_offset(const LinuxPageLayout *l, const VmcoreInfo *info,
                        const char *key, unsigned base, unsigned bytes,
@@ -38,8 +24,8 @@ static bool get_offset(const LinuxPageLayout *l, const VmcoreInfo *info,
 {
     int64_t value;
 
-    if (!get_in_range(info, key, base, base + l->size - bytes, &value,
-                      errp)) {
+    if (!vmcoreinfo_get_in_range(info, key, base, base + l->size - bytes,
+                                 &value, errp)) {
         return false;
     }
     *offset = value - base;
@@ -52,7 +38,7 @@ static bool get_flag(const VmcoreInfo *info, const char *key, uint64_t *mask,
 {
     int64_t value;
 
-    if (!get_in_range(info, key, 0, 63, &value, errp)) {
+    if (!vmcoreinfo_get_in_range(info, key, 0, 63, &value, errp)) {
         return false;
     }
     *mask = 1ULL << value;
@@ -74,7 +60,8 @@ static bool try_type(const VmcoreInfo *info, const char *key,
     if (!vmcoreinfo_get(info, key)) {
         return true;
     }
-    if (!get_in_range(info, key, INT32_MIN, UINT32_MAX, &value, errp)) {
+    if (!vmcoreinfo_get_in_range(info, key, INT32_MIN, UINT32_MAX, &value,
+                                 errp)) {
         return false;
     }
     *type = (LinuxPageType) { .known = true, .value = value };
@@ -88,8 +75,8 @@ static bool init_offsets(LinuxPageLayout *l, const VmcoreInfo *info,
         "OFFSET(page.compound_info)" : "OFFSET(page.compound_head)";
     int64_t size;
 
-    if (!get_in_range(info, "SIZE(page)", 32, LINUX_PAGE_SIZE_LIMIT, &size,
-                      errp)) {
+    if (!vmcoreinfo_get_in_range(info, "SIZE(page)", 32,
+                                 LINUX_PAGE_SIZE_LIMIT, &size, errp)) {
         return false;
     }
     l->size = size;
@@ -117,7 +104,7 @@ static bool init_flags(LinuxPageLayout *l, const VmcoreInfo *info,
         return false;
     }
     if (!vmcoreinfo_get_number(info, "NUMBER(PG_head_mask)", &mask)) {
-        return lacks("NUMBER(PG_head_mask)", errp);
+        return vmcoreinfo_lacks("NUMBER(PG_head_mask)", errp);
     }
     l->compound = mask;
     return true;
@@ -136,17 +123,17 @@ static bool init_types(LinuxPageLayout *l, const VmcoreInfo *info,
                   errp) ||
         !try_type(info, "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)", &l->slab_type,
                   errp) ||
-        !get_in_range(info, "LENGTH(zone.free_area)", 1,
-                      LINUX_PAGE_MAX_ORDER, &orders, errp)) {
+        !vmcoreinfo_get_in_range(info, "LENGTH(zone.free_area)", 1,
+                                 LINUX_PAGE_MAX_ORDER, &orders, errp)) {
         return false;
     }
     l->nr_orders = orders;
     if (!l->buddy.known) {
-        return lacks("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", errp);
+        return vmcoreinfo_lacks("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", errp);
     }
     /* Without it, what slab has in a struct page means nothing. */
     return l->slab || l->slab_type.known ||
-           lacks("NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)", errp);
+           vmcoreinfo_lacks("NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)", errp);
 }
 
 /* Linux up to 6.5: the destructor's number; in a struct folio from 6.3 on. */
@@ -169,8 +156,8 @@ static bool init_huge_dtor(LinuxPageLayout *l, const VmcoreInfo *info,
     if (!vmcoreinfo_get(info, "NUMBER(HUGETLB_PAGE_DTOR)")) {
         return true;
     }
-    if (!get_in_range(info, "NUMBER(HUGETLB_PAGE_DTOR)", 1, UINT8_MAX, &dtor,
-                      errp)) {
+    if (!vmcoreinfo_get_in_range(info, "NUMBER(HUGETLB_PAGE_DTOR)", 1,
+                                 UINT8_MAX, &dtor, errp)) {
         return false;
     }
     l->hugetlb_dtor = dtor;
@@ -200,7 +187,7 @@ static bool check_release(const VmcoreInfo *info, Error **errp)
     unsigned major, minor;
 
     if (!release || sscanf(release, "%3u.%3u", &major, &minor) != 2) {
-        return lacks("OSRELEASE", errp);
+        return vmcoreinfo_lacks("OSRELEASE", errp);
     }
     if (major < 4 || (major == 4 && minor < 16)) {
         error_setg(errp, "the guest's Linux %u.%u is too old: 4.16 is needed",

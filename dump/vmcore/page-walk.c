@@ -124,8 +124,8 @@ static void walk_run(const Walk *w, WalkWorker *worker, const PfnRun *run,
 
     for (uint64_t at = 0; at < run->count; at += left) {
         uint64_t pfn = run->first + at;
-        bool mapped = linux_memmap_at(w->map, worker->mem, pfn,
-                                      w->layout.size, &vaddr, &left);
+        bool mapped = linux_memmap_at(w->map, worker->mem, pfn, &vaddr,
+                                      &left);
 
         left = MIN(left, run->count - at);
         if (mapped && !walk_pages(w, worker, vaddr, pfn, left, slot)) {
@@ -299,7 +299,8 @@ static bool walk_prepare(Walk *w, DumpPagesReader *mem,
     if (!*space) {
         return false;
     }
-    w->map = *map = linux_memmap_new(w->guest, *space, mem, info, errp);
+    w->map = *map = linux_memmap_new(w->guest, *space, mem, info,
+                                      w->layout.size, errp);
     return *map;
 }
 

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "vmcoreinfo.h"
 
 struct VmcoreInfo {
@@ -120,6 +121,20 @@ bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,
     }
     *value = (int64_t)magnitude;
     return true;
+}
+
+bool vmcoreinfo_lacks(const char *key, Error **errp)
+{
+    error_setg(errp, "VMCOREINFO has no %s that makes sense", key);
+    return false;
+}
+
+bool vmcoreinfo_get_in_range(const VmcoreInfo *info, const char *key,
+                             int64_t least, int64_t most, int64_t *value,
+                             Error **errp)
+{
+    return (vmcoreinfo_get_number(info, key, value) && *value >= least &&
+            *value <= most) || vmcoreinfo_lacks(key, errp);
 }
 
 bool vmcoreinfo_get_address(const VmcoreInfo *info, const char *key,

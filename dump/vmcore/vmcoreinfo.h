@@ -42,6 +42,17 @@ const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key);
 bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,
                            int64_t *value);
 
+/*
+ * The same of a number from @least to @most. If it is another one, or missing,
+ * @errp says so; *@value may be changed then.
+ */
+bool vmcoreinfo_get_in_range(const VmcoreInfo *info, const char *key,
+                             int64_t least, int64_t most, int64_t *value,
+                             Error **errp);
+
+/* The error for a key whose value is of no use. Returns false. */
+bool vmcoreinfo_lacks(const char *key, Error **errp);
+
 /* SYMBOL(): hexadecimal without prefix ("0x" is allowed). Same returns. */
 bool vmcoreinfo_get_address(const VmcoreInfo *info, const char *key,
                             uint64_t *value);
