@@ -85,11 +85,6 @@ typedef struct Sources {
     const VmcoreInfoNote *memory;   /* the one of them to take, or NULL */
 } Sources;
 
-static void note_free(void *note)
-{
-    vmcoreinfo_note_free(note);
-}
-
 static void sources_deinit(Sources *s)
 {
     vmcoreinfo_note_free(s->driver);
@@ -149,7 +144,7 @@ static bool confirm_note(const DumpGuest *guest, const DumpFindings *findings,
         return false;
     }
     s->memory = note;
-    s->found = g_ptr_array_new_with_free_func(note_free);
+    s->found = vmcoreinfo_notes_new();
     g_ptr_array_add(s->found, g_steal_pointer(&note));
     return true;
 }

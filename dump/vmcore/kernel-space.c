@@ -24,12 +24,6 @@ struct KernelSpace {
     } tables;                   /* what translate takes */
 };
 
-static bool translate_x86(const void *tables, DumpPagesReader *mem,
-                          uint64_t vaddr, uint64_t *paddr, uint64_t *left)
-{
-    return x86_paging_translate(tables, mem, vaddr, paddr, left);
-}
-
 static bool translate_arm64(const void *tables, DumpPagesReader *mem,
                             uint64_t vaddr, uint64_t *paddr, uint64_t *left)
 {
@@ -51,7 +45,7 @@ static bool init_x86(KernelSpace *s, const VmcoreInfo *info, uint64_t root,
         error_setg(errp, "the guest's memory is encrypted");
         return false;
     }
-    s->translate = translate_x86;
+    s->translate = x86_paging_translator;
     s->tables.x86 = (X86Paging) { .mode = X86_PAGING_4LEVEL, .root = root };
     if (vmcoreinfo_get_number(info, "NUMBER(pgtable_l5_enabled)", &value) &&
         value) {

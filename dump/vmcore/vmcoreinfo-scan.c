@@ -56,6 +56,11 @@ static void note_free(void *note)
     vmcoreinfo_note_free(note);
 }
 
+GPtrArray *vmcoreinfo_notes_new(void)
+{
+    return g_ptr_array_new_with_free_func(note_free);
+}
+
 VmcoreInfoNote *vmcoreinfo_note_in(const DumpAbi *abi, const uint8_t *buf,
                                    size_t len, uint64_t paddr)
 {
@@ -372,7 +377,7 @@ GPtrArray *vmcoreinfo_scan(const DumpGuest *guest, unsigned threads,
 {
     Scan scan = {
         .guest = guest,
-        .notes = g_ptr_array_new_with_free_func(note_free),
+        .notes = vmcoreinfo_notes_new(),
         .whole = true,
     };
 

@@ -53,6 +53,9 @@ typedef struct VmcoreInfoNote {
 void vmcoreinfo_note_free(VmcoreInfoNote *note);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmcoreInfoNote, vmcoreinfo_note_free)
 
+/* An empty array of VmcoreInfoNote, which it owns. */
+GPtrArray *vmcoreinfo_notes_new(void);
+
 /*
  * The first note of this name among those in @buf[0..@len), which is a copy
  * of guest memory at @paddr; NULL if there is none. Whether memory bears it

@@ -103,8 +103,8 @@ bool x86_paging_translate(const X86Paging *paging, DumpPagesReader *mem,
     return true;
 }
 
-static bool x86_translate(const void *tables, DumpPagesReader *mem,
-                          uint64_t vaddr, uint64_t *paddr, uint64_t *left)
+bool x86_paging_translator(const void *tables, DumpPagesReader *mem,
+                           uint64_t vaddr, uint64_t *paddr, uint64_t *left)
 {
     return x86_paging_translate(tables, mem, vaddr, paddr, left);
 }
@@ -112,8 +112,8 @@ static bool x86_translate(const void *tables, DumpPagesReader *mem,
 bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                      uint64_t vaddr, void *buf, size_t len)
 {
-    return dump_pages_read_virtual(mem, x86_translate, paging, vaddr, buf,
-                                   len);
+    return dump_pages_read_virtual(mem, x86_paging_translator, paging, vaddr,
+                                   buf, len);
 }
 
 /* -- all that is mapped ------------------------------------------------ */

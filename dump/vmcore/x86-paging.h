@@ -48,6 +48,10 @@ static inline bool x86_paging_is64(X86PagingMode mode)
 bool x86_paging_translate(const X86Paging *paging, DumpPagesReader *mem,
                           uint64_t vaddr, uint64_t *paddr, uint64_t *left);
 
+/* The same as a DumpPagesTranslate; @tables: X86Paging. */
+bool x86_paging_translator(const void *tables, DumpPagesReader *mem,
+                           uint64_t vaddr, uint64_t *paddr, uint64_t *left);
+
 /*
  * Read @len bytes at @vaddr. False, with undefined bytes in @buf, unless
  * all of them are mapped and in guest memory.
