@@ -3,7 +3,7 @@
  *
  * The life of one dump: what the commands hand down, and what they may ask.
  *
- * Everything here is called with the big lock held, in the main thread,
+ * Everything here is called with the BQL held, in the main thread,
  * except dump_job_cancel.
  */
 
@@ -73,10 +73,13 @@ DumpQueryResult *dump_job_query(void);
 /* Why the last dump failed, NULL if it did not; valid until the next ends. */
 const char *dump_job_last_error(void);
 
+/* All warnings of @report, for the caller to free; NULL if there are none. */
+strList *dump_describe_warnings(DumpReport *report);
+
 /*
  * Stop the running dump soon; it ends as failed, with the error "dump:
  * cancelled", unless everything is written already. Returns at once. False,
- * with @errp set, if there is none. Any thread, with or without the big lock.
+ * with @errp set, if there is none. Any thread, with or without the BQL.
  */
 bool dump_job_cancel(Error **errp);
 

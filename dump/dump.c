@@ -136,9 +136,9 @@ static DumpPhase dump_job_phase(const DumpJob *job)
     return phases[dump_progress_phase(&job->progress)];
 }
 
-static strList *dump_job_warnings(DumpJob *job)
+strList *dump_describe_warnings(DumpReport *report)
 {
-    g_auto(GStrv) texts = dump_report_warnings(&job->report);
+    g_auto(GStrv) texts = dump_report_warnings(report);
     strList *list = NULL, **tail = &list;
 
     for (char **text = texts; *text; text++) {
@@ -188,7 +188,7 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
     result->has_left_out = result->left_out != 0;
     result->excluded = dump_job_excluded(job);
     result->has_excluded = result->excluded;
-    result->warnings = dump_job_warnings(job);
+    result->warnings = dump_describe_warnings(&job->report);
     result->has_warnings = result->warnings;
     if (status == DUMP_STATUS_ACTIVE) {
         result->has_phase = true;

@@ -6,7 +6,7 @@
  * what the dump does, and passes on a cancel. Pausing it pauses what it
  * shows.
  *
- * Called with the big lock held, in the main thread.
+ * Called with the BQL held, in the main thread.
  */
 
 #ifndef DUMP_JOB_VIEW_H

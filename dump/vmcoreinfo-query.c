@@ -222,17 +222,6 @@ bool vmcoreinfo_query_start(VmcoreinfoQuery *q, VmcoreinfoDone *done,
 
 /* -- end ----------------------------------------------------------------- */
 
-static strList *query_warnings(VmcoreinfoQuery *q)
-{
-    g_auto(GStrv) texts = dump_report_warnings(&q->report);
-    strList *list = NULL, **tail = &list;
-
-    for (char **text = texts; *text; text++) {
-        QAPI_LIST_APPEND(tail, g_strdup(*text));
-    }
-    return list;
-}
-
 DumpVmcoreinfoNote *vmcoreinfo_query_result(VmcoreinfoQuery *q, Error **errp)
 {
     DumpVmcoreinfoNote *note;
@@ -251,7 +240,7 @@ DumpVmcoreinfoNote *vmcoreinfo_query_result(VmcoreinfoQuery *q, Error **errp)
         note->size = q->found.size;
         note->text = g_steal_pointer(&q->found.text);
     }
-    note->warnings = query_warnings(q);
+    note->warnings = dump_describe_warnings(&q->report);
     note->has_warnings = note->warnings;
     return note;
 }
