@@ -51,11 +51,6 @@ uint64_t kdump_chunks_count(const KdumpChunks *chunks)
     return DIV_ROUND_UP(chunks->nr_pages, chunks->chunk_pages);
 }
 
-size_t kdump_chunk_bytes(const KdumpChunks *chunks)
-{
-    return (size_t)chunks->chunk_pages * chunks->guest->page_size;
-}
-
 void kdump_chunks_give_rest(const KdumpChunks *chunks)
 {
     DumpPages *pages = chunks->guest->pages;

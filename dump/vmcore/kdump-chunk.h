@@ -37,7 +37,7 @@ typedef struct KdumpSlot {
     KdumpPage *pages;           /* chunk_pages of them */
     unsigned nr_pages;
     uint8_t *data;              /* all pages, one behind the other; owned */
-    size_t used;                /* bytes of data, at most kdump_chunk_bytes */
+    size_t used;                /* bytes of data: no more than was read */
 } KdumpSlot;
 
 /*
@@ -56,9 +56,6 @@ uint64_t kdump_chunks_count(const KdumpChunks *chunks);
  * read any more.
  */
 void kdump_chunks_give_rest(const KdumpChunks *chunks);
-
-/* Bytes of guest memory in a chunk; its results are never larger. */
-size_t kdump_chunk_bytes(const KdumpChunks *chunks);
 
 /* Room for a chunk's data; NULL if there is no memory. g_free() it. */
 uint8_t *kdump_chunk_data_new(const KdumpChunks *chunks);
