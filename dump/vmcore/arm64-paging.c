@@ -88,3 +88,9 @@ bool arm64_paging_translate(const Arm64Paging *p, DumpPagesReader *mem,
     *left = (1ULL << shift) - offset;
     return true;
 }
+
+bool arm64_paging_translator(const void *tables, DumpPagesReader *mem,
+                             uint64_t vaddr, uint64_t *paddr, uint64_t *left)
+{
+    return arm64_paging_translate(tables, mem, vaddr, paddr, left);
+}

@@ -37,4 +37,8 @@ typedef struct Arm64Paging {
 bool arm64_paging_translate(const Arm64Paging *paging, DumpPagesReader *mem,
                             uint64_t vaddr, uint64_t *paddr, uint64_t *left);
 
+/* The same as a DumpPagesTranslate; @tables: Arm64Paging. */
+bool arm64_paging_translator(const void *tables, DumpPagesReader *mem,
+                             uint64_t vaddr, uint64_t *paddr, uint64_t *left);
+
 #endif

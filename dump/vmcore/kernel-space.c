@@ -24,12 +24,6 @@ struct KernelSpace {
     } tables;                   /* what translate takes */
 };
 
-static bool translate_arm64(const void *tables, DumpPagesReader *mem,
-                            uint64_t vaddr, uint64_t *paddr, uint64_t *left)
-{
-    return arm64_paging_translate(tables, mem, vaddr, paddr, left);
-}
-
 bool kernel_space_known_target(const DumpAbi *abi)
 {
     return dump_abi_is64(abi) && abi->elf_data == ELFDATA2LSB &&
@@ -85,7 +79,7 @@ static bool init_arm64(KernelSpace *s, const DumpGuest *guest,
 {
     Arm64Paging *p = &s->tables.arm64;
 
-    s->translate = translate_arm64;
+    s->translate = arm64_paging_translator;
     p->root = root;
     p->page_bits = ctz64(guest->page_size);
     if (p->page_bits % 2 || p->page_bits > 16 ||

@@ -6,60 +6,45 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "qapi/error.h"
 #include "arm64-paging.h"
+#include "dump-test-paging.h"
 
 #define RAM_BASE        0x100000
 #define RAM_SIZE        0x80000
 
 typedef struct Machine {
-    uint8_t *host;              /* RAM_SIZE bytes at RAM_BASE */
-    GuestRam ram;
-    DumpPages *pages;
-    DumpPagesReader *mem;
+    TestMemory memory;          /* RAM_SIZE bytes at RAM_BASE */
     Arm64Paging paging;
 } Machine;
 
 static void machine_init(Machine *m, unsigned page_bits, unsigned vaddr_bits)
 {
-    m->host = g_malloc0(RAM_SIZE);
-    guest_ram_init(&m->ram);
-    guest_ram_add(&m->ram, RAM_BASE, RAM_SIZE, m->host);
-    guest_ram_seal(&m->ram);
-    m->pages = dump_pages_still_new(&m->ram, NULL);
-    m->mem = dump_pages_reader_new(m->pages, &error_abort);
+    test_memory_init(&m->memory, RAM_BASE, RAM_SIZE);
     m->paging = (Arm64Paging) { .root = RAM_BASE, .page_bits = page_bits,
                                 .vaddr_bits = vaddr_bits };
 }
 
 static void machine_deinit(Machine *m)
 {
-    dump_pages_reader_free(m->mem);
-    dump_pages_free(m->pages);
-    guest_ram_deinit(&m->ram);
-    g_free(m->host);
+    test_memory_deinit(&m->memory);
 }
 
 /* Entry @index of the table at @table. */
 static void put(Machine *m, uint64_t table, unsigned index, uint64_t entry)
 {
-    stq_le_p(m->host + (table - RAM_BASE) + index * 8, entry);
+    stq_le_p(m->memory.host + (table - RAM_BASE) + index * 8, entry);
 }
 
 static void check(Machine *m, uint64_t vaddr, uint64_t paddr, uint64_t left)
 {
-    uint64_t p, n;
-
-    g_assert_true(arm64_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
-    g_assert_cmphex(p, ==, paddr);
-    g_assert_cmphex(n, ==, left);
+    test_translates(&m->memory, arm64_paging_translator, &m->paging, vaddr,
+                    paddr, left);
 }
 
 static void check_none(Machine *m, uint64_t vaddr)
 {
-    uint64_t p, n;
-
-    g_assert_false(arm64_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
+    test_translates_not(&m->memory, arm64_paging_translator, &m->paging,
+                        vaddr);
 }
 
 static void test_4k(void)

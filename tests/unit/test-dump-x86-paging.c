@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/mman.h>
 #include "dump-test-mappings.h"
-#include "qapi/error.h"
+#include "dump-test-paging.h"
 #include "x86-paging.h"
 
 #define RAM_BASE        0x10000
@@ -15,22 +15,14 @@
 #define FAR_SIZE        0x80000000ULL
 
 typedef struct Machine {
-    uint8_t *host;              /* RAM_SIZE bytes at RAM_BASE */
-    GuestRam ram;
-    DumpPages *pages;
-    DumpPagesReader *mem;
+    TestMemory memory;          /* RAM_SIZE bytes at RAM_BASE */
     void *far;                  /* all the rest of memory, NULL for none */
     X86Paging paging;
 } Machine;
 
 static void machine_init(Machine *m, X86PagingMode mode)
 {
-    m->host = g_malloc0(RAM_SIZE);
-    guest_ram_init(&m->ram);
-    guest_ram_add(&m->ram, RAM_BASE, RAM_SIZE, m->host);
-    guest_ram_seal(&m->ram);
-    m->pages = dump_pages_still_new(&m->ram, NULL);
-    m->mem = dump_pages_reader_new(m->pages, &error_abort);
+    test_memory_init(&m->memory, RAM_BASE, RAM_SIZE);
     m->far = NULL;
     m->paging = (X86Paging) { .mode = mode, .root = RAM_BASE };
 }
@@ -44,8 +36,8 @@ static void machine_add_far(Machine *m, uint64_t paddr, uint64_t size)
         g_assert_true(m->far != MAP_FAILED);
     }
     g_assert_cmpuint(size, <=, FAR_SIZE);
-    guest_ram_add(&m->ram, paddr, size, m->far);
-    guest_ram_seal(&m->ram);
+    guest_ram_add(&m->memory.ram, paddr, size, m->far);
+    guest_ram_seal(&m->memory.ram);
 }
 
 static void machine_deinit(Machine *m)
@@ -53,34 +45,30 @@ static void machine_deinit(Machine *m)
     if (m->far) {
         munmap(m->far, FAR_SIZE);
     }
-    dump_pages_reader_free(m->mem);
-    dump_pages_free(m->pages);
-    guest_ram_deinit(&m->ram);
-    g_free(m->host);
+    test_memory_deinit(&m->memory);
 }
 
 static void put(Machine *m, uint64_t paddr, uint64_t v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        m->host[paddr - RAM_BASE + i] = v >> (8 * i);
+        m->memory.host[paddr - RAM_BASE + i] = v >> (8 * i);
     }
 }
 
-/* Translation of @vaddr must be @paddr, with @left bytes behind it. */
 static void check(Machine *m, uint64_t vaddr, uint64_t paddr, uint64_t left)
 {
-    uint64_t p, n;
+    test_translates(&m->memory, x86_paging_translator, &m->paging, vaddr,
+                    paddr, left);
+}
 
-    g_assert_true(x86_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
-    g_assert_cmphex(p, ==, paddr);
-    g_assert_cmphex(n, ==, left);
+static bool read_at(const Machine *m, uint64_t vaddr, void *buf, size_t len)
+{
+    return x86_paging_read(&m->paging, m->memory.mem, vaddr, buf, len);
 }
 
 static void check_none(Machine *m, uint64_t vaddr)
 {
-    uint64_t p, n;
-
-    g_assert_false(x86_paging_translate(&m->paging, m->mem, vaddr, &p, &n));
+    test_translates_not(&m->memory, x86_paging_translator, &m->paging, vaddr);
 }
 
 static void test_32bit(void)
@@ -180,21 +168,21 @@ static void test_read(void)
     put(&m, 0x11000 + 8, 0x20003, 4);
     put(&m, 0x11000 + 12, 0x30003, 4);          /* behind it */
     for (int i = 0; i < 0x1000; i++) {
-        m.host[0x1f000 + i] = i;
-        m.host[0x10000 + i] = 3 * i + 1;
+        m.memory.host[0x1f000 + i] = i;
+        m.memory.host[0x10000 + i] = 3 * i + 1;
     }
-    g_assert_true(x86_paging_read(&m.paging, m.mem, 0x1000, buf, 0x2000));
-    g_assert_cmpmem(buf, 0x1000, m.host + 0x1f000, 0x1000);
-    g_assert_cmpmem(buf + 0x1000, 0x1000, m.host + 0x10000, 0x1000);
-    g_assert_true(x86_paging_read(&m.paging, m.mem, 0x1ffe, buf, 4));
-    g_assert_cmpmem(buf, 2, m.host + 0x1fffe, 2);
-    g_assert_cmpmem(buf + 2, 2, m.host + 0x10000, 2);
+    g_assert_true(read_at(&m, 0x1000, buf, 0x2000));
+    g_assert_cmpmem(buf, 0x1000, m.memory.host + 0x1f000, 0x1000);
+    g_assert_cmpmem(buf + 0x1000, 0x1000, m.memory.host + 0x10000, 0x1000);
+    g_assert_true(read_at(&m, 0x1ffe, buf, 4));
+    g_assert_cmpmem(buf, 2, m.memory.host + 0x1fffe, 2);
+    g_assert_cmpmem(buf + 2, 2, m.memory.host + 0x10000, 2);
     /* One byte that is not memory, not mapped, or beyond all addresses. */
-    g_assert_false(x86_paging_read(&m.paging, m.mem, 0x1000, buf, 0x2001));
-    g_assert_false(x86_paging_read(&m.paging, m.mem, 0xfff, buf, 2));
-    g_assert_false(x86_paging_read(&m.paging, m.mem, 0xffffffff, buf, 2));
-    g_assert_false(x86_paging_read(&m.paging, m.mem, UINT64_MAX, buf, 2));
-    g_assert_true(x86_paging_read(&m.paging, m.mem, 0x5000, buf, 0));
+    g_assert_false(read_at(&m, 0x1000, buf, 0x2001));
+    g_assert_false(read_at(&m, 0xfff, buf, 2));
+    g_assert_false(read_at(&m, 0xffffffff, buf, 2));
+    g_assert_false(read_at(&m, UINT64_MAX, buf, 2));
+    g_assert_true(read_at(&m, 0x5000, buf, 0));
     machine_deinit(&m);
 }
 
@@ -208,7 +196,8 @@ static GArray *all_mappings(const Machine *m, const X86Paging *other,
     if (other) {
         g_array_append_vals(paging, other, 1);
     }
-    return x86_paging_mappings(paging, &m->ram, m->mem, NULL, whole);
+    return x86_paging_mappings(paging, &m->memory.ram, m->memory.mem, NULL,
+                               whole);
 }
 
 static void check_all(const Machine *m, const X86Paging *other,
@@ -397,7 +386,7 @@ static void check_noise_mappings(const Machine *m, GRand *rand)
         uint64_t vaddr = f->vaddr + (g_rand_int(rand) & (f->size - 1));
         uint64_t paddr, left;
 
-        g_assert_true(x86_paging_translate(&m->paging, m->mem, vaddr,
+        g_assert_true(x86_paging_translate(&m->paging, m->memory.mem, vaddr,
                                            &paddr, &left));
         g_assert_cmphex(paddr - f->paddr, ==, vaddr - f->vaddr);
     }
@@ -425,7 +414,7 @@ static void test_noise(void)
             uint8_t buf[64];
 
             vaddr = (int64_t)vaddr >> (g_rand_int(rand) % 40);
-            mapped += x86_paging_read(&m.paging, m.mem,
+            mapped += x86_paging_read(&m.paging, m.memory.mem,
                                       x86_paging_is64(mode) ? vaddr :
                                       (uint32_t)vaddr, buf,
                                       sizeof(buf));
