@@ -100,6 +100,42 @@ static inline void test_guest_leave_out(DumpGuest *g, uint64_t first,
     pfn_set_seal(g->kept);
 }
 
+/* A source whose memory may change, and what it was given back. */
+typedef struct TestGiving {
+    DumpPagesOps ops;
+    uint64_t bytes;
+} TestGiving;
+
+static inline void test_count_given(DumpPages *pages, uint64_t paddr,
+                                    uint64_t len)
+{
+    container_of((DumpPagesOps *)pages->ops, TestGiving, ops)->bytes += len;
+}
+
+static inline bool test_no_change(DumpPagesReader *reader, uint64_t paddr,
+                                  uint64_t len)
+{
+    return true;
+}
+
+/* A guest with such memory, of which some pages are left out. */
+static inline void test_guest_init_giving(TestGuest *t, const DumpAbi *abi,
+                                          TestGiving *giving)
+{
+    test_guest_init(t, abi, 4096);
+    test_guest_add(t, 0, 0x40000);
+    test_guest_add(t, 0x100000, 0x3000);
+    dump_guest_seal(&t->g, 0, 0);
+    test_guest_leave_out(&t->g, 0, 2);
+    test_guest_leave_out(&t->g, 7, 1);
+    test_guest_leave_out(&t->g, 0x3f, 1);
+    test_guest_leave_out(&t->g, 0x100, 3);
+    *giving = (TestGiving) { .ops = *t->g.pages->ops };
+    giving->ops.give = test_count_given;
+    giving->ops.put = test_no_change;
+    t->g.pages->ops = &giving->ops;
+}
+
 /* What a dump reads at @paddr; the number of bytes that are memory. */
 static inline size_t test_guest_read(const DumpGuest *g, uint64_t paddr,
                                      void *buf, size_t len)

@@ -305,41 +305,17 @@ static void test_changing(void)
     }
 }
 
-static uint64_t given;
-
-static void count_given(DumpPages *pages, uint64_t paddr, uint64_t len)
-{
-    given += len;
-}
-
-static bool no_change(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
-{
-    return true;
-}
-
 /* A guest that runs gets all its memory back, once, and what is left out. */
 static void test_given(void)
 {
     g_autoptr(TestImage) f = NULL;
     g_auto(TestGuest) t;
-    DumpPagesOps ops;
+    TestGiving giving;
     uint64_t plan;
 
-    test_guest_init(&t, &abis[0], 4096);
-    test_guest_add(&t, 0, 0x40000);
-    test_guest_add(&t, 0x100000, 0x3000);
-    dump_guest_seal(&t.g, 0, 0);
-    test_guest_leave_out(&t.g, 0, 2);
-    test_guest_leave_out(&t.g, 7, 1);
-    test_guest_leave_out(&t.g, 0x3f, 1);
-    test_guest_leave_out(&t.g, 0x100, 3);
-    ops = *t.g.pages->ops;
-    ops.give = count_given;
-    ops.put = no_change;
-    t.g.pages->ops = &ops;
-    given = 0;
+    test_guest_init_giving(&t, &abis[0], &giving);
     f = test_dump(&elf, &t, TEST_FILE, 1, &plan);
-    g_assert_cmpuint(given, ==, UINT64_MAX);
+    g_assert_cmpuint(giving.bytes, ==, UINT64_MAX);
 }
 
 /* What cannot be read is zero, and told. */
