@@ -89,27 +89,49 @@ class PageTables:
         raise ValueError(f'no page of {size:#x} bytes in this mode')
 
 
-def image(mode, cr3):
-    """64 KiB whose last 16 bytes are where the CPU starts."""
-    word = struct.Struct('<I').pack
-    code = bytearray()
-    real = (
+word = struct.Struct('<I').pack
+
+
+def protected_mode(first=b''):
+    """Code from the start to protected mode on all CPUs; the first one also
+    runs 'first'."""
+    code = bytearray(
         b'\xfa'                         # cli
         b'\x2e\x66\x0f\x01\x16\x00\x01'  # lgdtl %cs:0x100
         b'\x0f\x20\xc0'                 # mov %cr0, %eax
         b'\x0c\x01'                     # or $1, %al
         b'\x0f\x22\xc0')                # mov %eax, %cr0
-    code += real
     code += b'\x66\xea' + word(BASE + len(code) + 8) + b'\x08\x00'  # ljmpl
+    first += (
+        b'\xb8\xf0\x46\x0c\x00'         # mov $0xc46f0, %eax
+        b'\xa3\x00\x03\xe0\xfe')        # the others start at 0xf0000
     code += (
         b'\x66\xb8\x10\x00'             # mov $0x10, %ax
         b'\x8e\xd8\x8e\xc0\x8e\xd0'     # mov %ax, %ds, %es and %ss
         b'\xb9\x1b\x00\x00\x00'         # mov $0x1b, %ecx (APIC base)
         b'\x0f\x32'                     # rdmsr
-        b'\xf6\xc4\x01'                 # test $1, %ah
-        b'\x74\x0a'                     # jz, unless this is the first CPU:
-        b'\xb8\xf0\x46\x0c\x00'         # mov $0xc46f0, %eax
-        b'\xa3\x00\x03\xe0\xfe')        # the others start at 0xf0000
+        b'\xf6\xc4\x01')                # test $1, %ah
+    # jz, unless this is the first CPU:
+    return code + b'\x74' + bytes([len(first)]) + first
+
+
+def rom_of(code, segments=()):
+    """64 KiB whose last 16 bytes are where the CPU starts; two flat segments
+    and more for what protected_mode() begins."""
+    assert len(code) <= 0x100
+    rom = bytearray(64 << 10)
+    rom[:len(code)] = code
+    gdt = struct.pack(f'<{3 + len(segments)}Q', 0, 0x00cf9a000000ffff,
+                      0x00cf92000000ffff, *segments)
+    rom[0x100:0x106] = struct.pack('<HI', len(gdt) - 1, BASE + 0x108)
+    rom[0x108:0x108 + len(gdt)] = gdt
+    rom[0xfff0:0xfff3] = b'\xe9\x0d\x00'        # jmp to the start
+    return rom
+
+
+def image(mode, cr3):
+    """A ROM that turns paging on and says that it is there."""
+    code = protected_mode()
     code += b'\xb8' + word(mode.cr4) + b'\x0f\x22\xe0'      # to %cr4
     code += b'\xb8' + word(cr3) + b'\x0f\x22\xd8'           # to %cr3
     if mode.long:
@@ -133,16 +155,7 @@ def image(mode, cr3):
         b'\x85\xc0\x74\x02'             # test %eax, %eax; jz
         b'\xff\xe0')                    # jmp *%eax
     code += b'\xf4\xeb\xfd'             # hlt, and again
-    assert len(code) <= 0x100
-
-    rom = bytearray(64 << 10)
-    rom[:len(code)] = code
-    gdt = struct.pack('<QQQQ', 0, 0x00cf9a000000ffff, 0x00cf92000000ffff,
-                      0x00af9a000000ffff)
-    rom[0x100:0x106] = struct.pack('<HI', len(gdt) - 1, BASE + 0x108)
-    rom[0x108:0x108 + len(gdt)] = gdt
-    rom[0xfff0:0xfff3] = b'\xe9\x0d\x00'        # jmp to the start
-    return bytes(rom)
+    return bytes(rom_of(code, [0x00af9a000000ffff]))
 
 
 class Firmware(VM):

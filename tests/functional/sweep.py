@@ -17,12 +17,12 @@ import struct
 import tempfile
 import time
 
+from firmware import BASE, protected_mode, rom_of, word
 from qtest import QTest
 from vm import VM
 from vmcore import NT_PRSTATUS
 
 PAGE = 4096
-BASE = 0xf0000                  # the firmware also appears below 1 MiB
 # Words in a page that the sweeps leave alone.
 COUNT_AT, GO_AT = 0x7000, 0x7004
 TABLE = 0x200
@@ -33,29 +33,11 @@ PLACES = (0, PAGE // 2 - 4, PAGE - 4)
 PR_SET_THP_DISABLE = 41
 
 
-def word(value):
-    return struct.pack('<I', value)
-
-
 def program():
     """The code, and the addresses of its instructions by name."""
-    code = bytearray(
-        b'\xfa'                         # cli
-        b'\x2e\x66\x0f\x01\x16\x00\x01'  # lgdtl %cs:0x100
-        b'\x0f\x20\xc0'                 # mov %cr0, %eax
-        b'\x0c\x01'                     # or $1, %al
-        b'\x0f\x22\xc0')                # mov %eax, %cr0
-    code += b'\x66\xea' + word(BASE + len(code) + 8) + b'\x08\x00'  # ljmpl
+    code = protected_mode(
+        b'\xc7\x05' + word(COUNT_AT) + bytes(4))    # movl $0, COUNT_AT
     code += (
-        b'\x66\xb8\x10\x00'             # mov $0x10, %ax
-        b'\x8e\xd8\x8e\xc0\x8e\xd0'     # mov %ax, %ds, %es and %ss
-        b'\xb9\x1b\x00\x00\x00'         # mov $0x1b, %ecx (APIC base)
-        b'\x0f\x32'                     # rdmsr
-        b'\xf6\xc4\x01'                 # test $1, %ah
-        b'\x74\x14'                     # jz, unless this is the first CPU:
-        b'\xc7\x05' + word(COUNT_AT) + bytes(4) +   # movl $0, COUNT_AT
-        b'\xb8\xf0\x46\x0c\x00'         # mov $0xc46f0, %eax
-        b'\xa3\x00\x03\xe0\xfe'         # the others start at 0xf0000
         b'\xb8\x01\x00\x00\x00'         # mov $1, %eax
         b'\xf0\x0f\xc1\x05' + word(COUNT_AT) +  # lock xadd %eax, COUNT_AT
         b'\xc1\xe0\x04'                 # shl $4, %eax
@@ -86,7 +68,6 @@ def program():
     put('count', b'\x46')                           # inc %esi
     put('back', b'\xeb' + bytes(                    # jmp pass
         [at['pass'] - (BASE + len(code) + 2) & 0xff]))
-    assert len(code) <= 0x100
     return bytes(code), at
 
 
@@ -98,16 +79,11 @@ BETWEEN = (AT['pass'], AT['back'])
 
 
 def firmware(parts):
-    """64 KiB whose last 16 bytes are where the CPU starts. A part is its
-    first address, the end of what is swept at first, and its end."""
-    rom = bytearray(64 << 10)
-    rom[:len(CODE)] = CODE
-    gdt = struct.pack('<QQQ', 0, 0x00cf9a000000ffff, 0x00cf92000000ffff)
-    rom[0x100:0x106] = struct.pack('<HI', len(gdt) - 1, BASE + 0x108)
-    rom[0x108:0x108 + len(gdt)] = gdt
+    """A ROM. A part is its first address, the end of what is swept at first,
+    and its end."""
+    rom = rom_of(CODE)
     for i, part in enumerate(parts):
         rom[TABLE + 16 * i:TABLE + 16 * i + 12] = struct.pack('<III', *part)
-    rom[0xfff0:0xfff3] = b'\xe9\x0d\x00'        # jmp to the start
     return bytes(rom)
 
 
