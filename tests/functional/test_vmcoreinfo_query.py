@@ -12,14 +12,14 @@ import pytest
 import faults
 import qtest
 import ram
-from firmware import Firmware
 from guest import Guest
 from qmp import QMPError
 from qtest import note
 from test_cancel import Human
 from test_faults import address_space
 from test_lifecycle import Stalled
-from test_vmcoreinfo_search import (KERNEL_MAP, SIZE, MiB, put, source, text,
+from test_vmcoreinfo_search import made_up  # noqa: F401
+from test_vmcoreinfo_search import (KERNEL_MAP, MiB, put, source, text,
                                     text_of, uts)
 from vm import VM
 from vmcore import open_dump
@@ -104,23 +104,13 @@ def test_stopped(guest):
 
 # -- guests that are made up -----------------------------------------------------
 
-@pytest.fixture
-def made_up(tmp_path):
-    """A CPU that has the kernel at 5 MiB mapped to where all others are."""
-    with Firmware(str(tmp_path), 'long', [(KERNEL_MAP, 5 * MiB, 4096)],
-                  size=SIZE, args=('-device', 'vmcoreinfo', '-qtest',
-                                   'unix:qtest,server=on,wait=off',
-                                   '-qtest-log', 'none')) as vm:
-        yield vm
-
-
 def publish(vm, data, at=8 * MiB):
     put(vm.memory, at, data)
     fw_cfg = qtest.FwCfg(qtest.QTest(vm.path('qtest')))
     fw_cfg.publish_note(at, len(data))
 
 
-def test_not_linux(made_up):
+def test_not_linux(made_up):  # noqa: F811
     put(made_up.memory, 4 * MiB, os.urandom(2 * MiB))
     answer = query(made_up)
     assert sorted(answer) == ['source', 'warnings']
@@ -147,7 +137,7 @@ def test_no_cpu():
         assert len(answer['warnings']) == 1
 
 
-def test_drivers_kernel_gone(made_up):
+def test_drivers_kernel_gone(made_up):  # noqa: F811
     """kexec: what memory has is believed; if it has nothing, it is said."""
     old, new = text(KERNEL_MAP, 6 * MiB, '5.10.0'), text(KERNEL_MAP, 5 * MiB)
     publish(made_up, note(old))
@@ -162,7 +152,7 @@ def test_drivers_kernel_gone(made_up):
     assert 'is taken instead' in answer['warnings'][0]
 
 
-def test_hostile_text(made_up):
+def test_hostile_text(made_up):  # noqa: F811
     """What is no text does no harm: neither to JSON nor to a terminal."""
     data = b'A=\xff\xfe\nB=\x1b[2J\r"\\\nC=\0D=1\n'
     publish(made_up, note(data))
@@ -174,21 +164,21 @@ def test_hostile_text(made_up):
     assert lines[-3:] == ['A=??', 'B=?[2J?"\\', 'C=']
 
 
-def test_long_text(made_up):
+def test_long_text(made_up):  # noqa: F811
     publish(made_up, note('x' * 100000))
     answer = query(made_up)
     assert answer['text'] == 'x' * 65536
     assert answer['size'] == 100024
 
 
-def test_note_without(made_up):
+def test_note_without(made_up):  # noqa: F811
     publish(made_up, note('abc', b'OTHER\0'))
     assert 'guest note has no VMCOREINFO' in query(made_up)['warnings']
     publish(made_up, note('abc', descsz=0xffffffff))
     assert 'guest note has no VMCOREINFO' in query(made_up)['warnings']
 
 
-def test_found_before_the_stop(made_up, tmp_path):
+def test_found_before_the_stop(made_up, tmp_path):  # noqa: F811
     """A dump need not search again for what is still there: it would see
     others, which nobody can tell from one another."""
     memory, path = made_up.memory, str(tmp_path / 'dump')
