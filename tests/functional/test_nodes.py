@@ -402,6 +402,19 @@ def test_exit_closes(vm, node):
     open_dump(made.read(), incomplete=True)
 
 
+def failed(vm, name, detach):
+    """A dump that comes to an I/O error: what DUMP_COMPLETED says. Without
+    detach the reply tells of it, too."""
+    vm.qmp.event_names()
+    try:
+        vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
+                   format=name, detach=detach)
+        assert detach
+    except QMPError as e:
+        assert not detach and 'Input/output error' in str(e)
+    return ended(vm)['error']
+
+
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS)
 def test_server_dies(vm, tmp_path, name, detach):
@@ -410,14 +423,7 @@ def test_server_dies(vm, tmp_path, name, detach):
     server = nodes.qemu_nbd(path, socket)
     nodes.add_nbd(vm, server)
     server.close()
-    vm.qmp.event_names()
-    try:
-        vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
-                   format=name, detach=detach)
-        assert detach
-    except QMPError as e:
-        assert not detach and 'Input/output error' in str(e)
-    assert 'dump: writing' in ended(vm)['error']
+    assert 'dump: writing' in failed(vm, name, detach)
     nodes.delete(vm)
     vm.dump(str(tmp_path / 'other'))
 
@@ -456,14 +462,7 @@ def test_error(vm, tmp_path, name, detach):
     path = str(tmp_path / 'image')
     open(path, 'w').close()
     add_faulty(vm, path, errno=5, sector=2000000 // 512)
-    vm.qmp.event_names()
-    try:
-        vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
-                   format=name, detach=detach)
-        assert detach
-    except QMPError as e:
-        assert not detach and 'Input/output error' in str(e)
-    assert 'Input/output error' in ended(vm)['error']
+    assert 'Input/output error' in failed(vm, name, detach)
     nodes.delete(vm)
     open_dump(path, incomplete=True)
     # Memory that is not there does not look like zeroes.
