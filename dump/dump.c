@@ -264,6 +264,7 @@ static void dump_job_release(DumpJob *job)
         job->live_info = dump_live_describe(job->live);
         dump_live_free(job->live);
         job->live = NULL;
+        job->live_info->held = 0;
     }
     migrate_del_blocker(&job->blocker);
     if (job->done_bh) {
