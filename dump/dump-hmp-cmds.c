@@ -20,22 +20,18 @@
 #include "dump-job.h"
 #include "vmcoreinfo-query.h"
 
-/* Flags that choose a format, and the format that -R makes of it. */
+/*
+ * Flags that choose a format, and the format that -R makes of it. By name, as
+ * the schema of a build has only those that it can write.
+ */
 static const struct {
-    const char *flag;
-    DumpGuestMemoryFormat format;
-    bool has_raw;
-    DumpGuestMemoryFormat raw;
+    const char *flag, *format, *raw;
 } hmp_formats[] = {
-    { "zlib", DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZLIB,
-      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZLIB },
-    { "lzo", DUMP_GUEST_MEMORY_FORMAT_KDUMP_LZO,
-      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_LZO },
-    { "snappy", DUMP_GUEST_MEMORY_FORMAT_KDUMP_SNAPPY,
-      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_SNAPPY },
-    { "zstd", DUMP_GUEST_MEMORY_FORMAT_KDUMP_ZSTD,
-      true, DUMP_GUEST_MEMORY_FORMAT_KDUMP_RAW_ZSTD },
-    { "windmp", DUMP_GUEST_MEMORY_FORMAT_WIN_DMP },
+    { "zlib", "kdump-zlib", "kdump-raw-zlib" },
+    { "lzo", "kdump-lzo", "kdump-raw-lzo" },
+    { "snappy", "kdump-snappy", "kdump-raw-snappy" },
+    { "zstd", "kdump-zstd", "kdump-raw-zstd" },
+    { "windmp", "win-dmp" },
 };
 
 static bool hmp_has_flag(const QDict *qdict, const char *flag)
@@ -43,37 +39,48 @@ static bool hmp_has_flag(const QDict *qdict, const char *flag)
     return qdict_get_try_bool(qdict, flag, false);
 }
 
-static bool hmp_set_raw(size_t chosen, DumpGuestMemoryFormat *format,
-                        Error **errp)
+static bool hmp_find_format(const char *name, DumpGuestMemoryFormat *format,
+                            Error **errp)
 {
-    if (chosen >= ARRAY_SIZE(hmp_formats) || !hmp_formats[chosen].has_raw) {
-        error_setg(errp, "'-R' needs one of '-z|-l|-s|-Z'");
+    int found = qapi_enum_parse(&DumpGuestMemoryFormat_lookup, name, -1, NULL);
+
+    if (found < 0) {
+        error_setg(errp, "dump format '%s' is not supported by this QEMU",
+                   name);
         return false;
     }
-    *format = hmp_formats[chosen].raw;
+    *format = found;
     return true;
 }
 
 static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryFormat *format,
                            Error **errp)
 {
-    size_t chosen = SIZE_MAX;
+    const char *name = "elf", *raw = NULL;
+    bool chosen = false;
 
-    *format = DUMP_GUEST_MEMORY_FORMAT_ELF;
     for (size_t i = 0; i < ARRAY_SIZE(hmp_formats); i++) {
         if (!hmp_has_flag(qdict, hmp_formats[i].flag)) {
             continue;
         }
-        if (chosen != SIZE_MAX) {
+        if (chosen) {
             /* Scripts compare the text that there was before -Z. */
             error_setg(errp, "only one of '-z|-l|-s|-w%s' can be set",
                        hmp_has_flag(qdict, "zstd") ? "|-Z" : "");
             return false;
         }
-        chosen = i;
-        *format = hmp_formats[i].format;
+        chosen = true;
+        name = hmp_formats[i].format;
+        raw = hmp_formats[i].raw;
     }
-    return !hmp_has_flag(qdict, "raw") || hmp_set_raw(chosen, format, errp);
+    if (hmp_has_flag(qdict, "raw")) {
+        if (!raw) {
+            error_setg(errp, "'-R' needs one of '-z|-l|-s|-Z'");
+            return false;
+        }
+        name = raw;
+    }
+    return hmp_find_format(name, format, errp);
 }
 
 static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
@@ -315,7 +322,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     }
     monitor_printf(mon, "Guest memory: %" PRId64 " of %" PRId64 " bytes\n",
                    q->completed, q->total);
-    monitor_printf(mon, "Written: %" PRId64 " bytes\n", q->written);
+    monitor_printf(mon, "Written: %" PRIu64 " bytes\n", q->written);
     if (q->has_left_out) {
         monitor_printf(mon, "Left out: %" PRIu64 " bytes of devices' "
                        "memory\n", q->left_out);
