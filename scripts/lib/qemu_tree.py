@@ -18,6 +18,7 @@
 
 import argparse
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import qemu_deb  # noqa: E402
 import tree_apply  # noqa: E402
 import tree_series  # noqa: E402
 
@@ -267,19 +269,30 @@ class Tree:
         os.replace(link + '.new', link)
 
     def unpack(self, version, options, stamp):
-        os.makedirs(self.home, exist_ok=True)
-        part = os.path.join(self.home, 'download')
+        part = self.src + '.new'
         shutil.rmtree(part, ignore_errors=True)
-        os.makedirs(part)
-        apt_download(f'the source of qemu {version}', options, stamp,
-                     ['apt-get', '-qq', 'source', '--download-only',
-                      f'qemu={version}'], part)
-        dsc = [n for n in os.listdir(part) if n.endswith('.dsc')]
         run('unpacking and applying the patches of the distribution',
-            ['dpkg-source', '--no-check', '-x', dsc[0], 'src'],
-            os.path.join(self.home, 'unpack.log'), cwd=part)
-        os.rename(os.path.join(part, 'src'), self.src)
-        shutil.rmtree(part)
+            ['dpkg-source', '--no-check', '-x',
+             self.source_package(version, options, stamp), part],
+            os.path.join(self.home, 'unpack.log'), cwd=self.home)
+        os.rename(part, self.src)
+
+    def source_package(self, version, options, stamp):
+        """The package as it is in the archive: the path of its .dsc."""
+        package = os.path.join(self.home, 'package')
+        if not os.path.isdir(package):
+            part = package + '.new'
+            shutil.rmtree(part, ignore_errors=True)
+            os.makedirs(part)
+            apt_download(f'the source of qemu {version}', options, stamp,
+                         ['apt-get', '-qq', 'source', '--download-only',
+                          f'qemu={version}'], part)
+            os.rename(part, package)
+        return glob.glob(os.path.join(glob.escape(package), '*.dsc'))[0]
+
+    def package_version(self):
+        with open(os.path.join(self.src, 'debian/changelog')) as f:
+            return re.match(r'qemu \((\S+)\)', f.readline())[1]
 
     # -- build ----------------------------------------------------------
 
@@ -452,6 +465,27 @@ def cmd_series(args):
     tree_series.make(tree.src, args.output, args.author, say)
 
 
+def cmd_deb(args):
+    if args.base not in BASES:
+        raise Failure(f'a package can be made of {", ".join(BASES)}')
+    suite = BASES[args.base][0]
+    if args.build and (own_codename() != suite or os.geteuid()):
+        raise Failure(f'packages of QEMU {args.base} are built by root on a '
+                      f'machine with {suite}')
+    tree = Tree(args.base)
+    tree.fetch()
+    options, stamp = apt_options(tree.cache, suite, 'deb-src')
+    with locked(tree.home):
+        dsc = tree.source_package(tree.package_version(), options, stamp)
+    out = os.path.abspath(args.output)
+    made, top = qemu_deb.make_source(dsc, tree.src, out, args.author, run,
+                                     say)
+    print(made)
+    if args.build:
+        qemu_deb.build_depends(top, run)
+        print(*qemu_deb.build_binary(top, run), sep='\n')
+
+
 def target_list(text):
     """The argument of --targets as a list, in the order of DEVICES."""
     names = list(DEVICES) if text == 'all' else [
@@ -502,6 +536,16 @@ What the base's scripts/checkpatch.pl says of them and why it stays:
 """
 
 
+DEB_HELP = """\
+In DIR: the source package of the distribution with the series at the end of
+its debian/patches, a changelog entry of its own and, in DIR/qemu, unpacked.
+With --build also qemu-system-x86, and qemu-system-common, -gui, qemu-utils
+and qemu-block-extra, which have to be of the same version: built as the
+distribution builds them, and with lzo and snappy. The packages are for the
+release that BASE is from.
+"""
+
+
 def stop(number, _):
     """Ended by a signal as if by an exception: what runs is ended, too."""
     sys.exit(128 + number)
@@ -518,10 +562,11 @@ def main():
             ('fetch', cmd_fetch, 'get the source; prints its directory'),
             ('apply', cmd_apply, 'put the subsystem into the tree'),
             ('series', cmd_series, 'make patches that do the same'),
+            ('deb', cmd_deb, "make the distribution's package with it"),
             ('build', cmd_build, 'build it; prints the binary'),
             ('path', cmd_path, 'print the built binary')):
         p = sub.add_parser(name, help=text, description=text,
-                           epilog={'apply': APPLY_HELP,
+                           epilog={'apply': APPLY_HELP, 'deb': DEB_HELP,
                                    'series': SERIES_HELP}.get(name),
                            formatter_class=argparse.
                            RawDescriptionHelpFormatter)
@@ -542,13 +587,21 @@ def main():
             p.add_argument('-o', '--output', metavar='DIR', required=True,
                            help='where the patches go; patches that are '
                            'there are replaced')
+        if name == 'deb':
+            p.add_argument('-o', '--output', metavar='DIR', required=True,
+                           help='an empty folder for the packages')
+            p.add_argument('--build', action='store_true',
+                           help='build the binary packages, too; as root, '
+                           'as the build dependencies are installed first')
+        if name in ('series', 'deb'):
             p.add_argument('--author', metavar='NAME <ADDRESS>',
                            help="who signs off (default: git's user.name "
                            'and user.email)')
     args = parser.parse_args()
     try:
         args.func(args)
-    except (Failure, tree_apply.ApplyError, OSError) as e:
+    except (Failure, tree_apply.ApplyError, qemu_deb.DebError,
+            OSError) as e:
         sys.exit(f'error: {e}')
     except KeyboardInterrupt:
         sys.exit('error: interrupted')

@@ -342,8 +342,15 @@ def cover_letter(scratch, cover, used, version, identity, date):
             f'{name} ({len(used)}):\n{patches}\n{stat}\n')
 
 
-def make(tree, out, identity, say):
-    """Write the series for @tree to the folder @out."""
+# Of git format-patch: as it is easiest to read.
+FORMAT = ['-n', '--zero-commit', '--no-signature', '--full-index',
+          '--find-copies=100%', '--break-rewrites=20%/60%', '--stat=78',
+          '--diff-algorithm=myers']
+
+
+def make(tree, out, identity, say, options=FORMAT):
+    """Write the series for @tree to the folder @out; @options are those of
+    git format-patch."""
     identity, date = identity_from_git(identity), date_of_series()
     check_out(out)
     cover, patches = load()
@@ -355,10 +362,8 @@ def make(tree, out, identity, say):
         scratch = Scratch(os.path.join(tmp, 'git'), identity, date)
         used = commit_all(scratch, cutter, identity)
         made = os.path.join(tmp, 'out')
-        scratch.git('format-patch', '-q', '-n', '--zero-commit',
-                    '--no-signature', '--full-index', '--find-copies=100%',
-                    '--break-rewrites=20%/60%', '--stat=78',
-                    '--diff-algorithm=myers', '-o', made, 'base..series')
+        scratch.git('format-patch', '-q', *options, '-o', made,
+                    'base..series')
         tree_apply.replace(
             os.path.join(made, '0000-cover-letter.patch'),
             cover_letter(scratch, cover, used, version, identity, date))

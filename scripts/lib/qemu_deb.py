@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's source package of QEMU with this subsystem in it.
+
+What is added to the package: the patches of the series at the end of
+debian/patches/series, the build dependencies that turn on what a dump can
+compress with, and an entry in debian/changelog. The original archives are
+those of the distribution.
+"""
+
+import email.utils
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import tree_series
+
+SUFFIX = '+guestdump1'
+# Without renames, which dpkg-source does not know.
+FORMAT = ['--no-numbered', '--zero-commit', '--no-signature', '--no-renames',
+          '--no-stat']
+# debian/rules hands the options in the comments of debian/control to
+# configure; control is made from control-in, and both are in the package.
+CONTROL = ('debian/control', 'debian/control-in')
+BEFORE = '# --enable-zstd\n'
+CODECS = ('# --enable-lzo\n liblzo2-dev,\n'
+          '# --enable-snappy\n libsnappy-dev,\n')
+# qemu-system-x86, what has to be of the same version, and qemu-system, which
+# tells debian/rules to build any of them.
+BINARY = ('qemu-system-x86', 'qemu-system-common', 'qemu-system-gui',
+          'qemu-block-extra', 'qemu-utils')
+X86 = 'i386-softmmu,x86_64-softmmu'
+
+
+class DebError(Exception):
+    """Something the user can read and act on."""
+
+
+def read(path):
+    with open(path, encoding='utf-8') as f:
+        return f.read()
+
+
+def write(path, text):
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(text)
+
+
+def splice_codecs(top):
+    for name in CONTROL:
+        path = os.path.join(top, name)
+        text = read(path)
+        if text.count(BEFORE) != 1 or '--enable-snappy' in text:
+            raise DebError(f'{name} is not what is known of this package: '
+                           'it has to have one line "# --enable-zstd", and '
+                           'no "--enable-snappy"')
+        write(path, text.replace(BEFORE, CODECS + BEFORE))
+
+
+def add_changelog(top, identity, date):
+    path = os.path.join(top, 'debian/changelog')
+    text = read(path)
+    m = re.match(r'(\S+) \((\S+)\) ([^;]+); ', text)
+    if not m:
+        raise DebError('the first line of debian/changelog is not understood')
+    name, version, suite = m.groups()
+    version += SUFFIX
+    when = email.utils.formatdate(int(date[1:].split()[0]))
+    write(path, f'{name} ({version}) {suite}; urgency=medium\n\n'
+          '  * The guest memory dump of this build is the one of\n'
+          '    debian/patches/guest-memory-dump.\n'
+          '  * Build with lzo and snappy, for dumps.\n\n'
+          f' -- {identity}  {when}\n\n{text}')
+    return version
+
+
+def add_patches(top, tree, identity, say):
+    with tempfile.TemporaryDirectory() as tmp:
+        made = os.path.join(tmp, 'patches')
+        tree_series.make(tree, made, identity, say, FORMAT)
+        names = sorted(n for n in os.listdir(made) if not n.startswith('0000'))
+        folder = os.path.join(top, 'debian/patches/guest-memory-dump')
+        os.makedirs(folder)
+        for name in names:
+            shutil.copyfile(os.path.join(made, name),
+                            os.path.join(folder, name))
+    series = os.path.join(top, 'debian/patches/series')
+    text = read(series)
+    write(series, text + ('' if text.endswith('\n') else '\n') +
+          ''.join(f'guest-memory-dump/{n}\n' for n in names))
+
+
+def make_source(dsc, tree, out, identity, run, say):
+    """Unpack @dsc to a folder in @out, add to it what makes @tree ours, and
+    pack it. Returns the paths of the new .dsc and of the folder."""
+    identity = tree_series.identity_from_git(identity)
+    if os.path.isdir(out) and os.listdir(out):
+        raise DebError(f"'{out}' is not empty")
+    os.makedirs(out, exist_ok=True)
+    for name in os.listdir(os.path.dirname(dsc)):
+        if re.search(r'\.orig(-\w+)?\.tar\.\w+(\.asc)?$', name):
+            shutil.copyfile(os.path.join(os.path.dirname(dsc), name),
+                            os.path.join(out, name))
+    top = os.path.join(out, 'qemu')
+    run('unpacking the source package',
+        ['dpkg-source', '--no-check', '-x', dsc, top],
+        os.path.join(out, 'unpack.log'), cwd=out)
+    add_patches(top, tree, identity, say)
+    splice_codecs(top)
+    version = add_changelog(top, identity, tree_series.date_of_series())
+    # Packing applies each patch, or fails.
+    run('applying the patches', ['dpkg-source', '--before-build', 'qemu'],
+        os.path.join(out, 'patch.log'), cwd=out)
+    run('packing the source package', ['dpkg-source', '-b', 'qemu'],
+        os.path.join(out, 'pack.log'), cwd=out)
+    made = [n for n in os.listdir(out) if n.endswith('.dsc')]
+    if len(made) != 1:
+        raise DebError(f"no source package in '{out}'")
+    say(f'qemu {version}')
+    return os.path.join(out, made[0]), top
+
+
+def build_binary(top, run):
+    """Build the packages BINARY in the folder above @top, which needs the
+    build dependencies of the package. Returns their paths."""
+    out = os.path.dirname(top)
+    env = dict(os.environ, QEMU_CONFIGURE_OPTIONS=f'--target-list={X86}',
+               DH_OPTIONS=' '.join(f'-p{n}'
+                                   for n in ('qemu-system', *BINARY)),
+               MAKEFLAGS='-- systems=x86 qemu-builds=qemu\\ microvm')
+    env.setdefault('DEB_BUILD_OPTIONS',
+                   f'nocheck parallel={os.cpu_count()}')
+    run('building the packages, which takes long',
+        ['dpkg-buildpackage', '-B', '-uc', '-us'],
+        os.path.join(out, 'build.log'), cwd=top, env=env)
+    debs = [os.path.join(out, n) for n in sorted(os.listdir(out))
+            if n.endswith('.deb') and n.split('_')[0] in BINARY]
+    if len(debs) != len(BINARY):
+        raise DebError(f'not all of {", ".join(BINARY)} were built; see '
+                       f'{out}/build.log')
+    return debs
+
+
+def build_depends(top, run):
+    """As root: what the package is built with, from the distribution."""
+    run('installing what the package is built with',
+        ['apt-get', '-y', '-qq', '--no-install-recommends', 'build-dep',
+         '--arch-only', top],
+        os.path.join(os.path.dirname(top), 'build-dep.log'), cwd=top,
+        env=dict(os.environ, DEBIAN_FRONTEND='noninteractive'))
