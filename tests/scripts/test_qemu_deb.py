@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/qemu-tree deb: the distribution's source package with the series.
+
+That its binary packages build is not tested: that takes half an hour, and
+all that the distribution's package is built with.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(os.path.dirname(HERE))
+SCRIPT = os.path.join(REPO, 'scripts', 'qemu-tree')
+sys.path.insert(0, os.path.join(REPO, 'scripts', 'lib'))
+import qemu_deb  # noqa: E402
+import tree_apply  # noqa: E402
+
+AUTHOR = 'A U Thor <author@example.org>'
+
+
+def tool(*args, **kwargs):
+    return subprocess.run([SCRIPT, 'deb', *args], capture_output=True,
+                          text=True, **kwargs)
+
+
+@pytest.fixture(scope='module')
+def package(source, tmp_path_factory):
+    """(.dsc, folder)"""
+    out = str(tmp_path_factory.mktemp('deb'))
+    version = tree_apply.read(os.path.join(source, 'VERSION'))
+    base = '.'.join(version.split('.')[:2])
+    r = tool(base, '-o', out, '--author', AUTHOR)
+    assert r.returncode == 0, r.stderr
+    yield r.stdout.strip(), out
+    shutil.rmtree(out)          # two QEMU trees
+
+
+def test_source_package(package, source):
+    """Unpacked, its patches applied one by one, it is what apply makes."""
+    dsc, out = package
+    top = os.path.join(out, 'again')
+    subprocess.run(['dpkg-source', '--no-check', '-x', dsc, top], check=True,
+                   capture_output=True)
+    plan = tree_apply.plan(source)
+    assert len(plan) > 100
+    for path, text in plan.items():
+        full = os.path.join(top, path)
+        if text is None:
+            assert not os.path.exists(full), path
+        else:
+            assert tree_apply.read(full) == text, path
+    changelog = tree_apply.read(os.path.join(top, 'debian/changelog'))
+    before = tree_apply.read(os.path.join(source, 'debian/changelog'))
+    version = re.match(r'qemu \((\S+)\)', before)[1]
+    assert changelog.startswith(f'qemu ({version}{qemu_deb.SUFFIX}) ')
+    assert changelog.endswith(before)
+    # Its own version, so that apt takes it, and prefers the next one of the
+    # distribution.
+    subprocess.run(['dpkg', '--compare-versions', version + qemu_deb.SUFFIX,
+                    'gt', version], check=True)
+    subprocess.run(['dpkg', '--compare-versions', version + qemu_deb.SUFFIX,
+                    'lt', version + '.1'], check=True)
+
+
+def test_codecs_are_turned_on(package):
+    """By the script of the package that debian/rules gets options from."""
+    _, out = package
+    options = subprocess.run(
+        ['sh', 'debian/extract-config-opts', 'linux-amd64', 'debian/control'],
+        cwd=os.path.join(out, 'qemu'), capture_output=True, text=True,
+        check=True).stdout.split()
+    for name in ('lzo', 'snappy', 'zstd'):
+        assert f'--enable-{name}' in options
+    control = tree_apply.read(os.path.join(out, 'qemu/debian/control'))
+    assert 'liblzo2-dev' in control and 'libsnappy-dev' in control
+
+
+def test_folder_of_somebody(tmp_path):
+    (tmp_path / 'precious').write_text('mine')
+    r = tool('7.2', '-o', str(tmp_path), '--author', AUTHOR)
+    assert r.returncode == 1
+    assert 'is not empty' in r.stderr
+    assert os.listdir(tmp_path) == ['precious']
+
+
+def test_only_a_known_base(tmp_path):
+    r = tool(str(tmp_path), '-o', str(tmp_path / 'out'))
+    assert r.returncode == 1
+    assert 'a package can be made of 7.2, 10.0' in r.stderr
+
+
+def test_build_needs_the_release(tmp_path):
+    """Packages of trixie are not built on bookworm, nor the other way."""
+    other = {'bookworm': '10.0', 'trixie': '7.2'}
+    with open('/etc/os-release') as f:
+        name = re.search(r'(?m)^VERSION_CODENAME=(\w+)', f.read())[1]
+    r = tool(other[name], '-o', str(tmp_path / 'out'), '--build')
+    assert r.returncode == 1
+    assert 'are built by root on a machine with' in r.stderr
+    assert not os.path.exists(tmp_path / 'out')
+
+
+@pytest.mark.parametrize('text', ['nothing', '# --enable-zstd\n' * 2,
+                                  '# --enable-zstd\n# --enable-snappy\n'])
+def test_another_package(tmp_path, text):
+    """A control file in which nothing, or more than one place, is found."""
+    (tmp_path / 'debian').mkdir()
+    for name in qemu_deb.CONTROL:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(qemu_deb.DebError, match='debian/control is not what'):
+        qemu_deb.splice_codecs(str(tmp_path))
+    assert (tmp_path / 'debian/control').read_text() == text
