@@ -34,14 +34,25 @@ def run(*argv, **kwargs):
 def progress(name, q):
     part = q['completed'] / q['total'] if q['total'] else 0
     bar = '#' * int(30 * part)
-    sys.stderr.write(f'\r   {name:18} [{bar:30}] {100 * part:5.1f} %')
+    sys.stderr.write(f'\r   {name:19} [{bar:30}] {100 * part:5.1f} %')
     sys.stderr.flush()
 
 
+def stood_still(events):
+    """Milliseconds between STOP and RESUME, by the events' own times."""
+    when = {e['event']: e['timestamp']['seconds'] * 1000 +
+            e['timestamp']['microseconds'] / 1000 for e in events}
+    return when['RESUME'] - when['STOP']
+
+
 def dump(guest, path, **arguments):
-    """Dump detached, watching the progress; returns seconds."""
+    """Dump detached, watching the progress; returns seconds, and the
+    milliseconds for which the guest stood still."""
+    guest.qmp.event_names()
     start = time.monotonic()
-    guest.dump(path, detach=True, **arguments)
+    arguments.setdefault('protocol', f'file:{path}')
+    arguments.setdefault('paging', False)
+    guest.qmp.cmd('dump-guest-memory', detach=True, **arguments)
     while True:
         q = guest.qmp.cmd('query-dump')
         if sys.stderr.isatty() or q['status'] != 'active':
@@ -50,11 +61,23 @@ def dump(guest, path, **arguments):
             break
         time.sleep(0.02)
     seconds = time.monotonic() - start
-    event = guest.qmp.wait_event('DUMP_COMPLETED')['data']
+    events = guest.qmp.events_to('DUMP_COMPLETED')
+    event = events[-1]['data']
     sys.stderr.write(f'  {event["result"]["status"]}\n')
     if 'error' in event:
         sys.exit(f'error: {path}: {event["error"]}')
-    return seconds
+    return seconds, stood_still(events)
+
+
+def dump_to_node(guest, path, **arguments):
+    """The same through QEMU's block layer, here to a file after all."""
+    with open(path, 'wb'):
+        pass
+    guest.qmp.cmd('blockdev-add', driver='file', filename=path,
+                  node_name='dump-out')
+    figures = dump(guest, path, protocol='node:dump-out', **arguments)
+    guest.qmp.cmd('blockdev-del', node_name='dump-out')
+    return figures
 
 
 # Each reader: None if it cannot be asked about this file, else whether it
@@ -125,7 +148,7 @@ def last_words(out, lines=8):
 
 
 def table(rows):
-    head = ['format', 'bytes', 'seconds', 'MiB/s'] + [r for r, _ in READERS]
+    head = ['dump', 'bytes', 'seconds', 'stopped ms'] + [r for r, _ in READERS]
     rows = [head] + rows
     widths = [max(len(r[i]) for r in rows) for i in range(len(head))]
     for row in rows:
@@ -137,20 +160,40 @@ def memory_mib(guest):
     return guest.qmp.cmd('query-memory-size-summary')['base-memory'] >> 20
 
 
+# Besides one of each format: what can be had more.
+WAYS = [
+    ('elf-paging', {'paging': True}),
+    ('elf-live', {'live': 'on'}),
+    ('kdump-raw-lzo-live', {'format': 'kdump-raw-lzo', 'live': 'on'}),
+    ('kdump-zlib-few', {'format': 'kdump-zlib', 'live': 'on', 'exclude':
+                        ['zero', 'cache-private', 'user', 'free']}),
+]
+
+
 def dump_all(guest, folder):
     formats = guest.qmp.cmd('query-dump-guest-memory-capability')['formats']
-    jobs = [(name, {'format': name}) for name in formats]
-    jobs.insert(1, ('elf-paging', {'paging': True}))
-    say(f'dumping {memory_mib(guest)} MiB in {len(jobs)} ways')
-    return [(name, dump(guest, os.path.join(folder, name), **arguments))
-            for name, arguments in jobs]
+    jobs = [(name, {'format': name}) for name in formats] + WAYS
+    say(f'dumping {memory_mib(guest)} MiB in {len(jobs) + 1} ways')
+    timed = []
+    for name, arguments in jobs:
+        try:
+            timed.append((name, *dump(guest, os.path.join(folder, name),
+                                      **arguments)))
+        except QMPError as e:
+            if 'live' not in arguments:
+                raise
+            say(f'{name} cannot be had here: {e}')
+    name = 'kdump-raw-zlib-node'
+    timed.append((name, *dump_to_node(guest, os.path.join(folder, name),
+                                      format='kdump-raw-zlib')))
+    return timed
 
 
 def ask_all(guest, folder, timed):
     """Rows of the table, and what readers said that failed."""
     say('asking the readers')
     rows, failures = [], []
-    for name, seconds in timed:
+    for name, seconds, still in timed:
         path = os.path.join(folder, name)
         answers = []
         for reader, ask in READERS:
@@ -160,7 +203,7 @@ def ask_all(guest, folder, timed):
                 failures.append(f'{reader} on {name} said:\n' +
                                 last_words(answer[1]))
         rows.append([name, f'{os.path.getsize(path):,}', f'{seconds:.2f}',
-                     f'{memory_mib(guest) / seconds:.0f}'] + answers)
+                     f'{still:.1f}'] + answers)
     return rows, failures
 
 
@@ -200,9 +243,12 @@ def main():
     print(f"""
 The guest {"went on running" if alive else "DIED"} after the dumps.
 The dumps are in {folder}, until the next run.
-crash: --osrelease; makedumpfile: --dump-dmesg, after -R where flattened, "-"
-where it was built without the codec; gdb: a kernel string at its virtual
-address, for which elf-paging is made.""")
+stopped ms: for how long the guest stood still; -live: it ran on meanwhile;
+-few: without pages that are zero, free, cache or of processes; -node: through
+a node of the block layer, as to an NBD server. crash: --osrelease;
+makedumpfile: --dump-dmesg, after -R where flattened, "-" where it was built
+without the codec; gdb: a kernel string at its virtual address, for which
+elf-paging is made.""")
     if failures:
         sys.exit('\n'.join(['error: not every reader was content'] +
                            failures))
