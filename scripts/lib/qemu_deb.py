@@ -129,13 +129,18 @@ def build_binary(top, run):
                DH_OPTIONS=' '.join(f'-p{n}'
                                    for n in ('qemu-system', *BINARY)),
                MAKEFLAGS='-- systems=x86 qemu-builds=qemu\\ microvm')
-    env.setdefault('DEB_BUILD_OPTIONS',
-                   f'nocheck parallel={os.cpu_count()}')
+    env.setdefault('DEB_BUILD_OPTIONS', 'nocheck noautodbgsym '
+                   f'parallel={os.cpu_count()}')
     run('building the packages, which takes long',
         ['dpkg-buildpackage', '-B', '-uc', '-us'],
         os.path.join(out, 'build.log'), cwd=top, env=env)
-    debs = [os.path.join(out, n) for n in sorted(os.listdir(out))
-            if n.endswith('.deb') and n.split('_')[0] in BINARY]
+    debs = []
+    for name in sorted(n for n in os.listdir(out) if n.endswith('.deb')):
+        path = os.path.join(out, name)
+        if name.split('_')[0] in BINARY:
+            debs.append(path)
+        else:
+            os.unlink(path)     # qemu-system, which needs what is not built
     if len(debs) != len(BINARY):
         raise DebError(f'not all of {", ".join(BINARY)} were built; see '
                        f'{out}/build.log')
