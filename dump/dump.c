@@ -42,6 +42,7 @@
 #include "guest-state.h"
 #include "job-view.h"
 #include "trace.h"
+#include "vmcore/signals.h"
 #include "vmcore/thread.h"
 
 /* How long QEMU waits at its exit for a dump to be closed as incomplete. */
@@ -309,16 +310,6 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
 
 /* -- writing ------------------------------------------------------------- */
 
-/* Take back a signal that is blocked and may be pending. */
-static void dump_drop_signal(const sigset_t *set, int sig)
-{
-    sigset_t pending;
-
-    if (sigpending(&pending) == 0 && sigismember(&pending, sig) > 0) {
-        sigwait(set, &sig);
-    }
-}
-
 /* Tell whoever asks where VMCOREINFO came from. */
 static void dump_job_set_vmcoreinfo(DumpJob *job)
 {
@@ -360,16 +351,13 @@ static bool dump_job_make(DumpJob *job, Error **errp)
 
 static void dump_job_run(DumpJob *job)
 {
-    sigset_t set, old;
+    DumpSignals signals;
     bool ok;
 
     /* A file size limit is an error like others; it must not end QEMU. */
-    sigemptyset(&set);
-    sigaddset(&set, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &set, &old);
+    dump_signals_block_file_size(&signals);
     ok = dump_job_make(job, &job->error);
-    dump_drop_signal(&set, SIGXFSZ);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    dump_signals_restore(&signals);
     trace_dump_written(ok, dump_progress_completed(&job->progress),
                        dump_progress_written(&job->progress));
 }

@@ -136,16 +136,16 @@ static uint64_t find_last_ram(const GuestPhysBlockList *blocks)
 static void leave_out(GuestRam *ram, const GuestPhysBlockList *blocks,
                       const GuestStateQuery *query, DumpReport *report)
 {
-    uint64_t far = query->low_memory_only ? guest_ram_drop_far(ram) : 0;
+    uint64_t beyond = query->low_memory_only ? guest_ram_drop_far(ram) : 0;
     uint64_t above = query->ends_with_ram ?
                      guest_ram_drop_above(ram, find_last_ram(blocks)) : 0;
 
-    if (far) {
+    if (beyond) {
         dump_report_warn(report, "%" PRIu64 " bytes of device memory are "
                          "left out: their address is too high for this "
-                         "format", far);
+                         "format", beyond);
     }
-    dump_report_add_left_out(report, far + above);
+    dump_report_add_left_out(report, beyond + above);
 }
 
 uint64_t guest_memory_bytes(const GuestStateQuery *query)

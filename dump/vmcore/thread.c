@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #endif
 #include "qapi/error.h"
+#include "signals.h"
 #include "thread.h"
 
 /*
@@ -44,18 +45,13 @@ static int thread_create(DumpThread *t)
 bool dump_thread_start(DumpThread *t, const char *name,
                        void *(*fn)(void *opaque), void *opaque, Error **errp)
 {
-    sigset_t block, old;
+    DumpSignals signals;
     int ret;
 
     *t = (DumpThread) { .name = name, .fn = fn, .opaque = opaque };
-    /* As qemu_thread_create does: faults of its own stay with a thread. */
-    sigfillset(&block);
-    sigdelset(&block, SIGSEGV);
-    sigdelset(&block, SIGFPE);
-    sigdelset(&block, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &block, &old);
+    dump_signals_block_all(&signals);
     ret = thread_create(t);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    dump_signals_restore(&signals);
     if (ret) {
         error_setg_errno(errp, ret, "dump: failed to start a thread");
     }
