@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The second step of collecting.
+ * Analysis of guest memory; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -23,7 +23,7 @@ void dump_findings_deinit(DumpFindings *findings)
     g_clear_pointer(&findings->windows_cpus, g_array_unref);
 }
 
-/* Where a file's mappings begin and end in this process. */
+/* The lowest and the highest address at which this process maps @fd. */
 static void find_file(const GuestRam *ram, int fd, const uint8_t **start,
                       const uint8_t **end)
 {
@@ -49,7 +49,7 @@ static GuestRamBacking judge_huge_pages(const DumpUntouched *u, int fd,
                                                       GUEST_RAM_ANON;
 }
 
-/* The answer takes a look at each page. */
+/* Judge each file once: this examines all of its pages. */
 void dump_guest_judge_huge_pages(DumpGuest *guest)
 {
     GuestRamBacking told = GUEST_RAM_OTHER;
@@ -76,13 +76,13 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
 
 /* -- the guest's notes ------------------------------------------------- */
 
-/* What there is of VMCOREINFO. */
+/* The available VMCOREINFO notes. */
 typedef struct Sources {
-    VmcoreInfoNote *driver;     /* what the driver tells; NULL for nothing */
-    bool driver_gone;           /* and its kernel is not there */
-    bool driver_idle;           /* or is, but no CPU shows it */
-    GPtrArray *found;           /* VmcoreInfoNote; NULL: was not searched */
-    const VmcoreInfoNote *memory;   /* the one of them to take, or NULL */
+    VmcoreInfoNote *driver;     /* set by the guest's driver, or NULL */
+    bool driver_gone;           /* the driver's kernel is not in memory */
+    bool driver_idle;           /* it is in memory, but no CPU runs it */
+    GPtrArray *found;           /* VmcoreInfoNote; NULL if not searched */
+    const VmcoreInfoNote *memory;   /* the element of found to use, or NULL */
 } Sources;
 
 static void sources_deinit(Sources *s)
@@ -96,8 +96,8 @@ static void sources_deinit(Sources *s)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sources, sources_deinit)
 
 /*
- * After kexec the kernel before is often still there as it was. But where a
- * crash kernel runs, the one that crashed is what a dump is about.
+ * After kexec the previous kernel often remains intact in memory. If a crash
+ * kernel runs, the dump is about the kernel that crashed (it has CRASHTIME).
  */
 static bool is_idle(const DumpGuest *guest, const DumpFindings *findings,
                     DumpPagesReader *mem, const VmcoreInfoNote *note)
@@ -128,8 +128,8 @@ static void ask_driver(const DumpGuest *guest, const DumpFindings *findings,
 }
 
 /*
- * An earlier search was through all memory: is what it found still there, and
- * does a CPU run that kernel? Only these can tell, so x86_64 only.
+ * Reuse the result of an earlier search if the note is still there and a CPU
+ * runs its kernel. The latter can only be told from page tables of x86_64.
  */
 static bool confirm_note(const DumpGuest *guest, const DumpFindings *findings,
                          DumpPagesReader *mem, Sources *s)
@@ -149,7 +149,7 @@ static bool confirm_note(const DumpGuest *guest, const DumpFindings *findings,
     return true;
 }
 
-/* Search for VMCOREINFO. False with @errp if cancelled. */
+/* Search memory for VMCOREINFO. Returns false, @errp set, if cancelled. */
 static bool search_note(const DumpGuest *guest, const DumpFindings *findings,
                         DumpPagesReader *mem, DumpProgress *progress,
                         Sources *s, Error **errp)
@@ -199,7 +199,7 @@ static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
     return true;
 }
 
-/* *@found: what VMCOREINFO says, to be freed; NULL if there is none. */
+/* *@found: the VMCOREINFO to use, owned by the caller; NULL for none. */
 static bool analyse_notes(DumpGuest *guest, const DumpFindings *findings,
                           DumpPagesReader *mem, DumpProgress *progress,
                           VmcoreInfo **found, Error **errp)
@@ -220,7 +220,7 @@ static bool analyse_notes(DumpGuest *guest, const DumpFindings *findings,
 
         info = info ?: own;
     } else if (!info && findings->note_awaited) {
-        /* A device without its driver: qemu_fw_cfg, on Linux. */
+        /* The guest has not loaded a driver (on Linux: qemu_fw_cfg). */
         dump_report_warn(guest->report, "guest note is not present");
     }
     linux_guest_describe(guest, mem, info);
@@ -240,7 +240,7 @@ static void describe_source(const Sources *s, VmcoreInfoFound *v)
     }
 }
 
-/* What is doubtful, or why there is nothing. */
+/* Warn about a doubtful result, or say why there is none. */
 static void comment_sources(const Sources *s, const DumpFindings *findings,
                             DumpReport *report)
 {
@@ -287,8 +287,8 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
 /* -- pages to be left out ---------------------------------------------- */
 
 /*
- * Zero pages alone take no look at what the guest says of them: all of a kdump
- * file share one, and in an ELF core they are holes.
+ * Excluding only zero pages needs no page walk: the writers detect them. In a
+ * kdump file all zero pages share one, and in an ELF core they are holes.
  */
 static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
                             DumpPagesReader *mem, DumpProgress *progress,
@@ -303,9 +303,9 @@ static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
 /* -- paging, Windows --------------------------------------------------- */
 
 /*
- * The page tables to walk: the kernel's own first, as those that a CPU uses
- * may lack most of its memory, which is so in user code where page tables are
- * isolated. Its mode is that of the CPUs. To be freed.
+ * The page tables to walk, owned by the caller. The kernel's own come first:
+ * with page table isolation, the tables of a CPU in user mode lack most of
+ * kernel memory. The kernel's tables use the paging mode of the CPUs.
  */
 static GArray *find_page_tables(const DumpGuest *guest,
                                 const DumpFindings *findings,
@@ -346,7 +346,7 @@ static void analyse_mappings(DumpGuest *guest, const DumpFindings *findings,
     dump_mappings_add_rest(guest->mappings, &guest->ram);
 }
 
-/* The last thing to look at memory: some of it is laid over. */
+/* Must come last: the result includes pages that overlay guest memory. */
 static void analyse_windows(DumpGuest *guest, const DumpFindings *findings,
                             DumpPagesReader *mem)
 {

@@ -1,11 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The second step of collecting: what is found out by looking into guest
- * memory.
+ * The second step of collecting the guest's state: analysis of guest memory.
  *
- * The first step takes from QEMU what only QEMU knows, with the BQL held; it
- * takes milliseconds, whatever the guest's size. This one needs no more than
+ * The first step copies QEMU's own state with the BQL held; it takes
+ * milliseconds, whatever the guest's size. The second step only reads guest
  * memory, may take long, and can be cancelled.
  */
 
@@ -16,18 +15,18 @@
 #include "progress.h"
 #include "x86-paging.h"
 
-/* What the first step left to be looked into. */
+/* Results of the first step that the analysis starts from. */
 typedef struct DumpFindings {
-    GByteArray *guest_note;     /* of the guest's driver; NULL for none */
-    uint64_t guest_note_paddr;  /* where it was read */
-    bool note_awaited;          /* there is a device, but no driver */
-    bool want_search;           /* for VMCOREINFO, if the driver has none */
-    unsigned threads;           /* for that, and the next */
-    bool has_place;             /* an earlier search has found a note */
-    uint64_t place;             /* there, guest-physical */
-    GArray *paging;             /* X86Paging of CPUs that use it; or NULL */
-    unsigned dump_level;        /* classes of pages to be left out */
-    bool want_mappings;         /* from paging, if there is any */
+    GByteArray *guest_note;     /* set by the guest's driver, or NULL */
+    uint64_t guest_note_paddr;  /* guest-physical address of guest_note */
+    bool note_awaited;          /* vmcoreinfo device without a guest driver */
+    bool want_search;           /* search memory if the driver has no note */
+    unsigned threads;           /* for the search and the page walk */
+    bool has_place;             /* an earlier search found a note at @place */
+    uint64_t place;             /* guest-physical */
+    GArray *paging;             /* X86Paging of CPUs with paging on, or NULL */
+    unsigned dump_level;        /* classes of pages to exclude */
+    bool want_mappings;         /* collect mappings from the page tables */
     bool want_windows;
     WinDmpHeader windows_header;    /* with want_windows */
     GArray *windows_cpus;           /* WinDmpCpu, likewise */
@@ -37,41 +36,42 @@ void dump_findings_init(DumpFindings *findings);
 void dump_findings_deinit(DumpFindings *findings);
 
 /*
- * Files on hugetlbfs: is what the process has not mapped untouched? Part of
- * the analysis; of a guest that will run before it, to be asked first.
+ * Determine for each file on hugetlbfs whether pages that this process has
+ * not mapped are known to be untouched. dump_guest_analyse does this too; if
+ * the guest is to run before the analysis, call it while it is still stopped.
  */
 void dump_guest_judge_huge_pages(DumpGuest *guest);
 
 /*
- * Complete @guest, whose memory, CPU notes and general values are there: with
- * the guest's own notes, or VMCOREINFO found in memory, and what they say,
- * mappings, Windows structures. What is damaged or missing is told to its
- * report.
+ * Complete @guest, whose memory, CPU notes and general values are set: add
+ * the guest's own notes or VMCOREINFO found in memory, values derived from
+ * them, mappings and Windows structures. Damaged or missing data causes
+ * warnings in @guest->report.
  *
- * Runs on the thread that is going to write; no lock is needed. False, with
- * @errp set, if there is no memory or the dump was cancelled.
+ * Called on the dump's thread, without locks. Returns false, with @errp set,
+ * if out of memory or cancelled.
  */
 bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
                         DumpProgress *progress, Error **errp);
 
-/* VMCOREINFO as a query tells of it. */
+/* Result of dump_guest_find_vmcoreinfo. */
 typedef struct VmcoreInfoFound {
-    char *text;                 /* NULL: there is none; owned */
-    bool searched;              /* found in memory, not told by the driver */
-    uint64_t paddr;             /* guest-physical, of its ELF note */
-    size_t size;                /* bytes of that, without padding at the end */
+    char *text;                 /* owned; NULL if no VMCOREINFO was found */
+    bool searched;              /* found by search, not set by the driver */
+    uint64_t paddr;             /* guest-physical address of its ELF note */
+    size_t size;                /* bytes of the note, without final padding */
 } VmcoreInfoFound;
 
 /*
- * Find VMCOREINFO as for a dump, and nothing else, of a @guest whose memory
- * and general values are there; it may run. Of the text, which is the guest's,
- * what lies behind a zero byte or 64 KiB is not in *@v.
+ * Find VMCOREINFO in the same way as for a dump, without the other steps of
+ * the analysis. The memory and general values of @guest are set; the guest may
+ * run. The guest's text is cut at the first zero byte, or at 64 KiB.
  *
- * The report of @guest is told what is doubtful of it or, if there is none,
- * why.
+ * Doubts about the result, or the reason why nothing was found, become
+ * warnings in @guest->report.
  *
- * Any thread; no lock is needed. False, with @errp set, if there is no memory
- * or @progress was cancelled.
+ * Any thread, without locks. Returns false, with @errp set, if out of memory
+ * or if @progress was cancelled.
  */
 bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
                                 const DumpFindings *findings,

@@ -9,7 +9,7 @@
 #include "arm64-paging.h"
 
 #define ARM64_ENTRY_SIZE        8
-#define ARM64_ENTRY_BITS        3       /* of that */
+#define ARM64_ENTRY_BITS        3       /* log2 of ARM64_ENTRY_SIZE */
 #define ARM64_VALID             0x1
 #define ARM64_TABLE             0x2     /* or, on the last level, a page */
 
@@ -20,9 +20,9 @@ static uint64_t bits(unsigned first, unsigned last)
 }
 
 /*
- * The address in an entry, for a page of 2^@shift bytes or, if that is the
- * granule, a table. With more than 48 bits of it the upper ones are where
- * there is room.
+ * The output address of an entry that maps 2^@shift bytes, or points to a
+ * table if @shift is page_bits. Address bits above 47 are stored in low bits
+ * of the entry: 12-15 with 64 KiB pages, 8-9 with FEAT_LPA2.
  */
 static uint64_t arm64_address(const Arm64Paging *p, uint64_t entry,
                               unsigned shift)
@@ -36,7 +36,7 @@ static uint64_t arm64_address(const Arm64Paging *p, uint64_t entry,
     return entry & bits(shift, 47);
 }
 
-/* Where the index into the top table begins. */
+/* The lowest address bit of the index into the top table. */
 static unsigned arm64_top_shift(const Arm64Paging *p)
 {
     unsigned per_level = p->page_bits - ARM64_ENTRY_BITS;

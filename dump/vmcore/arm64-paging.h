@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest-virtual addresses of AArch64's upper half, where kernels are (those
- * that TTBR1_EL1 is for), looked up in the guest's own tables in guest memory.
+ * Translation of guest-virtual addresses in the upper half of the AArch64
+ * address space (TTBR1_EL1, used by kernels) by the guest's own tables.
  *
- * The tables are the guest's: nothing is read but guest memory. Access rights
- * do not matter here.
+ * The tables are guest memory and not trusted: nothing but guest memory is
+ * read. Access permissions are ignored.
  *
  * Layout source: Arm Architecture Reference Manual, DDI 0487, D8 "The AArch64
  * Virtual Memory System Architecture".
@@ -20,19 +20,19 @@
 
 typedef struct Arm64Paging {
     uint64_t root;              /* guest-physical address of the top table */
-    unsigned page_bits;         /* of the granule: 12, 14 or 16 */
+    unsigned page_bits;         /* log2 of the granule: 12, 14 or 16 */
     /*
-     * That are translated: page_bits + 1 to 52. With a page_bits of 12 or 14,
-     * 52 means that entries are of the form of FEAT_LPA2.
+     * Translated address bits: page_bits + 1 to 52. If page_bits is 12 or 14,
+     * 52 implies the descriptor format of FEAT_LPA2.
      */
     unsigned vaddr_bits;
 } Arm64Paging;
 
 /*
  * Translate @vaddr. On success *@paddr is its guest-physical address, and
- * *@left the bytes from there to the end of the page or block. False if it is
- * not mapped, not of the upper half, or a table is not in guest memory. Whether
- * *@paddr is memory is not asked.
+ * *@left the bytes from there to the end of the page or block. Returns false
+ * if @vaddr is not mapped or not in the upper half, or if a table is not in
+ * guest memory. *@paddr need not be the address of memory.
  */
 bool arm64_paging_translate(const Arm64Paging *paging, DumpPagesReader *mem,
                             uint64_t vaddr, uint64_t *paddr, uint64_t *left);

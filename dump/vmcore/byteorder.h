@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Target byte order and word size: storing and loading integers the way
- * the guest does, whatever the host.
+ * Target byte order and word size: store and load integers in the guest's
+ * format, on any host.
  *
  * Pure functions; any thread may call them.
  */
@@ -13,7 +13,7 @@
 #include "elf.h"
 #include "qemu/bswap.h"
 
-/* What decides how a structure is laid out in the file. */
+/* Determines the layout of structures in the file. */
 typedef struct DumpAbi {
     uint8_t elf_class;          /* ELFCLASS32 or ELFCLASS64 */
     uint8_t elf_data;           /* ELFDATA2LSB or ELFDATA2MSB */
@@ -45,7 +45,7 @@ static inline void dump_put64(const DumpAbi *abi, void *p, uint64_t v)
     dump_abi_is_be(abi) ? stq_be_p(p, v) : stq_le_p(p, v);
 }
 
-/* lduw / ldl / ldq in the guest's order, from any alignment. */
+/* Load an integer in the guest's byte order; @p need not be aligned. */
 static inline uint32_t dump_get32(const DumpAbi *abi, const void *p)
 {
     return dump_abi_is_be(abi) ? (uint32_t)ldl_be_p(p) : (uint32_t)ldl_le_p(p);

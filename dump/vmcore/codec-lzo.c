@@ -30,7 +30,7 @@ static void lzo_destroy(void *state)
     g_free(state);
 }
 
-/* From LZO's FAQ: the most that incompressible data may grow. */
+/* Worst case for incompressible data, from LZO's FAQ. */
 static size_t lzo_bound(size_t len)
 {
     return len + len / 16 + 64 + 3;

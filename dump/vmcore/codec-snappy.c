@@ -10,10 +10,10 @@
 #include "codec.h"
 #include "kdump-format.h"
 
-/* The largest hash table that the library makes; 16 bits for each byte. */
+/* Maximum size in bytes of the library's hash table of 16-bit entries. */
 #define SNAPPY_TABLE (64 * KiB)
 
-/* Snappy keeps nothing between calls; a state must not be NULL. */
+/* Snappy has no state between calls, but create must not return NULL. */
 static char snappy_no_state;
 
 static void *snappy_create(Error **errp)
@@ -31,10 +31,10 @@ static size_t snappy_bound(size_t len)
 }
 
 /*
- * The library ends the process if it gets no memory to work in, which it asks
- * for with each page: a hash table and a block of input and of output. The
- * allocator keeps what it is given back here for its next caller, so this
- * costs little.
+ * The library aborts the process if it cannot allocate its working memory,
+ * which it does for each page: a hash table, an input and an output block.
+ * Probe for that much first. This is cheap, as the allocator caches freed
+ * memory.
  */
 static bool snappy_has_memory(size_t len)
 {

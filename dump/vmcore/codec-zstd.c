@@ -11,9 +11,8 @@
 #include "kdump-format.h"
 
 /*
- * The lowest level whose pages are smaller than those of zlib level 1, and of
- * our own. Lower ones make larger pages, and none that is as small is as fast
- * as our zlib.
+ * The lowest level that compresses pages better than zlib level 1 and than
+ * deflate.c. No level that does so is as fast as deflate.c.
  */
 #define ZSTD_PAGE_LEVEL 2
 
@@ -37,8 +36,8 @@ static size_t zstd_compress(void *state, const uint8_t *src, size_t len,
 }
 
 /*
- * What it works in, the library gets when it first compresses. Make it do that
- * now: without this memory each page would be stored as it is.
+ * The library allocates its working memory at the first compression. Do that
+ * now: if it failed later, every page would be stored uncompressed.
  */
 static bool zstd_warm_up(ZSTD_CCtx *ctx)
 {

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Page compressors. One file per codec; the table has those that this
- * build was made with. All calls on one state come from one thread.
+ * Page compressors, one file per codec. All calls on one state come from one
+ * thread.
  */
 
 #ifndef DUMP_VMCORE_CODEC_H
@@ -21,19 +21,19 @@ typedef struct DumpCodec {
     const char *name;           /* "zlib" */
     uint32_t kdump_flag;        /* KDUMP_PAGE_* */
 
-    /* One worker's state; NULL with @errp set if it cannot be had. */
+    /* Create one worker's state. Returns NULL, with @errp set, on failure. */
     void *(*create)(Error **errp);
     void (*destroy)(void *state);
 
-    /* Bytes that compress may need for @len bytes of input. */
+    /* Size in bytes of the buffer that compress needs for @len bytes. */
     size_t (*bound)(size_t len);
 
     /*
      * Compress @len bytes of @src to @dst, which has bound(len) bytes.
-     * Returns the bytes used, 0 if the codec failed or saw that the result
-     * is no shorter. @src may change meanwhile (a device that goes on
-     * writing to guest memory): the result then need not make sense, but
-     * nothing outside the buffers is touched.
+     * Returns the size of the result in bytes, or 0 if the codec failed or
+     * found that the result is no shorter. @src may change during the call
+     * (a device may write to guest memory): the result may then be garbage,
+     * but nothing outside the buffers is accessed.
      */
     size_t (*compress)(void *state, const uint8_t *src, size_t len,
                        uint8_t *dst);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The guest that is dumped; see the header.
+ * Description of the dumped guest; see the header.
  */
 
 #include "qemu/osdep.h"

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ELF core headers to bytes, both classes and byte orders.
+ * Encoding of ELF core headers for both classes and byte orders.
  */
 
 #include "qemu/osdep.h"
@@ -31,7 +31,7 @@ bool elf_core_fits(const DumpAbi *abi, uint64_t value)
     return dump_abi_is64(abi) || value <= UINT32_MAX;
 }
 
-/* A word that must not lose bits. */
+/* Append a word; asserts that it fits the ELF class. */
 static void put_word(DumpEncoder *e, uint64_t v)
 {
     assert(elf_core_fits(e->abi, v));

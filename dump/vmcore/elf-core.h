@@ -15,12 +15,12 @@
 
 #include "byteorder.h"
 
-/* Convention of makedumpfile: e_flags bit of a core that was cut short. */
+/* makedumpfile's e_flags bit for an incomplete dump. */
 #define ELF_CORE_FLAG_INCOMPLETE 0x1
 
 /*
- * The most program headers that e_phnum can count. With more, e_phnum is
- * PN_XNUM (0xffff) and sh_info of section header 0 has the number.
+ * Maximum number of program headers that e_phnum can hold. With more, e_phnum
+ * is PN_XNUM (0xffff) and sh_info of section header 0 holds the number.
  */
 #define ELF_CORE_MAX_PLAIN_PHNUM 0xfffe
 
@@ -65,8 +65,8 @@ size_t elf_core_shdr_size(const DumpAbi *abi);
 /*
  * Write one structure to @buf, which holds the matching size above.
  * Values too large for ELF32 fields are a programming error and assert
- * (elf_core_fits lets a planner find out first), except vaddr, which is
- * truncated as the target's own pointers are.
+ * (planners check with elf_core_fits), except vaddr, which is truncated like
+ * the target's own pointers.
  *
  * elf_core_put_ehdr writes PN_XNUM for e_phnum when @hdr->phnum is above
  * ELF_CORE_MAX_PLAIN_PHNUM; the caller writes section header 0
@@ -81,8 +81,8 @@ void elf_core_put_shdr(const DumpAbi *abi, const ElfCoreSection *sec,
                        uint8_t *buf);
 
 /*
- * Section header 0: all zero but sh_info, which is @phnum when it is too
- * large for e_phnum, and else 0.
+ * Section header 0: all zero, but sh_info is @phnum if that is too large for
+ * e_phnum.
  */
 ElfCoreSection elf_core_null_section(uint32_t phnum);
 

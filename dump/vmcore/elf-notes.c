@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ELF notes, built and walked.
+ * Construction and parsing of ELF notes.
  */
 
 #include "qemu/osdep.h"

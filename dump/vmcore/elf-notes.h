@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ELF notes: building them, and a bounds-checked walk over notes that come
- * from the guest.
+ * ELF notes: construction, and bounds-checked parsing of notes that come from
+ * the guest.
  *
- * Layout source: System V ABI, "Note Section"; as Linux writes them, the
- * three header words are 32 bits wide in both classes, name and descriptor
- * are each padded to 4 bytes.
+ * Layout source: System V ABI, "Note Section". As in Linux, the three header
+ * words are 32 bits wide in both classes, and name and descriptor are each
+ * padded to 4 bytes.
  *
  * Pure functions; any thread may call them.
  */
@@ -18,16 +18,16 @@
 
 #define ELF_NOTE_HEADER_SIZE 12
 
-/* One note inside somebody else's buffer; nothing is owned. */
+/* One note; the pointers are into the caller's buffer. */
 typedef struct ElfNote {
     const char *name;           /* namesz bytes, not always terminated */
-    uint32_t namesz;            /* as stored, with the terminator if any */
+    uint32_t namesz;            /* as stored, including any terminator */
     uint32_t type;
     const uint8_t *desc;
     uint32_t descsz;            /* bytes, without padding */
 } ElfNote;
 
-/* Bytes that a note takes with all padding. */
+/* Size of a note in bytes, including padding. */
 size_t elf_note_size(uint32_t namesz, uint32_t descsz);
 
 /* Append one note to @out; @name is stored with its terminator. */
@@ -37,11 +37,11 @@ void elf_note_append(GByteArray *out, const DumpAbi *abi, const char *name,
 /*
  * Read the note at *@pos of @buf[0..@len) and move *@pos behind it.
  *
- * Returns false at the end (*@pos == @len) and when what is left is not a
- * whole note: *@pos then stays where it was, below @len. The same goes for a
- * header of zeroes, by which Linux marks the end. Nothing outside the buffer
- * is read whatever the sizes claim. The padding of the very
- * last descriptor may be missing; *@pos is then @len.
+ * Returns false at the end (*@pos == @len), and with *@pos unchanged if the
+ * rest is not a complete note or starts with a header of zeroes, which is
+ * Linux's end marker. Never reads outside the buffer, whatever the sizes in
+ * the note. The padding of the last descriptor may be missing; *@pos is then
+ * @len.
  */
 bool elf_note_next(const DumpAbi *abi, const uint8_t *buf, size_t len,
                    size_t *pos, ElfNote *note);
