@@ -3,8 +3,8 @@
  *
  * Guest-physical memory as sorted runs.
  *
- * A run's last byte, paddr + (size - 1), is used rather than its end, which
- * may be 2^64.
+ * Comparisons use the address of a run's last byte, paddr + (size - 1), since
+ * the end may be 2^64.
  */
 
 #include "qemu/osdep.h"
@@ -53,7 +53,7 @@ static void run_drop_front(GuestRamRun *run, uint64_t n)
     run->size -= n;
 }
 
-/* Cut @run to [@begin, @last]; false if nothing is left. */
+/* Clip @run to [@begin, @last]; false if nothing is left. */
 static bool run_clip(GuestRamRun *run, uint64_t begin, uint64_t last)
 {
     uint64_t from = MAX(run->paddr, begin);
@@ -89,7 +89,7 @@ static gint compare_runs(gconstpointer a, gconstpointer b)
     return ra->paddr < rb->paddr ? -1 : ra->paddr > rb->paddr;
 }
 
-/* Take what @prev covers away from @run; false if nothing is left. */
+/* Remove the part that @prev covers from @run; false if nothing is left. */
 static bool run_cut_overlap(const GuestRamRun *prev, GuestRamRun *run)
 {
     uint64_t over;
@@ -142,7 +142,7 @@ void guest_ram_seal(GuestRam *ram)
     }
 }
 
-/* One past the last run of those that follow @first without a gap. */
+/* One past the last run of the contiguous range that starts with @first. */
 static size_t range_end(const GuestRam *ram, size_t first, uint64_t *bytes)
 {
     size_t i = first;

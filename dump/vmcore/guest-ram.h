@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest-physical memory as sorted runs, and the walk over it by page.
+ * Guest-physical memory as sorted runs.
  *
- * The runs point into memory that belongs to somebody else and must stay
- * mapped while this object is used. After guest_ram_seal the object is
- * not changed and any thread may read it.
+ * The runs point to memory that is not owned and must stay mapped while this
+ * object is used. After guest_ram_seal the object does not change and any
+ * thread may read it.
  */
 
 #ifndef DUMP_VMCORE_GUEST_RAM_H
@@ -13,24 +13,24 @@
 
 #include "pfn-bitmap.h"
 
-/* Where a run's bytes come from: how untouched memory can be told. */
+/* Kind of memory behind a run; decides how untouched pages are detected. */
 typedef enum GuestRamBacking {
-    GUEST_RAM_OTHER,            /* not known: has to be read */
-    GUEST_RAM_ANON,             /* zero where the process has no page */
+    GUEST_RAM_OTHER,            /* unknown: all of it must be read */
+    GUEST_RAM_ANON,             /* pages not present in the process are zero */
     GUEST_RAM_SHARED_FILE,      /* shared mapping of fd */
     GUEST_RAM_PRIVATE_FILE,     /* private mapping of fd */
-    GUEST_RAM_SHARED_HUGE,      /* the same on hugetlbfs: not known before */
-    GUEST_RAM_PRIVATE_HUGE,     /* ... dump_guest_analyse has looked at it */
-    GUEST_RAM_HUGE,             /* and found: as ANON; mincore() tells more */
+    GUEST_RAM_SHARED_HUGE,      /* the same on hugetlbfs; undecided until */
+    GUEST_RAM_PRIVATE_HUGE,     /* dump_guest_judge_huge_pages is called */
+    GUEST_RAM_HUGE,             /* like ANON; mincore() also finds pages */
 } GuestRamBacking;
 
 typedef struct GuestRamRun {
     uint64_t paddr;             /* guest-physical address, bytes */
     uint64_t size;              /* bytes, not 0; paddr + size may be 2^64 */
-    const uint8_t *host;        /* where it is mapped */
+    const uint8_t *host;        /* host address of the first byte */
     GuestRamBacking backing;
-    int fd;                     /* of the file; not owned */
-    uint64_t fd_offset;         /* of the run's first byte in it */
+    int fd;                     /* backing file; not owned */
+    uint64_t fd_offset;         /* offset of the first byte in fd */
 } GuestRamRun;
 
 typedef struct GuestRam {
@@ -42,37 +42,38 @@ void guest_ram_init(GuestRam *ram);
 void guest_ram_deinit(GuestRam *ram);
 
 /*
- * Add memory, in any order; empty and wrapping pieces are passed over
- * (the part below 2^64 is kept).
+ * Add memory, in any order. Empty runs are ignored; a run that wraps is cut at
+ * 2^64.
  */
 void guest_ram_add(GuestRam *ram, uint64_t paddr, uint64_t size,
                    const uint8_t *host);
 
-/* The same of a whole description. */
+/* The same for a complete description. */
 void guest_ram_add_run(GuestRam *ram, const GuestRamRun *run);
 
 /*
- * Sort, cut overlaps (the run that starts first keeps its bytes) and join
- * runs that follow one another in the guest, in the host and in the file.
+ * Sort the runs, remove overlaps (the run that starts first keeps its bytes)
+ * and merge runs that are contiguous in guest, host and file.
  */
 void guest_ram_seal(GuestRam *ram);
 
 /*
- * Make @ram, which is initialized and empty, the part of @all in [begin,
- * begin + length); a length of 0 is all from begin on, else the sum does not
- * wrap beyond 2^64. @all is sealed, and so is @ram then.
+ * Fill @ram, which is initialized and empty, with the part of @all in
+ * [@begin, @begin + @length). A @length of 0 means everything from @begin on;
+ * otherwise the sum must not exceed 2^64. @all is sealed; @ram becomes sealed.
  */
 void guest_ram_clip_of(GuestRam *ram, const GuestRam *all, uint64_t begin,
                        uint64_t length);
 
 /*
- * Drop memory that lies so far above all other that a table with a bit for
- * each page would dwarf it. A guest can move the memory of a PCI device to
- * any address; some firmware does so with 64-bit BARs without any malice.
+ * Drop memory that lies so far above all other memory that a table with a bit
+ * per page would be out of proportion. A guest can move the memory of a PCI
+ * device to any address; some firmware does so with 64-bit BARs.
  *
- * Ranges without a gap are judged as a whole, from below: one that ends
- * above both GUEST_RAM_NEAR and GUEST_RAM_FAR_FACTOR times the bytes kept
- * so far, its own included, goes. The lowest one stays. After sealing.
+ * Contiguous ranges are judged as a whole, in ascending order. A range is
+ * dropped if it ends above GUEST_RAM_NEAR and above GUEST_RAM_FAR_FACTOR times
+ * the bytes kept so far, including its own. The lowest range is always kept.
+ * @ram must be sealed.
  *
  * Returns the bytes dropped.
  */
@@ -81,7 +82,7 @@ uint64_t guest_ram_drop_far(GuestRam *ram);
 #define GUEST_RAM_NEAR          (1ULL << 42)    /* 4 TiB */
 #define GUEST_RAM_FAR_FACTOR    64
 
-/* Drop all from @last + 1 on; after sealing. Returns the bytes dropped. */
+/* Drop all above @last from sealed @ram. Returns the bytes dropped. */
 uint64_t guest_ram_drop_above(GuestRam *ram, uint64_t last);
 
 static inline size_t guest_ram_nr_runs(const GuestRam *ram)
@@ -95,20 +96,20 @@ static inline const GuestRamRun *guest_ram_run(const GuestRam *ram, size_t i)
 }
 
 /*
- * Let the @size bytes at @host stand for those at @paddr of a sealed object,
- * whose memory itself is not changed. @host must live as long. False, with
- * nothing done, unless one run has all of the range.
+ * Replace the @size bytes at @paddr of sealed @ram with those at @host, which
+ * must outlive @ram. Guest memory is not changed. Returns false, with nothing
+ * done, unless a single run contains the range.
  */
 bool guest_ram_overlay(GuestRam *ram, uint64_t paddr, uint64_t size,
                        const uint8_t *host);
 
-/* The run that has @paddr; NULL if it is not RAM. */
+/* The run that contains @paddr; NULL if it is not RAM. */
 const GuestRamRun *guest_ram_run_at(const GuestRam *ram, uint64_t paddr);
 
 /*
- * Runs of whole page frames that cover every byte of the runs, sorted and
- * joined: a page that is RAM in part counts. @page_size is a power of two.
- * Returns a GArray of PfnRun; the caller owns it.
+ * Sorted, merged runs of page frames that cover every byte of @ram, including
+ * pages that are only partly RAM. @page_size is a power of two. Returns a
+ * GArray of PfnRun, owned by the caller.
  */
 GArray *guest_ram_pfn_runs(const GuestRam *ram, size_t page_size);
 
@@ -122,8 +123,8 @@ uint64_t guest_ram_max_pfn(const GuestRam *ram, size_t page_size);
 uint64_t guest_ram_gap(const GuestRam *ram, uint64_t paddr);
 
 /*
- * The longest stretch of mapped memory that starts at @paddr: its host
- * address, and in *@len its bytes; NULL if @paddr is not RAM.
+ * The host address of @paddr; *@len is the number of bytes to the end of its
+ * run. NULL if @paddr is not RAM.
  */
 const uint8_t *guest_ram_host(const GuestRam *ram, uint64_t paddr,
                               uint64_t *len);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * kdump-compressed and flattened structures to bytes.
+ * Encoding of kdump-compressed and flattened structures.
  */
 
 #include "qemu/osdep.h"
@@ -26,7 +26,7 @@
 #define FLAT_VERSION            1
 #define FLAT_END                UINT64_MAX
 
-/* The one 32-bit target whose 8-byte fields are 8-aligned. */
+/* EM_ARM is the only 32-bit target that aligns 8-byte fields to 8. */
 static bool abi_aligns64(const DumpAbi *abi)
 {
     return !dump_abi_is64(abi) && abi->elf_machine == EM_ARM;
@@ -130,8 +130,6 @@ void kdump_put_page_desc(const DumpAbi *abi, const KdumpPageDesc *desc,
     dump_enc64(&e, 0);                              /* page_flags */
 }
 
-/* -- flattened form ------------------------------------------------------ */
-
 void flat_put_header(uint8_t buf[FLAT_HEADER_SIZE])
 {
     memset(buf, 0, FLAT_HEADER_SIZE);
@@ -151,8 +149,6 @@ void flat_put_end(uint8_t buf[FLAT_RECORD_SIZE])
 {
     flat_put_record(buf, FLAT_END, FLAT_END);
 }
-
-/* -- names --------------------------------------------------------------- */
 
 const char *kdump_machine_name(const DumpAbi *abi)
 {

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The kdump-compressed ("diskdump") format, header version 6, and the
- * flattened form that wraps it: neutral structures to bytes.
+ * Encoding of the kdump-compressed ("diskdump") format, header version 6, and
+ * of the flattened form that wraps it.
  *
- * Layout source: docs/interop/vmcore-formats.rst of this series, which
- * gives every field with its offset, as found from files that
- * makedumpfile 1.7 writes and crash 8.0 reads.
+ * Layout source: docs/interop/vmcore-formats.rst, which lists every field with
+ * its offset, as found in files that makedumpfile 1.7 writes and crash 8.0
+ * reads.
  *
  * Pure functions; any thread may call them.
  */
@@ -51,24 +51,24 @@ typedef struct KdumpSubHeader {
 
 typedef struct KdumpPageDesc {
     uint64_t offset;            /* file offset of the page's data */
-    uint32_t size;              /* bytes of it */
+    uint32_t size;              /* bytes of data */
     uint32_t flags;             /* KDUMP_PAGE_*; 0 for a raw page */
 } KdumpPageDesc;
 
 #define KDUMP_PAGE_DESC_SIZE    24
 
 /*
- * Bytes of the structures. The sub header of a 32-bit target is packed as
- * on i386, except for EM_ARM, whose 8-byte fields are 8-aligned.
+ * Sizes of the structures in bytes. The sub header of a 32-bit target is
+ * packed as on i386, except for EM_ARM, which aligns 8-byte fields to 8.
  */
 size_t kdump_header_size(const DumpAbi *abi);
 size_t kdump_sub_header_size(const DumpAbi *abi);
 
 /*
- * Write one structure to @buf, which holds at least the size above. All
- * of it is written; fields that are not in the neutral structure are zero
- * (split, start/end pfn, eraseinfo, device, written blocks, current CPU;
- * total_ram_blocks too).
+ * Write one structure to @buf, which holds at least the size above. All bytes
+ * are written; fields that have no member in the structures above are zero
+ * (split, start/end pfn, eraseinfo, total_ram_blocks, device and written
+ * blocks, current CPU).
  */
 void kdump_put_header(const DumpAbi *abi, const KdumpHeader *hdr,
                       uint8_t *buf);
@@ -77,7 +77,7 @@ void kdump_put_sub_header(const DumpAbi *abi, const KdumpSubHeader *sub,
 void kdump_put_page_desc(const DumpAbi *abi, const KdumpPageDesc *desc,
                          uint8_t *buf);
 
-/* Flattened form: always big-endian, whatever the guest. */
+/* Flattened form: always big-endian. */
 #define FLAT_HEADER_SIZE        4096
 #define FLAT_RECORD_SIZE        16
 

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where a dump can be closed as an incomplete one.
+ * States in which a dump can be closed as incomplete; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -24,7 +24,7 @@ static bool kdump_mark_has_room(const KdumpMarks *m, size_t i)
     return dump_sink_room(m->sink, &m->marks[i].sink) >= m->closing;
 }
 
-/* Room for one mark more? */
+/* Make room for one more mark. Returns false if out of memory. */
 static bool kdump_marks_grow(KdumpMarks *m)
 {
     KdumpMark *more;
@@ -48,7 +48,7 @@ static bool kdump_marks_grow(KdumpMarks *m)
     return true;
 }
 
-/* Those before one that leaves room enough are of no use. */
+/* Only the latest mark with enough room and those after it are of use. */
 static void kdump_marks_drop_old(KdumpMarks *m)
 {
     size_t old = 0;
@@ -69,7 +69,7 @@ void kdump_marks_add(KdumpMarks *m, uint64_t nr_pages, uint64_t data_bytes)
     };
 
     if (!kdump_marks_grow(m)) {
-        m->n--;                 /* the latest is the one to have */
+        m->n--;                 /* replace the last one */
     }
     m->marks[m->n++] = mark;
     kdump_marks_drop_old(m);

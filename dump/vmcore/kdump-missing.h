@@ -1,8 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pages that a kdump-compressed file was to have and has not: bitmap 2 is
- * without them, and so are the page descriptors. One thread.
+ * Pages that were planned for a kdump-compressed file but could not be
+ * written. They are neither in bitmap 2 nor in the page descriptors. Used by
+ * one thread.
  */
 
 #ifndef DUMP_VMCORE_KDUMP_MISSING_H
@@ -11,20 +12,23 @@
 #include "kdump-chunk.h"
 #include "pfn-bitmap.h"
 
-/* All zero: none. */
+/* Initialized with zeroes. */
 typedef struct KdumpMissing {
-    PfnRun *runs;               /* sorted; size of them, n used */
+    PfnRun *runs;               /* sorted; size allocated, n used */
     size_t n, size;
     uint64_t nr_pages;          /* in all runs */
 } KdumpMissing;
 
 void kdump_missing_deinit(KdumpMissing *m);
 
-/* Room for those of the slot; false with @errp if there is no memory. */
+/*
+ * Make room for the missing pages of @slot. Returns false, with @errp set, if
+ * out of memory.
+ */
 bool kdump_missing_reserve(KdumpMissing *m, const KdumpSlot *slot,
                            Error **errp);
 
-/* Add a page behind all others. There has to be room. */
+/* Append a page above all others. The room must be reserved. */
 void kdump_missing_add(KdumpMissing *m, uint64_t pfn);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Kernel-virtual memory; see the header.
+ * Access to kernel-virtual memory; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -12,7 +12,7 @@
 #include "linux-guest.h"
 #include "x86-paging.h"
 
-/* Of Linux on AArch64: 36 with pages of 16 KiB up to 52. */
+/* Linux on AArch64 has from 36 (with 16 KiB pages) to 52 bits. */
 #define ARM64_VA_BITS_MIN       36
 #define ARM64_VA_BITS_MAX       52
 
@@ -21,7 +21,7 @@ struct KernelSpace {
     union {
         X86Paging x86;
         Arm64Paging arm64;
-    } tables;                   /* what translate takes */
+    } tables;                   /* argument of translate */
 };
 
 bool kernel_space_known_target(const DumpAbi *abi)
@@ -49,10 +49,10 @@ static bool init_x86(KernelSpace *s, const VmcoreInfo *info, uint64_t root,
 }
 
 /*
- * How many bits of an address the tables at swapper_pg_dir are for. With pages
- * of 64 KiB they are always those that the kernel was built for, and a CPU
- * that has fewer gets the end of the top table; with others there are fewer
- * levels then.
+ * The number of address bits that the tables at swapper_pg_dir translate. With
+ * 64 KiB pages this is always the number that the kernel was built for; a CPU
+ * with fewer bits uses the end of the top table. With other page sizes such a
+ * CPU uses fewer levels.
  */
 static bool get_arm64_bits(const VmcoreInfo *info, unsigned page_bits,
                            unsigned *vaddr_bits)
@@ -91,7 +91,7 @@ static bool init_arm64(KernelSpace *s, const DumpGuest *guest,
     return true;
 }
 
-/* Do the tables show what linux_guest_find_kernel() has found? */
+/* Do the tables map init_uts_ns to where linux_guest_find_kernel() found it? */
 static bool shows_kernel(const KernelSpace *s, const DumpGuest *guest,
                          DumpPagesReader *mem, const VmcoreInfo *info)
 {

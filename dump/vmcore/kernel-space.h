@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory of a Linux guest by its kernel's own virtual addresses: x86_64 with 4
- * and 5 levels of page tables, AArch64 with any granule and addresses of up to
- * 52 bits.
+ * Access to memory of a Linux guest by kernel-virtual address: x86_64 with 4
+ * and 5 levels of page tables, AArch64 with any granule and up to 52 address
+ * bits.
  *
  * Sources: Linux Documentation/admin-guide/kdump/vmcoreinfo.rst, and
  * Documentation/arch/arm64/memory.rst.
@@ -15,16 +15,17 @@
 #include "dump-guest.h"
 #include "vmcoreinfo.h"
 
-/* Not changed once it is made: any thread may use it, with its own reader. */
+/* Immutable: any thread may use it, with a reader of its own. */
 typedef struct KernelSpace KernelSpace;
 
-/* Are there page tables that can be walked on a target such as this? */
+/* Is the format of this target's page tables supported? */
 bool kernel_space_known_target(const DumpAbi *abi);
 
 /*
- * The kernel of @info, whose page tables must show it where it has to be: a
- * check that they are understood. To be called after linux_guest_describe.
- * NULL with @errp set if that cannot be, and what is missing.
+ * Create an accessor for the kernel that @info describes. To verify that its
+ * page tables are understood, they must map the kernel to its known physical
+ * address. Called after linux_guest_describe. Returns NULL, with @errp set, on
+ * failure.
  *
  * @mem: all memory of @guest; only used during the call
  */
@@ -36,8 +37,8 @@ void kernel_space_free(KernelSpace *space);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KernelSpace, kernel_space_free)
 
 /*
- * Read @len bytes at @vaddr. False, with undefined bytes in @buf, unless all
- * of them are mapped and in guest memory.
+ * Read @len bytes at @vaddr. Returns false, with @buf undefined, unless all of
+ * them are mapped and in guest memory.
  */
 bool kernel_space_read(const KernelSpace *space, DumpPagesReader *mem,
                        uint64_t vaddr, void *buf, size_t len);

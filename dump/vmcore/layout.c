@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The plan of a file.
+ * Layout of a dump file; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -12,17 +12,17 @@
 typedef struct DumpExtent {
     const char *name;
     uint64_t offset;
-    uint64_t size;              /* DUMP_EXTENT_OPEN while not known */
+    uint64_t size;              /* bytes; DUMP_EXTENT_OPEN if not known */
     uint64_t written;           /* bytes, each counted once */
 } DumpExtent;
 
-/* What a format needs of its own, and some pieces of memory. */
+/* Enough for the fixed extents of a format and a few pieces of memory. */
 #define LAYOUT_FIRST_EXTENTS    16
 
 struct DumpLayout {
     DumpExtent *extents;        /* first, or allocated */
-    size_t n, size;             /* of them, used and there are */
-    bool no_memory;             /* for one more, when it was to be added */
+    size_t n, size;             /* extents used and available */
+    bool no_memory;             /* an extent could not be added */
     DumpExtent first[LAYOUT_FIRST_EXTENTS];
 };
 
@@ -52,7 +52,7 @@ void dump_layout_free(DumpLayout *layout)
     }
 }
 
-/* Room for one extent more? */
+/* Make room for one more extent. Returns false if out of memory. */
 static bool layout_grow(DumpLayout *layout)
 {
     DumpExtent *more;
@@ -127,7 +127,7 @@ uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent)
     return layout_extent(layout, extent)->size;
 }
 
-/* Nothing may go where the plan did not put it. */
+/* Assert that a write stays within the extent. */
 static void extent_check(const DumpExtent *e, uint64_t pos, uint64_t len)
 {
     if (e->size == DUMP_EXTENT_OPEN) {
@@ -138,7 +138,7 @@ static void extent_check(const DumpExtent *e, uint64_t pos, uint64_t len)
     }
 }
 
-/* Bytes between the extent and what comes before it. */
+/* Bytes between the end of the previous extent and this one. */
 static uint64_t extent_gap(const DumpLayout *layout, unsigned extent)
 {
     uint64_t offset = layout_extent(layout, extent)->offset;
@@ -155,7 +155,7 @@ static uint64_t extent_gap(const DumpLayout *layout, unsigned extent)
     return offset;
 }
 
-/* What was at the place before, in an old file or on a disk, is not ours. */
+/* Overwrite stale data of an old file or disk in the gap before @extent. */
 static bool extent_fill_gap(const DumpLayout *layout, unsigned extent,
                             DumpSink *sink, Error **errp)
 {

@@ -1,12 +1,13 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The plan of a file: named extents with their offsets, and the check
- * that what is written is what was planned.
+ * Layout of a dump file: named extents with their offsets, and checks that
+ * the file is written as planned.
  *
- * A writer adds its extents front to back, then writes each of them through
- * dump_layout_write, which asserts that the bytes lie inside the extent; and
- * dump_layout_complete tells whether each was written in full. One thread.
+ * A writer adds its extents front to back, then writes each of them with
+ * dump_layout_write, which asserts that the bytes lie inside the extent.
+ * dump_layout_complete tells whether each was written in full. Used by one
+ * thread.
  */
 
 #ifndef DUMP_VMCORE_LAYOUT_H
@@ -16,7 +17,7 @@
 
 typedef struct DumpLayout DumpLayout;
 
-/* NULL if there is no memory. */
+/* Returns NULL if out of memory. */
 DumpLayout *dump_layout_new(void);
 void dump_layout_free(DumpLayout *layout);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpLayout, dump_layout_free)
@@ -24,32 +25,33 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpLayout, dump_layout_free)
 #define DUMP_EXTENT_OPEN UINT64_MAX
 
 /*
- * Append an extent behind the last one, its offset rounded up to @align
+ * Append an extent after the last one, its offset rounded up to @align
  * (1 or a power of two). @size may be 0, or DUMP_EXTENT_OPEN for the last
- * extent when its end is not known beforehand. @name is static text; it
- * is what error messages call the part ("page data").
- * Returns the extent's index, from 0. A wrapping offset asserts: callers
- * bound their sizes first. If there is no memory for it, the index is that of
- * another extent; dump_layout_planned tells.
+ * extent if its size is not known beforehand. @name is static text, used in
+ * error messages ("page data").
+ *
+ * Returns the extent's index, from 0. Asserts that the offset does not wrap:
+ * callers bound their sizes first. If out of memory, the returned index is not
+ * valid and dump_layout_planned will fail.
  */
 unsigned dump_layout_add(DumpLayout *layout, const char *name, uint64_t size,
                          uint64_t align);
 
-/* False, with @errp set, if there was no memory for one of the extents. */
+/* Returns false, with @errp set, if an extent could not be allocated. */
 bool dump_layout_planned(const DumpLayout *layout, Error **errp);
 
 uint64_t dump_layout_offset(const DumpLayout *layout, unsigned extent);
 uint64_t dump_layout_size(const DumpLayout *layout, unsigned extent);
 
 /*
- * Where the file ends: the end of the last extent; of an open extent, the
- * end of what was written to it.
+ * The end of the file: the end of the last extent. If that is open, the end
+ * of the data written to it so far.
  */
 uint64_t dump_layout_end(const DumpLayout *layout);
 
 /*
- * Write to @sink at @pos bytes into the extent. See dump_sink_writev. The gap
- * before an extent is filled with zeroes where the sink has no holes.
+ * Write to @sink at @pos bytes into the extent; see dump_sink_writev. If the
+ * sink has no holes, the gap before the extent is filled with zeroes.
  */
 bool dump_layout_writev(DumpLayout *layout, unsigned extent, uint64_t pos,
                         struct iovec *iov, int niov, DumpSink *sink,
@@ -59,15 +61,15 @@ bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
                        Error **errp);
 
 /*
- * Count @len bytes of the extent as written without writing them: zeroes
- * that are left as a hole.
+ * Count @len bytes of the extent as written without writing them. They become
+ * a hole.
  */
 void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len);
 
-/* The last @len bytes written to the extent are going to be written over. */
+/* The last @len bytes written to the extent will be overwritten. */
 void dump_layout_undo(DumpLayout *layout, unsigned extent, uint64_t len);
 
-/* Forget what was written to the extent, which is going to be written anew. */
+/* The extent will be rewritten from its start. */
 void dump_layout_restart(DumpLayout *layout, unsigned extent);
 
 /* True if every extent got as many bytes as planned. */

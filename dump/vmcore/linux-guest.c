@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A Linux guest's description of itself; see the header.
+ * Analysis of Linux guests; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -14,7 +14,7 @@
 #define LINUX_PAGE_SIZE_MIN     4096
 #define LINUX_PAGE_SIZE_MAX     65536
 
-/* Where the kernel image is mapped, for targets where that is fixed. */
+/* Virtual address of the kernel image on targets where it is fixed. */
 #define X86_64_KERNEL_MAP       0xffffffff80000000ULL
 #define I386_PAGE_OFFSET        0xc0000000ULL
 #define PPC64_PAGE_OFFSET       0xc000000000000000ULL
@@ -48,7 +48,7 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
                             note.desc, note.descsz);
         }
     }
-    /* Linux leaves zeroes behind its note, which may end anywhere. */
+    /* In Linux zeroes follow the note, which may end anywhere. */
     if (!buffer_is_zero(buf + used, len - used)) {
         dump_report_warn(guest->report, "guest note is damaged: left out "
                          "from byte %zu of %zu on", used, len);
@@ -79,8 +79,9 @@ static bool describe_page_size(DumpGuest *guest, const VmcoreInfo *info)
 }
 
 /*
- * Decimal phys_base (x86 prints "%ld"), hexadecimal PHYS_OFFSET (arm64).
- * *@phys_base is left alone if there is none; false if it makes no sense.
+ * phys_base is decimal (x86 prints "%ld"), PHYS_OFFSET hexadecimal (arm64).
+ * *@phys_base is unchanged if there is neither. Returns false if the number is
+ * invalid.
  */
 static bool get_phys_base(const VmcoreInfo *info, int64_t *phys_base)
 {
@@ -126,10 +127,10 @@ uint64_t linux_guest_kernel_to_phys(const DumpGuest *guest,
 }
 
 /*
- * Can @vaddr be nowhere else than linux_guest_kernel_to_phys() says, if @info
- * is of the kernel that runs? Not known of i386, whose address space may be
- * split elsewhere, of s390x, which may have moved the kernel, and of others
- * that do not say where it is.
+ * Is the result of linux_guest_kernel_to_phys() for @vaddr certain, provided
+ * that @info describes the running kernel? It is not on i386, where the address
+ * space may be split elsewhere, on s390x, where the kernel may be relocated,
+ * and on targets that do not export the kernel's location.
  */
 static bool kernel_place_certain(const DumpGuest *guest,
                                  const VmcoreInfo *info, uint64_t vaddr)
@@ -168,10 +169,10 @@ bool linux_guest_known_target(const DumpAbi *abi)
 }
 
 /*
- * init_uts_ns.name in guest memory. Any address may be claimed, so the
- * bytes count only if they look like the structure and name the release
- * that VMCOREINFO names. If they do not, though they must, the note is of a
- * kernel that is not there any more.
+ * Read init_uts_ns.name from guest memory. The guest may have given any
+ * address, so accept the bytes only if they look like the structure and have
+ * the release of VMCOREINFO. If they do not, though the address is certain,
+ * the kernel that the note describes is gone.
  */
 LinuxKernelTrace linux_guest_find_kernel(const DumpGuest *guest,
                                          DumpPagesReader *mem,
@@ -241,7 +242,7 @@ void linux_guest_describe(DumpGuest *guest, DumpPagesReader *mem,
         warn_of_number(guest, "page size");
     }
     describe_kernel(guest, mem, info);
-    /* The readers look the architecture up by this very spelling. */
+    /* Readers identify the architecture by this name. */
     if (machine) {
         uts_set(guest->uts.machine, machine);
     }

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The sparse memory model; see the header.
+ * Linux's sparse memory model; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -11,28 +11,28 @@
 #include "linux-memmap.h"
 
 /*
- * The least of SECTION_SIZE_BITS: a bound on how many sections there are. Linux
- * has 27 or more.
+ * Minimum of SECTION_SIZE_BITS, which bounds the number of sections. Linux has
+ * 27 or more.
  */
 #define SECTION_BITS_MIN        24
 
-/* Flags in section_mem_map: it is present, and has a map. */
+/* Flags in section_mem_map: section present, map present. */
 #define SECTION_WANTED          0x3ULL
-/* All flags that there have been; arrays are aligned to more than that. */
+/* All flags ever defined; arrays have a larger alignment. */
 #define SECTION_FLAGS           0x3fULL
 
 struct LinuxMemMap {
     const KernelSpace *space;
-    uint64_t roots;             /* address of the pointers to roots */
+    uint64_t roots;             /* address of the array of root pointers */
     uint64_t nr_roots;
-    unsigned per_root;          /* sections */
+    unsigned per_root;          /* sections per root */
     unsigned section_size;      /* bytes of struct mem_section */
-    unsigned map_offset;        /* of section_mem_map in it */
-    unsigned frame_bits;        /* of page frames in a section */
+    unsigned map_offset;        /* offset of section_mem_map in it */
+    unsigned frame_bits;        /* log2 of page frames per section */
     unsigned page_struct;       /* bytes of struct page */
 };
 
-/* The sizes of sections and of all memory, for which older x86 has none. */
+/* log2 of the sizes of a section and of all memory; x86 has defaults. */
 static bool get_bits(const DumpGuest *guest, const VmcoreInfo *info,
                      int64_t *section, int64_t *all, Error **errp)
 {
@@ -83,7 +83,7 @@ static bool memmap_describe(LinuxMemMap *m, const DumpGuest *guest,
     return true;
 }
 
-/* One that is not NULL. */
+/* Read a pointer; false if it cannot be read or is NULL. */
 static bool read_pointer(const LinuxMemMap *m, DumpPagesReader *mem,
                          uint64_t vaddr, uint64_t *value)
 {
@@ -114,7 +114,7 @@ bool linux_memmap_at(const LinuxMemMap *m, DumpPagesReader *mem,
     return true;
 }
 
-/* Has any frame of @guest a struct page, and can it be read? */
+/* Is there a page frame of @guest whose struct page can be read? */
 static bool memmap_has_memory(const LinuxMemMap *m, const DumpGuest *guest,
                               DumpPagesReader *mem)
 {
@@ -137,8 +137,8 @@ static bool memmap_has_memory(const LinuxMemMap *m, const DumpGuest *guest,
 }
 
 /*
- * VMCOREINFO has the address of the roots; some kernels give that of the
- * pointer to them.
+ * SYMBOL(mem_section) is the address of the array of root pointers; in some
+ * kernels, the address of a pointer to that array.
  */
 static bool memmap_find(LinuxMemMap *m, const DumpGuest *guest,
                         DumpPagesReader *mem, const VmcoreInfo *info,

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where a Linux kernel has its struct pages: the sparse memory model with
- * SPARSEMEM_EXTREME, which x86_64 and AArch64 have, with or without vmemmap.
+ * Location of the struct pages of a Linux kernel: the sparse memory model with
+ * SPARSEMEM_EXTREME of x86_64 and AArch64, with or without vmemmap.
  *
- *   mem_section -> roots, a page of pointers after another
+ *   mem_section -> array of pointers to roots
  *              root -> a page of struct mem_section
  *   mem_section.section_mem_map -> struct page of page frame 0, as if the
  *                                  array of this section began there
@@ -17,13 +17,14 @@
 
 #include "kernel-space.h"
 
-/* Not changed once it is made: any thread may use it, with its own reader. */
+/* Immutable: any thread may use it, with a reader of its own. */
 typedef struct LinuxMemMap LinuxMemMap;
 
 /*
- * The map of the kernel of @info. @space must outlive the result; @mem is all
- * memory of @guest, and only used during the call. NULL with @errp set if it
- * is of another kind, or no memory of @guest is in it.
+ * Find the memory map of the kernel that @info describes. @space must outlive
+ * the result; @mem is all memory of @guest, only used during the call. Returns
+ * NULL, with @errp set, if the memory model is a different one or the map has
+ * no memory of @guest.
  *
  * @page_struct: bytes of struct page
  */
@@ -37,10 +38,10 @@ void linux_memmap_free(LinuxMemMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LinuxMemMap, linux_memmap_free)
 
 /*
- * The kernel-virtual address of the struct page of page frame @pfn: the
- * guest's word for it. False if there is none. *@left: page frames
- * from there that the answer is for; where there is one, their struct pages
- * follow one another.
+ * Set *@vaddr to the kernel-virtual address of the struct page of @pfn, as
+ * given by the guest (not trusted). Returns false if there is none. *@left is
+ * the number of page frames from @pfn on for which the result holds; their
+ * struct pages are contiguous.
  */
 bool linux_memmap_at(const LinuxMemMap *map, DumpPagesReader *mem,
                      uint64_t pfn, uint64_t *vaddr, uint64_t *left);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What uname(2) tells of a Linux kernel.
+ * The utsname of a Linux kernel, as returned by uname(2).
  *
  * Source: struct new_utsname of the Linux user ABI (six strings of 65 bytes).
  */
@@ -11,7 +11,10 @@
 
 #define LINUX_UTS_LEN           65      /* bytes of each string */
 
-/* As it lies in guest memory. Terminated, unless it was just read there. */
+/*
+ * Has the layout of guest memory. The strings are NUL-terminated, except
+ * directly after reading them from there.
+ */
 typedef struct LinuxUts {
     char sysname[LINUX_UTS_LEN];
     char nodename[LINUX_UTS_LEN];

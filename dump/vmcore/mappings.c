@@ -1,16 +1,16 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pieces of guest-virtual address space.
+ * Guest-virtual mappings; see the header.
  */
 
 #include "qemu/osdep.h"
 #include "mappings.h"
 
 /*
- * Does @next, which does not begin before @m in physical space, say the same
- * of what they share, or follow? Both spaces are taken for lines: what ends
- * with the last address has no successor at 0.
+ * Does @next, which does not start below @m in physical space, overlap @m with
+ * the same translation or directly follow it? Address spaces do not wrap: a
+ * mapping that ends with the last address has no successor at 0.
  */
 static bool mapping_goes_on(const DumpMapping *m, const DumpMapping *next)
 {
@@ -41,7 +41,7 @@ static int order(uint64_t a, uint64_t b)
     return a < b ? -1 : a > b;
 }
 
-/* Pieces that may become one stand together, in the order of addresses. */
+/* Makes mappings that may be merged adjacent, in the order of addresses. */
 static int compare_shift(gconstpointer a, gconstpointer b)
 {
     const DumpMapping *x = a, *y = b;
@@ -74,15 +74,16 @@ void dump_mappings_sort(GArray *mappings)
     g_array_sort(mappings, compare_address);
 }
 
-/* -- aliases ----------------------------------------------------------- */
-
-/* Of 64 bits, or of 32; low addresses of 64-bit guests do not matter here. */
+/*
+ * Is @m in the upper half of a 64-bit or of a 32-bit address space? 64-bit
+ * guests may have false positives, which do no harm.
+ */
 static bool mapping_is_upper(const DumpMapping *m)
 {
     return m->vaddr >> 63 || m->vaddr >> 31 == 1;
 }
 
-/* The pieces [@i, @end) begin with the same page: move those kept to @out. */
+/* Mappings [@i, @end) start with the same page: move those to keep to @out. */
 static size_t keep_aliases(DumpMapping *m, size_t i, size_t end, size_t out,
                            uint64_t page_size)
 {
@@ -122,8 +123,6 @@ void dump_mappings_drop_aliases(GArray *mappings, uint64_t page_size)
     g_array_set_size(mappings, out);
 }
 
-/* -- what no mapping has ----------------------------------------------- */
-
 typedef struct Span {
     uint64_t first, last;
 } Span;
@@ -135,7 +134,7 @@ static int compare_spans(gconstpointer a, gconstpointer b)
     return order(x->first, y->first);
 }
 
-/* What @mappings take of physical or of virtual space, sorted. */
+/* The physical or virtual address ranges of @mappings, sorted. */
 static GArray *mapping_spans(const GArray *mappings, bool virtual)
 {
     GArray *spans = g_array_sized_new(false, false, sizeof(Span),
@@ -152,7 +151,7 @@ static GArray *mapping_spans(const GArray *mappings, bool virtual)
     return spans;
 }
 
-/* Both are sorted, and the pieces of @from apart. Frees both. */
+/* Both are sorted; the spans in @from do not overlap. Frees both. */
 static GArray *subtract_spans(GArray *from, GArray *spans)
 {
     GArray *rest = g_array_new(false, false, sizeof(Span));
@@ -173,7 +172,7 @@ static GArray *subtract_spans(GArray *from, GArray *spans)
 
                 g_array_append_val(rest, piece);
             }
-            /* What ends within this piece has no say in the next. */
+            /* A cut that ends inside this span cannot affect the next. */
             some = cut->last < s.last;
             if (some) {
                 s.first = MAX(s.first, cut->last + 1);

@@ -1,11 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pieces of guest-virtual address space, and where in guest-physical memory
- * they are.
+ * Guest-virtual to guest-physical mappings.
  *
- * They are kept in a GArray of DumpMapping. Pure functions; an array is
- * changed by one thread at a time.
+ * They are kept in a GArray of DumpMapping, to be modified by one thread at a
+ * time.
  */
 
 #ifndef DUMP_VMCORE_MAPPINGS_H
@@ -13,7 +12,7 @@
 
 #include "guest-ram.h"
 
-/* A page has more virtual addresses than anybody asks for, from here on. */
+/* Further virtual addresses of the same page are dropped. */
 #define DUMP_MAPPINGS_MAX_ALIASES   16
 
 typedef struct DumpMapping {
@@ -23,30 +22,29 @@ typedef struct DumpMapping {
 } DumpMapping;
 
 /*
- * Append @m, which neither wraps in virtual nor in physical space, or let
- * the last piece grow if it goes on where that one ends.
+ * Append @m, or extend the last mapping if @m continues or overlaps it. @m
+ * wraps neither in virtual nor in physical space.
  */
 void dump_mappings_add(GArray *mappings, const DumpMapping *m);
 
 /*
- * Sort by guest-physical, then by guest-virtual address. Pieces that say the
- * same of what they share, or that follow one another in both spaces,
- * become one.
+ * Sort by guest-physical, then by guest-virtual address. Mappings that overlap
+ * consistently, or are contiguous in both spaces, are merged.
  */
 void dump_mappings_sort(GArray *mappings);
 
 /*
- * Of more than DUMP_MAPPINGS_MAX_ALIASES pieces that are all of one page of
- * @page_size bytes, the same one, keep as many: those of the upper half, where
- * kernels are, come first, and in each half the lowest. Larger pieces stay.
- * @mappings is sorted, and stays so.
+ * Keep at most DUMP_MAPPINGS_MAX_ALIASES mappings of the same single page of
+ * @page_size bytes. Those in the upper half, used by kernels, are preferred,
+ * and within each half the lowest. Larger mappings are kept. @mappings is
+ * sorted before and after the call.
  */
 void dump_mappings_drop_aliases(GArray *mappings, uint64_t page_size);
 
 /*
- * Add the memory of @ram that no piece has, at the virtual address that is
- * its physical one. Where that address is taken, no piece is added. @mappings
- * is sorted, and stays so.
+ * Add identity mappings for the memory of @ram that is not mapped, except
+ * where the virtual address is in use. @mappings is sorted before and after
+ * the call.
  */
 void dump_mappings_add_rest(GArray *mappings, const GuestRam *ram);
 

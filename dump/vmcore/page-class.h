@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Classes of pages that a dump can do without, in the order of the bits of
+ * Classes of pages that a dump can exclude, in the order of the bits of
  * makedumpfile's dump level.
  */
 
@@ -9,7 +9,7 @@
 #define DUMP_VMCORE_PAGE_CLASS_H
 
 typedef enum PageClass {
-    PAGE_CLASS_ZERO,            /* all zero; not a matter of struct page */
+    PAGE_CLASS_ZERO,            /* all zero; not known from struct page */
     PAGE_CLASS_CACHE,           /* page cache without private data */
     PAGE_CLASS_CACHE_PRIVATE,   /* all of the page cache */
     PAGE_CLASS_USER,            /* anonymous memory, huge pages */
@@ -20,7 +20,7 @@ typedef enum PageClass {
 
 #define PAGE_CLASS_BIT(class)   (1u << (class))
 
-/* All bits of a dump level; the last class is none of makedumpfile's. */
+/* All bits of a dump level; makedumpfile has no bit for the last class. */
 #define PAGE_CLASS_LEVEL_MAX    (PAGE_CLASS_BIT(PAGE_CLASS_UNUSABLE) - 1)
 
 #endif

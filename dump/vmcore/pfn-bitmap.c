@@ -14,7 +14,7 @@ static void bitmap_put_bit(uint8_t *buf, uint64_t bit, bool value)
     buf[bit / 8] = value ? buf[bit / 8] | mask : buf[bit / 8] & ~mask;
 }
 
-/* Make @count bits from bit @first on @value; whole bytes at once. */
+/* Set @count bits from bit @first on to @value. */
 static void bitmap_put_bits(uint8_t *buf, uint64_t first, uint64_t count,
                             bool value)
 {
@@ -32,7 +32,7 @@ static void bitmap_put_bits(uint8_t *buf, uint64_t first, uint64_t count,
     }
 }
 
-/* The first run that ends above @pfn. */
+/* Index of the first run that ends above @pfn. */
 static size_t first_run_above(const PfnRun *runs, size_t nr_runs,
                               uint64_t pfn)
 {
@@ -50,7 +50,7 @@ static size_t first_run_above(const PfnRun *runs, size_t nr_runs,
     return lo;
 }
 
-/* Make the bits of @runs in [@first_pfn, @end_pfn) @value. */
+/* Set the bits of @runs in [@first_pfn, @end_pfn) to @value. */
 static void bitmap_put_runs(const PfnRun *runs, size_t nr_runs,
                             uint64_t first_pfn, uint64_t end_pfn, bool value,
                             uint8_t *buf)

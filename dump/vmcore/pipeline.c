@@ -3,9 +3,9 @@
  *
  * Bounded, ordered pool of workers.
  *
- * Item i is worked on in slot i modulo the number of slots, and may be
- * claimed once the item that had the slot before is consumed. So claims
- * run at most nr_slots ahead of the consumer, and nothing needs a queue.
+ * Item i uses slot i modulo the number of slots, and may be claimed once the
+ * previous item in that slot is consumed. So claims run at most nr_slots ahead
+ * of the consumer, and no queue is needed.
  */
 
 #include "qemu/osdep.h"
@@ -14,18 +14,18 @@
 #include "pipeline.h"
 #include "thread.h"
 
-/* How often the consumer looks for a cancel while it has to wait. */
+/* How often the waiting consumer checks for cancellation. */
 #define PIPELINE_POLL_MS        100
 
-/* With more slots than workers and some, more make no dump faster. */
+/* With many workers, further slots do not make a dump faster. */
 #define PIPELINE_ENOUGH_SLOTS   64
 #define PIPELINE_MAX_SLOTS      (DUMP_PIPELINE_MAX_THREADS + 16)
 
-/* Of the size of slots: what has to be left for others. */
+/* Memory to leave free for the rest of QEMU, in slots. */
 #define PIPELINE_RESERVE        8
 
 typedef struct PipelineSlot {
-    void *slot;                 /* the user's; handed worker -> consumer */
+    void *slot;                 /* user data; passed worker -> consumer */
     Error *error;               /* likewise */
     bool done;                  /* lock */
 } PipelineSlot;
@@ -34,7 +34,7 @@ typedef struct Pipeline Pipeline;
 
 typedef struct PipelineWorker {
     Pipeline *p;
-    void *worker;               /* the user's */
+    void *worker;               /* user data */
     DumpThread thread;
 } PipelineWorker;
 
@@ -53,9 +53,9 @@ struct Pipeline {
     QemuMutex lock;
     QemuCond done;              /* a slot became done */
     QemuCond space;             /* an item was consumed, or stop */
-    uint64_t claimed;           /* lock: items handed to workers */
+    uint64_t claimed;           /* lock: items given to workers */
     uint64_t consumed;          /* lock */
-    bool stop;                  /* lock: claim no more */
+    bool stop;                  /* lock: do not claim further items */
 };
 
 static PipelineSlot *pipeline_slot(Pipeline *p, uint64_t index)
@@ -63,7 +63,7 @@ static PipelineSlot *pipeline_slot(Pipeline *p, uint64_t index)
     return &p->slots[index % p->nr_slots];
 }
 
-/* Wait for an item to work on; false when there is nothing left to do. */
+/* Wait for an item to work on; false if none is left or on stop. */
 static bool pipeline_claim(Pipeline *p, uint64_t *index)
 {
     bool ok;
@@ -164,7 +164,7 @@ static bool pipeline_consume_all(Pipeline *p, Error **errp)
     return true;
 }
 
-/* Without threads: one item after the other. */
+/* Process all items in this thread. */
 static bool pipeline_run_alone(Pipeline *p, Error **errp)
 {
     void *slot = p->slots[0].slot;
@@ -180,7 +180,7 @@ static bool pipeline_run_alone(Pipeline *p, Error **errp)
     return true;
 }
 
-/* Start as many threads as can be had. */
+/* Start as many threads as possible; returns their number. */
 static unsigned pipeline_start(Pipeline *p)
 {
     unsigned n = 0;
@@ -217,8 +217,6 @@ static bool pipeline_run_threads(Pipeline *p, Error **errp)
     return ok;
 }
 
-/* -- memory -------------------------------------------------------------- */
-
 static bool pipeline_add_worker(Pipeline *p, Error **errp)
 {
     PipelineWorker *w = &p->workers[p->nr_workers];
@@ -238,7 +236,7 @@ static bool pipeline_add_slot(Pipeline *p, Error **errp)
     return s->slot;
 }
 
-/* Free all but so many. */
+/* Free all but @workers workers and @slots slots. */
 static void pipeline_cut(Pipeline *p, unsigned workers, unsigned slots)
 {
     while (p->nr_slots > slots) {
@@ -252,7 +250,7 @@ static void pipeline_cut(Pipeline *p, unsigned workers, unsigned slots)
     }
 }
 
-/* False if there is not as much memory; what there is was added. */
+/* Add workers and slots until out of memory, in which case return false. */
 static bool pipeline_grow(Pipeline *p, unsigned workers, unsigned slots)
 {
     while (p->nr_workers < workers) {
@@ -269,10 +267,10 @@ static bool pipeline_grow(Pipeline *p, unsigned workers, unsigned slots)
 }
 
 /*
- * One slot being worked on, three waiting, for each worker, and some more: the
- * consumer may have to wait for a CPU that a worker has, and the workers
- * are not to wait for the consumer meanwhile. With many workers it seldom
- * waits for all of them, and slots are what takes the memory.
+ * Per worker, one slot being worked on and three waiting, plus a few: while
+ * the consumer waits for a CPU that runs a worker, the workers should not
+ * starve. With many workers this rarely affects all of them, so there are
+ * fewer slots per worker to save memory.
  */
 static unsigned pipeline_wanted_slots(unsigned workers)
 {
@@ -281,9 +279,9 @@ static unsigned pipeline_wanted_slots(unsigned workers)
 }
 
 /*
- * One worker and one slot have to be; the others, if there is memory, and a
- * reserve that is given back. If there is not, half of what could be
- * had is given back: many parts of QEMU end it if they get no memory.
+ * One worker and one slot are required. Allocate the others plus a reserve,
+ * and free the reserve again. If out of memory, free half of all slots: many
+ * parts of QEMU abort on allocation failure.
  */
 static bool pipeline_alloc(Pipeline *p, unsigned workers, Error **errp)
 {

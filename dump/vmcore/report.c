@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a dump has less in it than was asked for.
+ * Warnings about a dump, and counters of omitted memory.
  */
 
 #include "qemu/osdep.h"
@@ -22,7 +22,7 @@ void dump_report_deinit(DumpReport *report)
     qemu_mutex_destroy(&report->lock);
 }
 
-/* Takes @text. Called with the lock held. */
+/* Takes ownership of @text. Called with the lock held. */
 static void report_add(DumpReport *report, char *text)
 {
     for (guint i = 0; i < report->warnings->len; i++) {

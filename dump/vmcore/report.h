@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a dump has less in it than was asked for: warnings, the bytes of guest
- * memory that could not be read, and those that the format leaves out.
- * Collected while the dump is made, for whoever asked for it.
+ * Deficiencies of a dump: warnings, and counters of guest memory that could
+ * not be read or was excluded. Collected while the dump is made, for query-dump
+ * and the monitor.
  *
- * All functions may be called by any thread, except init and deinit. Where a
- * DumpReport is NULL, nothing is collected.
+ * All functions but init and deinit may be called by any thread, and do nothing
+ * if the DumpReport is NULL.
  */
 
 #ifndef DUMP_VMCORE_REPORT_H
@@ -31,8 +31,8 @@ void dump_report_init(DumpReport *report);
 void dump_report_deinit(DumpReport *report);
 
 /*
- * Add one warning: a sentence without a period at the end. A text that is
- * there already is not added again.
+ * Add one warning: a sentence without a trailing period. Duplicates are
+ * ignored.
  */
 void G_GNUC_PRINTF(2, 3) dump_report_warn(DumpReport *report,
                                           const char *fmt, ...);
@@ -40,29 +40,29 @@ void G_GNUC_PRINTF(2, 3) dump_report_warn(DumpReport *report,
 /* The same with the text of @err, which is freed. NULL adds nothing. */
 void dump_report_warn_err(DumpReport *report, Error *err);
 
-/* Another @bytes of guest memory could not be read. */
+/* Count @bytes of guest memory that could not be read. */
 void dump_report_add_lost(DumpReport *report, uint64_t bytes);
 
 /* Bytes of guest memory that could not be read so far. */
 uint64_t dump_report_lost(DumpReport *report);
 
-/* Another @bytes of guest memory are not for this format. */
+/* Count @bytes of guest memory that the format cannot hold. */
 void dump_report_add_left_out(DumpReport *report, uint64_t bytes);
 
-/* Bytes of guest memory that the format leaves out. */
+/* Bytes of guest memory omitted since the format cannot hold them. */
 uint64_t dump_report_left_out(DumpReport *report);
 
-/* Another @bytes of guest memory are left out as pages of a class. */
+/* Count @bytes of guest memory excluded as pages of @class. */
 void dump_report_add_class(DumpReport *report, PageClass class,
                            uint64_t bytes);
 
-/* Bytes of guest memory left out as pages of a class. */
+/* Bytes of guest memory excluded as pages of @class. */
 uint64_t dump_report_class(DumpReport *report, PageClass class);
 
 /*
- * All warnings in the order in which they came, for the caller to free with
- * g_strfreev; the last one tells of memory that could not be read, if there
- * is any. Never NULL.
+ * All warnings in the order in which they were added; the last one gives the
+ * number of bytes that could not be read, if not 0. Never NULL; the caller
+ * frees it with g_strfreev.
  */
 char **dump_report_warnings(DumpReport *report);
 

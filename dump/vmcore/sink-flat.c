@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Sink that wraps every write in a record of makedumpfile's flattened form,
- * one behind the other in another sink.
+ * Sink that wraps every write in a record of makedumpfile's flattened form
+ * and writes the records in sequence to another sink.
  */
 
 #include "qemu/osdep.h"
@@ -15,11 +15,11 @@
 typedef struct FlatSink {
     DumpSink parent;
     DumpSink *base;             /* owned */
-    uint64_t pos;               /* in base */
-    uint64_t end;               /* of what the records describe */
-    uint64_t owed;              /* bytes that a record lacks after a failure */
-    uint8_t record[FLAT_RECORD_SIZE];   /* head of the latest record */
-    uint64_t record_len;                /* bytes behind that head */
+    uint64_t pos;               /* bytes written to base */
+    uint64_t end;               /* end of the data that the records describe */
+    uint64_t owed;              /* unwritten rest of a record that failed */
+    uint8_t record[FLAT_RECORD_SIZE];   /* header of the latest record */
+    uint64_t record_len;                /* bytes of data in that record */
 } FlatSink;
 
 static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
@@ -63,7 +63,7 @@ static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
     return true;
 }
 
-/* The last byte must be in a record: no reader sees a gap at the end. */
+/* Readers ignore a gap at the end, so put the last byte into a record. */
 static bool flat_reach(FlatSink *s, uint64_t size, Error **errp)
 {
     uint8_t zero = 0;
@@ -114,7 +114,7 @@ static uint64_t flat_room(const DumpSink *sink, const DumpSinkMark *mark)
     return end > mark->pos ? end - mark->pos : 0;
 }
 
-/* What a record says that it holds must follow, whatever it is. */
+/* Pad a partially written record to its announced length. */
 static bool flat_complete_record(FlatSink *s, Error **errp)
 {
     g_autofree uint8_t *zero = NULL;
@@ -126,7 +126,7 @@ static bool flat_complete_record(FlatSink *s, Error **errp)
         return false;
     }
     if (!s->owed || head == FLAT_RECORD_SIZE) {
-        s->owed = 0;            /* none of it was written */
+        s->owed = 0;            /* nothing of the record was written */
         return true;
     }
     zero = g_try_malloc0(s->owed);

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Sink for makedumpfile's flattened form, over any other sink: any offset in
- * any order, each byte once.
+ * Sink for makedumpfile's flattened form, on top of any other sink. Offsets
+ * may be written in any order, each byte once.
  */
 
 #ifndef DUMP_VMCORE_SINK_FLAT_H
@@ -11,9 +11,9 @@
 #include "sink.h"
 
 /*
- * A flattened sink that owns @base. The flat header is written with the
- * first record. Records are as large as the writes that make them;
- * consecutive writes are not joined, so callers write large pieces.
+ * Create a flattened sink, which takes ownership of @base. The flat header is
+ * written with the first record. Each write makes one record; consecutive
+ * writes are not merged, so callers should write large pieces.
  */
 DumpSink *dump_sink_flat_new(DumpSink *base);
 
