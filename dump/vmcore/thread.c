@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Threads that may be refused.
+ * Thread creation that can fail.
  */
 
 #include "qemu/osdep.h"
@@ -13,8 +13,8 @@
 #include "thread.h"
 
 /*
- * Allocates and frees nothing: the first time that a thread does, the C
- * library may reserve 64 MiB of address space for it.
+ * Must not use malloc: on a thread's first allocation the C library may
+ * reserve 64 MiB of address space for an arena.
  */
 static void *thread_main(void *opaque)
 {
@@ -35,7 +35,7 @@ static int thread_create(DumpThread *t)
     if (ret) {
         return ret;
     }
-    /* If this cannot be, it is the size that the system has for threads. */
+    /* On failure the system's default size is used. */
     pthread_attr_setstacksize(&attr, DUMP_THREAD_STACK);
     ret = pthread_create(&t->id, &attr, thread_main, t);
     pthread_attr_destroy(&attr);

@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Threads that may be refused.
+ * Thread creation that can fail.
  *
- * qemu_thread_create ends the process when the system has no thread to
- * give; a dump must not. GLib's threads have a stack of 8 MiB, and need small
- * allocations that may end the process, too.
+ * qemu_thread_create aborts the process on failure, which a dump must not do.
+ * GLib's threads have a stack of 8 MiB, and need small allocations that may
+ * abort the process, too.
  */
 
 #ifndef DUMP_VMCORE_THREAD_H
@@ -13,10 +13,10 @@
 
 #include <pthread.h>
 
-/* Enough for what a dump does; address space may be limited. */
+/* Bytes; small since address space may be limited. */
 #define DUMP_THREAD_STACK       (512 * 1024)
 
-/* The caller's to keep from start to join. */
+/* Owned by the caller; must be valid from start to join. */
 typedef struct DumpThread {
     pthread_t id;
     const char *name;
@@ -26,9 +26,9 @@ typedef struct DumpThread {
 
 /*
  * Start @fn with @opaque on a new thread named @name (at most 15 bytes; must
- * outlive the thread), which takes no signals but those of its own faults.
- * False, with @errp set, if there is no thread to be had; else the caller has
- * to join it.
+ * outlive the thread). All signals but SIGSEGV, SIGFPE and SIGILL are blocked
+ * in it. Returns false, with @errp set, on failure; otherwise the caller must
+ * join the thread.
  */
 bool dump_thread_start(DumpThread *t, const char *name,
                        void *(*fn)(void *opaque), void *opaque, Error **errp);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The choice of a VMCOREINFO note; see the header.
+ * Selection of a VMCOREINFO note; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -9,12 +9,10 @@
 #include "vmcoreinfo-pick.h"
 
 /*
- * Linux with page table isolation has two top-level tables side by side: with
- * this bit in CR3, the one for user code, which does not show the kernel.
+ * With page table isolation Linux has two adjacent top-level tables. This bit
+ * in CR3 selects the one for user mode, which does not map the kernel.
  */
 #define X86_PTI_USER_TABLE  0x1000
-
-/* -- what the CPUs say ------------------------------------------------- */
 
 static VmcoreInfoWord ask_table(const X86Paging *paging, DumpPagesReader *mem,
                                 uint64_t vaddr, uint64_t paddr)
@@ -69,15 +67,13 @@ VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
     return said;
 }
 
-/* -- the choice -------------------------------------------------------- */
-
 typedef struct Choice {
     const VmcoreInfoNote *best;     /* NULL: none yet */
-    VmcoreInfoWord word;            /* of it */
-    unsigned rivals;                /* others that are as good */
+    VmcoreInfoWord word;            /* result for best */
+    unsigned rivals;                /* number of others as good as best */
 } Choice;
 
-/* Does @longer say all that @shorter does, and maybe more behind it? */
+/* Is @shorter's text a prefix of @longer's? */
 static bool goes_on(const VmcoreInfoNote *shorter,
                     const VmcoreInfoNote *longer)
 {

@@ -1,15 +1,15 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which of the VMCOREINFO notes in guest memory is that of the kernel that
- * runs?
+ * Selection of the running kernel's VMCOREINFO note among those found in guest
+ * memory.
  *
- * After kexec there may be one of each kernel, and files in the guest's page
- * cache may hold copies, of this kernel's note or of others'. Page tables
- * tell: what a CPU of an x86_64 guest has mapped where a note says its kernel
- * is, is that kernel or is not.
+ * After kexec there may be a note of each kernel, and files in the guest's page
+ * cache may contain copies of notes. On x86_64 the page tables of the CPUs show
+ * whether a kernel runs: they map its virtual addresses to the physical
+ * addresses that follow from its note.
  *
- * Any thread may call these, with a reader of its own.
+ * Any thread may call these functions, with a reader of its own.
  */
 
 #ifndef DUMP_VMCORE_VMCOREINFO_PICK_H
@@ -18,10 +18,10 @@
 #include "vmcoreinfo-scan.h"
 #include "x86-paging.h"
 
-/* What the CPUs say of a note's kernel. */
+/* State of a note's kernel according to the CPUs. */
 typedef enum VmcoreInfoWord {
-    VMCOREINFO_DENIED,          /* another kernel is there */
-    VMCOREINFO_UNKNOWN,         /* nothing: in no page table, other target */
+    VMCOREINFO_DENIED,          /* another kernel is mapped there */
+    VMCOREINFO_UNKNOWN,         /* not mapped by any CPU, or other target */
     VMCOREINFO_RUNS,            /* a CPU runs it */
 } VmcoreInfoWord;
 
@@ -34,12 +34,12 @@ VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
                                    const GArray *paging,
                                    const VmcoreInfoNote *note);
 
-/* Is there a CPU whose page tables could tell? */
+/* Can vmcoreinfo_ask_cpus give a result for this guest? */
 bool vmcoreinfo_cpus_can_tell(const DumpGuest *guest, const GArray *paging);
 
 /*
- * The one of @notes of which a CPU is known to run the kernel; NULL if there
- * is none, or if there are several. The report is not told.
+ * The one of @notes whose kernel is known to run on a CPU; NULL if there is
+ * none or more than one. Adds no warnings.
  */
 const VmcoreInfoNote *vmcoreinfo_pick_running(const DumpGuest *guest,
                                               DumpPagesReader *mem,
@@ -47,14 +47,14 @@ const VmcoreInfoNote *vmcoreinfo_pick_running(const DumpGuest *guest,
                                               const GPtrArray *notes);
 
 /*
- * The one of @notes, as vmcoreinfo_scan finds them, that the CPUs run; or, if
- * they are silent of all, the only one that they do not deny. Of two notes
- * that differ in that one goes on where the other ends, the longer one
- * counts: a kernel that panics adds the time.
+ * The one of @notes (a result of vmcoreinfo_scan) whose kernel runs on a CPU;
+ * if there is none, the only one that is not VMCOREINFO_DENIED. If one note is
+ * a prefix of another, the longer one is used: a kernel that panics appends the
+ * time of the crash.
  *
- * NULL if there is none or it cannot be told. The report of @guest is told
- * why, unless @notes is empty, and when the CPUs are silent though their page
- * tables are known.
+ * Returns NULL if there is none or more than one. In this case, unless @notes
+ * is empty, a warning is added to @guest->report; also if the result is
+ * VMCOREINFO_UNKNOWN though the CPUs' page tables are known.
  */
 const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
                                       DumpPagesReader *mem,

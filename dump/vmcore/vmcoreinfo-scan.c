@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The search for VMCOREINFO; see the header.
+ * Search for VMCOREINFO in guest memory; see the header.
  *
  * Layout source: Linux kernel/vmcore_info.c, update_vmcoreinfo_note().
  */
@@ -15,32 +15,30 @@
 #include "vmcoreinfo-scan.h"
 
 #define SCAN_PAGE_SIZE      4096
-#define SCAN_HEAD_SIZE      24      /* note header, padded name */
+#define SCAN_HEAD_SIZE      24      /* note header and padded name */
 
 typedef struct Scan {
     const DumpGuest *guest;
-    uint8_t head[SCAN_HEAD_SIZE];   /* of a note without text */
-    /* Of the thread that consumes. */
+    uint8_t head[SCAN_HEAD_SIZE];   /* head of a note without text */
+    /* Used by the consuming thread only. */
     GPtrArray *notes;
     bool whole;
 } Scan;
 
-/* What one thread keeps for itself. */
+/* State of one worker. */
 typedef struct ScanWorker {
     const Scan *scan;
-    DumpPagesReader *walk;          /* from page to page */
-    DumpPagesReader *look;          /* at what was found */
-    GArray *heads;                  /* uint64_t: where notes seem to be */
+    DumpPagesReader *walk;          /* for the walk over all pages */
+    DumpPagesReader *look;          /* for reading candidates */
+    GArray *heads;                  /* uint64_t: addresses of candidates */
 } ScanWorker;
 
-/* What was found in one piece of memory. */
+/* Result for one piece of memory. */
 typedef struct ScanSlot {
     GPtrArray *notes;               /* owned until they are consumed */
-    uint64_t text_left;             /* bytes that may yet be looked at */
+    uint64_t text_left;             /* bytes of text still to be examined */
     bool whole;
 } ScanSlot;
-
-/* -- one note ------------------------------------------------------------ */
 
 void vmcoreinfo_note_free(VmcoreInfoNote *note)
 {
@@ -96,14 +94,14 @@ static void make_head(const DumpAbi *abi, uint8_t head[SCAN_HEAD_SIZE])
     memcpy(head, note->data, SCAN_HEAD_SIZE);
 }
 
-/* All is as in @head but the second word, which is the text's size. */
+/* Does @bytes equal @head, except for the second word (size of the text)? */
 static bool is_head(const uint8_t head[SCAN_HEAD_SIZE], const uint8_t *bytes)
 {
     return !memcmp(bytes, head, 4) &&
            !memcmp(bytes + 8, head + 8, SCAN_HEAD_SIZE - 8);
 }
 
-/* Bytes of text of the note that starts with @bytes; 0 if there is none. */
+/* Size of the text if a note starts with @bytes, else 0. */
 static uint32_t text_size(const Scan *scan, const uint8_t *bytes)
 {
     uint32_t size;
@@ -115,7 +113,7 @@ static uint32_t text_size(const Scan *scan, const uint8_t *bytes)
     return size <= VMCOREINFO_TEXT_MAX ? size : 0;
 }
 
-/* Does @note say what every kernel says, and is it true? */
+/* Is @note plausible and confirmed by guest memory? */
 static bool note_is_true(const DumpGuest *guest, DumpPagesReader *mem,
                          const VmcoreInfoNote *note)
 {
@@ -129,7 +127,7 @@ static bool note_is_true(const DumpGuest *guest, DumpPagesReader *mem,
            LINUX_KERNEL_THERE;
 }
 
-/* Masses of short lines are no kernel's, and would take long. */
+/* No kernel has masses of short lines, and their lookup would take long. */
 static bool has_many_lines(const char *text, size_t size)
 {
     const char *end = text + size;
@@ -141,7 +139,7 @@ static bool has_many_lines(const char *text, size_t size)
     return lines > size / VMCOREINFO_LINE_MIN;
 }
 
-/* The note at @paddr, whose text has @size bytes. */
+/* Read the note at @paddr, whose text has @size bytes. NULL if not true. */
 static VmcoreInfoNote *read_note(const DumpGuest *guest, DumpPagesReader *mem,
                                  uint64_t paddr, uint32_t size)
 {
@@ -183,7 +181,10 @@ VmcoreInfoNote *vmcoreinfo_note_at(const DumpGuest *guest,
     return size ? read_note(guest, mem, paddr, size) : NULL;
 }
 
-/* Add @note to @notes, of at most @max; false if there is no room. */
+/*
+ * Add @note to @notes unless it is a duplicate; takes ownership of @note.
+ * Returns false if @notes already has @max elements.
+ */
 static bool add_note(GPtrArray *notes, VmcoreInfoNote *note, guint max)
 {
     for (guint i = 0; i < notes->len; i++) {
@@ -203,15 +204,13 @@ static bool add_note(GPtrArray *notes, VmcoreInfoNote *note, guint max)
     return true;
 }
 
-/* -- on a worker's thread ------------------------------------------------ */
-
-/* The pages among the @len bytes that are at @paddr. */
+/* Record candidates at page starts among the @len @bytes of @paddr. */
 static void find_heads(ScanWorker *w, uint64_t paddr, uint64_t len,
                        const uint8_t *bytes)
 {
     for (uint64_t at = -paddr % SCAN_PAGE_SIZE; at < len;
          at += SCAN_PAGE_SIZE) {
-        /* What is cut off here is looked at as a whole later. */
+        /* A head that is cut off here is a candidate, too. */
         if (len - at < SCAN_HEAD_SIZE || text_size(w->scan, bytes + at)) {
             uint64_t head = paddr + at;
 
@@ -239,7 +238,9 @@ static void look_at(ScanWorker *w, uint64_t paddr, ScanSlot *slot)
     }
 }
 
-/* What is in the first of the *@len bytes at @paddr, as far as it goes. */
+/*
+ * Scan the first part of the *@len bytes at @paddr; *@len becomes its length.
+ */
 static void scan_stretch(ScanWorker *w, uint64_t paddr, uint64_t *len,
                          ScanSlot *slot)
 {
@@ -271,7 +272,7 @@ static void scan_range(ScanWorker *w, uint64_t paddr, uint64_t len,
     }
 }
 
-/* Piece @index of all memory, gaps not counted. */
+/* Worker's thread: scan piece @index of all memory, not counting gaps. */
 static bool scan_work(void *opaque, void *worker, uint64_t index, void *slot,
                       Error **errp)
 {
@@ -327,8 +328,6 @@ static void *scan_worker_new(void *opaque, Error **errp)
     }
     return w;
 }
-
-/* -- on the caller's ----------------------------------------------------- */
 
 static void *scan_slot_new(void *opaque, Error **errp)
 {

@@ -1,20 +1,19 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * VMCOREINFO found in guest memory, for guests whose driver does not tell
- * where it is.
+ * Search for VMCOREINFO in guest memory, for guests without a driver that
+ * publishes its address.
  *
- * From Linux 4.13 on the kernel has the note ready in pages of its own from
- * boot on: it starts at the beginning of a page. So only the first bytes of
- * each page of 4 KiB are looked at; memory that was never touched is not
- * read, and what cannot be read is passed over.
+ * Since Linux 4.13 the kernel prepares the note at boot, at the start of a
+ * page. So only the first bytes of each 4 KiB page are examined; untouched
+ * memory is not read, and unreadable memory is skipped.
  *
- * What looks like a note counts only if guest memory bears it out: the
- * kernel's utsname is where the text says, with the release that it names.
- * See vmcoreinfo-pick.h for which of several it is.
+ * A candidate is accepted only if guest memory confirms it: the kernel's
+ * utsname is at the address that the text gives, with the same release.
+ * vmcoreinfo-pick.h selects one of several notes.
  *
- * The guest may have filled its memory with false notes. So the text that is
- * looked at is bounded, and so is the number of notes that are kept.
+ * The guest may have filled its memory with false notes, so the amount of text
+ * examined and the number of notes kept are bounded.
  */
 
 #ifndef DUMP_VMCORE_VMCOREINFO_SCAN_H
@@ -24,48 +23,47 @@
 #include "progress.h"
 #include "vmcoreinfo.h"
 
-/* Linux's text has at most a page of its own. */
+/* Bytes; Linux's text is at most one page long. */
 #define VMCOREINFO_TEXT_MAX     65536
 
 /*
- * The least bytes that its lines have on average (Linux 6.1: some 25). Looking
- * keys up takes time by the number of lines.
+ * Minimum average length of its lines in bytes (Linux 6.1: about 25). The time
+ * of a key lookup depends on the number of lines.
  */
 #define VMCOREINFO_LINE_MIN     16
 
-/* Memory is taken in pieces of so many bytes, in which that many ... */
+/* Memory is scanned in pieces of this many bytes. */
 #define VMCOREINFO_SCAN_PIECE   (16 * 1024 * 1024)
-/* ... bytes of text are looked at, ... */
+/* Maximum bytes of text that are examined per piece. */
 #define VMCOREINFO_SCAN_TEXT    (2 * VMCOREINFO_SCAN_PIECE)
-/* ... and so many different notes kept; and so many in all. */
+/* Maximum number of different notes, per piece and in total. */
 #define VMCOREINFO_SCAN_KEPT    16
 #define VMCOREINFO_SCAN_NOTES   64
 
 /* A VMCOREINFO note. */
 typedef struct VmcoreInfoNote {
-    uint64_t paddr;             /* guest-physical, of its header */
+    uint64_t paddr;             /* guest-physical address of its header */
     GByteArray *bytes;          /* header, name and text */
-    const char *text;           /* inside bytes, not terminated */
-    size_t size;                /* of the text */
-    VmcoreInfo *info;           /* the same, parsed */
+    const char *text;           /* points into bytes, not terminated */
+    size_t size;                /* bytes of text */
+    VmcoreInfo *info;           /* the parsed text */
 } VmcoreInfoNote;
 
 void vmcoreinfo_note_free(VmcoreInfoNote *note);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmcoreInfoNote, vmcoreinfo_note_free)
 
-/* An empty array of VmcoreInfoNote, which it owns. */
+/* An empty array of VmcoreInfoNote that owns its elements. */
 GPtrArray *vmcoreinfo_notes_new(void);
 
 /*
- * The first note of this name among those in @buf[0..@len), which is a copy
- * of guest memory at @paddr; NULL if there is none. Whether memory bears it
- * out is not looked at.
+ * The first VMCOREINFO note in @buf[0..@len), which is a copy of guest memory
+ * at @paddr; NULL if there is none. It is not checked against guest memory.
  */
 VmcoreInfoNote *vmcoreinfo_note_in(const DumpAbi *abi, const uint8_t *buf,
                                    size_t len, uint64_t paddr);
 
 /*
- * The note at @paddr, NULL if there is none or memory does not bear it out.
+ * The note at @paddr; NULL if there is none or memory does not confirm it.
  *
  * @mem: all memory of @guest
  */
@@ -73,16 +71,15 @@ VmcoreInfoNote *vmcoreinfo_note_at(const DumpGuest *guest,
                                    DumpPagesReader *mem, uint64_t paddr);
 
 /*
- * All notes in memory of @guest, in the order of their addresses; of those
- * that are the same byte for byte, the first. A GPtrArray of VmcoreInfoNote
- * for the caller to free. NULL with @errp set if @progress was cancelled or
- * there is no memory for the search.
+ * Find all notes in memory of @guest. Returns a GPtrArray of VmcoreInfoNote in
+ * the order of their addresses, without duplicates, owned by the caller; NULL,
+ * with @errp set, if @progress was cancelled or out of memory.
  *
  * @threads: as in dump_pipeline_run
- * @whole: false if there was more than the bounds allow, which no guest has
- *         by accident
+ * @whole: set to false if the bounds were exceeded, which no ordinary guest
+ *         does
  *
- * Any thread; no lock is needed.
+ * Any thread, without locks.
  */
 GPtrArray *vmcoreinfo_scan(const DumpGuest *guest, unsigned threads,
                            DumpProgress *progress, bool *whole,

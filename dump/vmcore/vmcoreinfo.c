@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * VMCOREINFO text.
+ * Parser of VMCOREINFO text.
  */
 
 #include "qemu/osdep.h"
@@ -9,11 +9,11 @@
 #include "vmcoreinfo.h"
 
 struct VmcoreInfo {
-    char *text;                 /* copy, cut up into keys and values */
-    GPtrArray *keys;            /* inside text; the value follows the key */
+    char *text;                 /* copy, split into keys and values */
+    GPtrArray *keys;            /* inside text; each value follows its key */
 };
 
-/* Cut @line at '=' and enter it; text without '=' says nothing. */
+/* Split @line at '=' and add it; lines without '=' are ignored. */
 static void add_line(VmcoreInfo *info, char *line)
 {
     char *value = strchr(line, '=');
@@ -53,8 +53,8 @@ void vmcoreinfo_free(VmcoreInfo *info)
 const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key)
 {
     /*
-     * Few keys are asked for, so they are looked for one after the other:
-     * the guest could choose its keys to make a hash table slow.
+     * Linear search: there are few lookups, and the guest could choose keys
+     * that make a hash table slow.
      */
     for (unsigned i = 0; info && i < info->keys->len; i++) {
         const char *k = g_ptr_array_index(info->keys, i);
@@ -67,8 +67,8 @@ const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key)
 }
 
 /*
- * The magnitude of a number: digits of @base only, nothing before or
- * behind them.
+ * Parse the magnitude of a number. Nothing but digits of @base (and, for 16,
+ * the prefix) is accepted.
  */
 static bool parse_digits(const char *s, int base, uint64_t *value)
 {
@@ -78,7 +78,7 @@ static bool parse_digits(const char *s, int base, uint64_t *value)
     if (!g_ascii_isxdigit(*s)) {
         return false;
     }
-    /* g_ascii_strtoull() takes one prefix, with digits behind it or not. */
+    /* g_ascii_strtoull() accepts a prefix without digits, as "0". */
     if (base == 16 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') &&
         !g_ascii_isxdigit(s[2])) {
         return false;
@@ -115,7 +115,7 @@ bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,
         *value = (int64_t)(0 - magnitude);
         return true;
     }
-    /* Hexadecimal is how addresses are printed: all 64 bits are good. */
+    /* Hexadecimal is used for addresses, which may have all 64 bits. */
     if (base == 10 && magnitude > INT64_MAX) {
         return false;
     }

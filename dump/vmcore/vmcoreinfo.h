@@ -1,14 +1,14 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * VMCOREINFO: the KEY=VALUE lines a Linux kernel publishes about itself.
+ * VMCOREINFO: KEY=VALUE lines that a Linux kernel provides for dump readers.
  *
  * Format source: Linux Documentation/admin-guide/kdump/vmcoreinfo.rst and
  * the lines of kernel/vmcore_info.c as seen in real guests. The text comes
- * from the guest and is hostile: it may lack newlines, terminators or
- * sense.
+ * from the guest and is not trusted: it may lack newlines or terminators, or
+ * be garbage.
  *
- * An object is not changed after it was parsed; any thread may read it.
+ * Objects are immutable; any thread may read them.
  */
 
 #ifndef DUMP_VMCORE_VMCOREINFO_H
@@ -17,10 +17,10 @@
 typedef struct VmcoreInfo VmcoreInfo;
 
 /*
- * Parse @len bytes of text, which need no terminator. The text ends at
- * the first NUL byte. Lines without '=' are passed over; of two lines with
- * the same key the first one counts; carriage returns are not special.
- * The bytes are copied. Never fails: garbage gives an object without keys.
+ * Parse @len bytes of text, which need no terminator. The text ends at the
+ * first NUL byte. Lines without '=' are ignored; of several lines with the
+ * same key the first one is used; carriage returns are not special. The text
+ * is copied. Never fails: garbage gives an object without keys.
  */
 VmcoreInfo *vmcoreinfo_parse(const uint8_t *text, size_t len);
 void vmcoreinfo_free(VmcoreInfo *info);
@@ -36,24 +36,27 @@ const char *vmcoreinfo_get(const VmcoreInfo *info, const char *key);
  * A number as the kernel prints it: decimal, maybe negative, for NUMBER(),
  * OFFSET(), SIZE(), LENGTH() and PAGESIZE; "0x" selects hexadecimal, which
  * some NUMBER() lines use (any 64 bits, taken as two's complement).
- * Returns false, and leaves *@value alone, when the key is missing, the
- * number has other characters around it or does not fit.
+ * Returns false, with *@value unchanged, if the key is missing, or the value
+ * contains other characters or is out of range.
  */
 bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,
                            int64_t *value);
 
 /*
- * The same of a number from @least to @most. If it is another one, or missing,
- * @errp says so; *@value may be changed then.
+ * The same for a number from @least to @most. Sets @errp if it is missing or
+ * out of range; *@value is then undefined.
  */
 bool vmcoreinfo_get_in_range(const VmcoreInfo *info, const char *key,
                              int64_t least, int64_t most, int64_t *value,
                              Error **errp);
 
-/* The error for a key whose value is of no use. Returns false. */
+/* Set the error for a missing or invalid @key. Returns false. */
 bool vmcoreinfo_lacks(const char *key, Error **errp);
 
-/* SYMBOL(): hexadecimal without prefix ("0x" is allowed). Same returns. */
+/*
+ * SYMBOL(): hexadecimal without prefix ("0x" is allowed). Returns as
+ * vmcoreinfo_get_number does.
+ */
 bool vmcoreinfo_get_address(const VmcoreInfo *info, const char *key,
                             uint64_t *value);
 

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Windows crash dump structures, to and from bytes.
+ * Encoding and decoding of Windows crash dump structures.
  */
 
 #include "qemu/osdep.h"
@@ -13,7 +13,7 @@ typedef struct WinDmpPlace {
     uint8_t size;               /* bytes */
 } WinDmpPlace;
 
-/* [0] 32-bit, [1] 64-bit */
+/* Index 0: 32-bit, 1: 64-bit. */
 static const WinDmpPlace windmp_places[WINDMP_FIELD__MAX][2] = {
     [WINDMP_DIRECTORY_TABLE_BASE] = { { 0x10, 4 }, { 0x10, 8 } },
     [WINDMP_MACHINE_TYPE] = { { 0x20, 4 }, { 0x30, 4 } },
@@ -30,7 +30,7 @@ static const WinDmpPlace windmp_places[WINDMP_FIELD__MAX][2] = {
     [WINDMP_REQUIRED_SPACE] = { { 0xfa0, 8 }, { 0xfa0, 8 } },
 };
 
-/* The block with the runs is 700 bytes in both, its first run behind a head. */
+/* The memory block is 700 bytes in both; its runs follow a head. */
 #define WINDMP_RUNS_BLOCK       700
 #define WINDMP_RUNS_HEAD64      16
 #define WINDMP_RUNS_HEAD32      8
@@ -49,13 +49,11 @@ static const WinDmpPlace windmp_places[WINDMP_FIELD__MAX][2] = {
 QEMU_BUILD_BUG_ON(WINDMP_CONTEXT_SIZE64 > WINDMP_CONTEXT_ROOM64);
 QEMU_BUILD_BUG_ON(WINDMP_CONTEXT_SIZE32 > WINDMP_CONTEXT_ROOM32);
 
-/* CONTEXT_ALL of the two architectures. */
+/* CONTEXT_ALL of both architectures. */
 #define WINDMP_CONTEXT_FLAGS64  0x0010001f
 #define WINDMP_CONTEXT_FLAGS32  0x0001003f
 
 static const DumpAbi windmp_abi = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
-
-/* -- header -------------------------------------------------------------- */
 
 bool windmp_header_read(WinDmpHeader *hdr, const uint8_t *buf, size_t len,
                         Error **errp)
@@ -129,8 +127,6 @@ void windmp_put_run(WinDmpHeader *hdr, unsigned run, uint64_t first,
     }
 }
 
-/* -- CONTEXT ------------------------------------------------------------- */
-
 size_t windmp_context_size(bool is64)
 {
     return is64 ? WINDMP_CONTEXT_SIZE64 : WINDMP_CONTEXT_SIZE32;
@@ -162,9 +158,9 @@ static void windmp_put_context64(const WinDmpCpu *cpu, DumpEncoder *e)
 }
 
 /*
- * The two tag bits that fsave has where fxsave only tells that a register is
- * in use: 0 valid, 1 zero, 2 special, 3 empty. @phys: number of the register,
- * not counted from the top of the stack.
+ * The two tag bits of a register in fsave format: 0 valid, 1 zero, 2 special,
+ * 3 empty. fxsave stores only whether the register is in use. @phys: physical
+ * register number, not relative to the top of the stack.
  */
 static unsigned windmp_x87_tag(const WinDmpCpu *cpu, unsigned phys)
 {
@@ -182,7 +178,7 @@ static unsigned windmp_x87_tag(const WinDmpCpu *cpu, unsigned phys)
     return exponent && exponent != 0x7fff && mantissa >> 63 ? 0 : 2;
 }
 
-/* FLOATING_SAVE_AREA, from what fxsave stores of the same registers. */
+/* FLOATING_SAVE_AREA, converted from the fxsave area. */
 static void windmp_put_x87(const WinDmpCpu *cpu, DumpEncoder *e)
 {
     uint32_t tags = 0xffff0000;

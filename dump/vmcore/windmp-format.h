@@ -1,13 +1,13 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The Windows crash dump format, 32- and 64-bit: fields of the header, and
- * the CONTEXT structure that holds a processor's registers.
+ * The Windows crash dump format, 32- and 64-bit: the fields of the header, and
+ * the CONTEXT structure with a processor's registers.
  *
  * Layout sources: Microsoft's wdbgexts.h and ntimage documentation of
  * CONTEXT (winnt.h); the structures of volatility (crash_vtypes) and of
- * Bin2Dmp for the header. docs/interop/vmcore-formats.rst has every
- * field with its offset. All integers are little-endian.
+ * Bin2Dmp for the header. docs/interop/vmcore-formats.rst lists every field
+ * with its offset. All integers are little-endian.
  *
  * Pure functions; any thread may call them.
  */
@@ -26,16 +26,16 @@
 
 #define WINDMP_TYPE_FULL        1
 #define WINDMP_BUGCHECK_LIVE    0x161   /* LIVE_SYSTEM_DUMP */
-#define WINDMP_FILL             0x45474150 /* "PAGE": a field never set */
+#define WINDMP_FILL             0x45474150 /* "PAGE": the field was not set */
 #define WINDMP_STATUS_BREAKPOINT 0x80000003
 
-/* What the header has of interest; the width of each is windmp_get's. */
+/* Fields of the header. Their width depends on is64. */
 typedef enum WinDmpField {
-    WINDMP_DIRECTORY_TABLE_BASE, /* guest-physical, of the page tables */
+    WINDMP_DIRECTORY_TABLE_BASE, /* guest-physical, page table root */
     WINDMP_MACHINE_TYPE,        /* WINDMP_MACHINE_* */
     WINDMP_NR_CPUS,
     WINDMP_BUGCHECK_CODE,
-    WINDMP_BUGCHECK_PARAM1,     /* the four follow one another */
+    WINDMP_BUGCHECK_PARAM1,     /* PARAM1 to 4 have consecutive values */
     WINDMP_BUGCHECK_PARAM2,
     WINDMP_BUGCHECK_PARAM3,
     WINDMP_BUGCHECK_PARAM4,
@@ -47,7 +47,7 @@ typedef enum WinDmpField {
     WINDMP_FIELD__MAX,
 } WinDmpField;
 
-/* A header as it was found or is to be written. */
+/* A header, read from the guest or to be written. */
 typedef struct WinDmpHeader {
     bool is64;
     size_t size;                /* WINDMP_HEADER_SIZE* */
@@ -55,39 +55,39 @@ typedef struct WinDmpHeader {
 } WinDmpHeader;
 
 /*
- * Take over the guest's header from @buf[0..@len). Checked are signature,
- * size and machine type; nothing else in it may be believed. False with @errp
- * set if it is none.
+ * Copy the guest's header from @buf[0..@len). Only signature, size and machine
+ * type are checked; all other fields are not trusted. Returns false, with @errp
+ * set, if it is not a valid header.
  */
 bool windmp_header_read(WinDmpHeader *hdr, const uint8_t *buf, size_t len,
                         Error **errp);
 
 uint64_t windmp_get(const WinDmpHeader *hdr, WinDmpField field);
 
-/* @value is cut to the field's width. */
+/* @value is truncated to the field's width. */
 void windmp_put(WinDmpHeader *hdr, WinDmpField field, uint64_t value);
 
-/* Runs of memory that the header has room for. */
+/* Maximum number of memory runs in the header. */
 unsigned windmp_max_runs(const WinDmpHeader *hdr);
 
-/* @run is below windmp_max_runs; both values are pages. */
+/* @run is below windmp_max_runs; @first and @count are in pages. */
 void windmp_put_run(WinDmpHeader *hdr, unsigned run, uint64_t first,
                     uint64_t count);
 
 /* Registers of one processor, of either word size. */
 typedef struct WinDmpCpu {
-    uint64_t gpr[16];           /* in the order of their encoding: rax rcx.. */
+    uint64_t gpr[16];           /* in encoding order: rax, rcx, ... */
     uint64_t rip;
     uint64_t rflags;
     uint16_t cs, ds, es, fs, gs, ss;
     uint64_t dr[8];             /* 4 and 5 are not used */
-    uint8_t fxsave[512];        /* x87 and SSE as the instruction has it */
+    uint8_t fxsave[512];        /* x87 and SSE in fxsave format */
 
-    /* What tells one processor from another. */
+    /* Used to identify the processor. */
     uint64_t fs_base;
     uint64_t gs_base;
     uint64_t kernel_gs_base;
-    bool crashed;               /* it reported a crash of the system */
+    bool crashed;               /* this CPU reported a guest crash */
 } WinDmpCpu;
 
 #define WINDMP_CONTEXT_SIZE64   0x4d0
@@ -97,13 +97,13 @@ size_t windmp_context_size(bool is64);
 
 /*
  * Fill a CONTEXT of windmp_context_size bytes: control, integer, segment,
- * floating point and debug registers; for 32 bits also the extended ones.
+ * floating point and debug registers; if 32-bit, also extended registers.
  */
 void windmp_put_context(bool is64, const WinDmpCpu *cpu, uint8_t *buf);
 
 /*
- * The header's own context record, and the exception record that goes
- * with it: a breakpoint where @cpu stands.
+ * Fill the header's context record from @cpu, and its exception record with a
+ * breakpoint at the instruction pointer of @cpu.
  */
 void windmp_put_current(WinDmpHeader *hdr, const WinDmpCpu *cpu);
 

@@ -1,14 +1,14 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A Windows guest's description of itself; see the header.
+ * Analysis of Windows guests; see the header.
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "windows-guest.h"
 
-/* KDDEBUGGER_DATA64: the same for both word sizes, pointers of 8 bytes. */
+/* KDDEBUGGER_DATA64: same layout and 8-byte pointers for both word sizes. */
 #define KDBG_OWNER_TAG                  0x10
 #define KDBG_SIZE                       0x14
 #define KDBG_KI_BUGCHECK_DATA           0x88
@@ -22,19 +22,19 @@
 /* A code and four parameters. */
 #define BUGCHECK_WORDS                  5
 
-/* What the guest says, and the way to its memory. */
+/* State of the analysis. */
 typedef struct WinGuest {
     DumpWindows *dump;
     const GuestRam *ram;
-    DumpPagesReader *mem;       /* as it is, without the pages of dump */
+    DumpPagesReader *mem;       /* guest memory, without overlaid pages */
     const WinDmpCpu *cpus;
     unsigned nr_cpus;
     X86Paging paging;
     uint8_t kdbg[KDBG_MIN_SIZE];
-    unsigned nr_prcbs;          /* processors to look for */
+    unsigned nr_prcbs;          /* number of Windows processors */
     uint64_t *prcbs;            /* guest-virtual; 0 for none */
-    unsigned *cpu_of;           /* index in cpus of each processor */
-    bool *taken;                /* CPUs that are some processor's */
+    unsigned *cpu_of;           /* for each processor its index in cpus */
+    bool *taken;                /* CPUs assigned to a processor */
 } WinGuest;
 
 static bool win_is64(const WinGuest *g)
@@ -42,15 +42,15 @@ static bool win_is64(const WinGuest *g)
     return g->dump->header.is64;
 }
 
-/* A pointer of 32-bit Windows is stored with its sign in 8 bytes. */
+/* 32-bit Windows stores pointers sign-extended to 8 bytes. */
 static uint64_t win_address(const WinGuest *g, uint64_t value)
 {
     return win_is64(g) ? value : (uint32_t)value;
 }
 
 /*
- * The kernel is in the upper half, which has room for it: a structure
- * neither begins below that nor goes on at address 0.
+ * Kernel structures are in the upper half of the address space and do not wrap
+ * to address 0.
  */
 static bool win_in_kernel(const WinGuest *g, uint64_t vaddr, size_t len)
 {
@@ -87,11 +87,9 @@ static bool win_read_words(const WinGuest *g, uint64_t vaddr, uint64_t *words,
     return true;
 }
 
-/* -- the way in ---------------------------------------------------------- */
-
 /*
- * The kernel's page tables are the header's; how many levels they have is
- * for a CPU to say. Any that runs the kernel will do.
+ * The header gives the root of the kernel's page tables. The paging mode is
+ * taken from any CPU with the kernel's word size.
  */
 static bool win_find_paging(WinGuest *g, const GArray *paging,
                             Error **warning)
@@ -120,8 +118,8 @@ static bool win_read_kdbg(WinGuest *g, uint64_t vaddr)
 }
 
 /*
- * The kernel may keep its KDBG encoded; the driver then leaves the address
- * of a copy in plain where a running system has no use for the parameter.
+ * The kernel may keep its KDBG encoded. The driver then stores the address of
+ * a decoded copy in BugCheckParameter1, which is unused until a bug check.
  */
 static bool win_find_kdbg(WinGuest *g, Error **warning)
 {
@@ -148,8 +146,6 @@ static uint64_t win_kdbg_pointer(const WinGuest *g, unsigned offset)
     return ldq_le_p(g->kdbg + offset);
 }
 
-/* -- bug check ----------------------------------------------------------- */
-
 static void win_put_bugcheck(WinDmpHeader *hdr, uint64_t code,
                              const uint64_t *params)
 {
@@ -160,9 +156,9 @@ static void win_put_bugcheck(WinDmpHeader *hdr, uint64_t code,
 }
 
 /*
- * The bug check that stopped the guest, from the kernel if @g can be
- * followed, or from a header that was made after it. Without one, the dump
- * is of a live system.
+ * Set the bug check that stopped the guest: from KiBugCheckData if @follow is
+ * set, else from the guest's header if it was written after the bug check. If
+ * there was none, mark the dump as that of a live system.
  */
 static void win_set_bugcheck(const WinGuest *g, bool follow)
 {
@@ -179,8 +175,6 @@ static void win_set_bugcheck(const WinGuest *g, bool follow)
         win_put_bugcheck(hdr, WINDMP_BUGCHECK_LIVE, none);
     }
 }
-
-/* -- processors ---------------------------------------------------------- */
 
 static void win_count_processors(WinGuest *g, Error **warning)
 {
@@ -208,7 +202,7 @@ static void win_read_prcbs(WinGuest *g)
     }
 }
 
-/* In the kernel, GS (32-bit: FS) points at the processor's KPCR. */
+/* In the kernel, GS (32-bit: FS) points to the processor's KPCR. */
 static bool win_cpu_has_prcb(const WinGuest *g, const WinDmpCpu *cpu,
                              uint64_t prcb)
 {
@@ -218,7 +212,10 @@ static bool win_cpu_has_prcb(const WinGuest *g, const WinDmpCpu *cpu,
                          (uint32_t)cpu->fs_base == (uint32_t)pcr;
 }
 
-/* A CPU that no processor has yet, @first if it can be. */
+/*
+ * Assign a free CPU, preferably @first. If @prcb is not 0, it must be the CPU's
+ * KPRCB. Returns nr_cpus if there is none.
+ */
 static unsigned win_take_cpu(WinGuest *g, unsigned first, uint64_t prcb)
 {
     for (unsigned i = 0; i < g->nr_cpus; i++) {
@@ -234,8 +231,8 @@ static unsigned win_take_cpu(WinGuest *g, unsigned first, uint64_t prcb)
 }
 
 /*
- * Which CPU is which processor? Those that say so come first. For the rest,
- * Windows has most likely counted them as QEMU does.
+ * Assign a CPU to each processor: first by the KPRCB that the CPU uses. The
+ * remaining ones most likely have the same numbers in Windows and QEMU.
  */
 static void win_match_cpus(WinGuest *g)
 {
@@ -250,9 +247,7 @@ static void win_match_cpus(WinGuest *g)
     }
 }
 
-/* -- pages laid over ----------------------------------------------------- */
-
-/* A copy of the page at @paddr to write to; NULL if it is not memory. */
+/* A writable copy of the page at @paddr; NULL if it is not readable memory. */
 static uint8_t *win_page(const WinGuest *g, uint64_t paddr)
 {
     uint8_t *page = g_hash_table_lookup(g->dump->pages, &paddr);
@@ -275,11 +270,11 @@ static uint8_t *win_page(const WinGuest *g, uint64_t paddr)
     return page;
 }
 
-/* Lay @buf over guest-virtual memory: all of it, or nothing. */
+/* Overlay guest-virtual memory with @buf, completely or not at all. */
 static bool win_lay_over(const WinGuest *g, uint64_t vaddr,
                          const uint8_t *buf, size_t len)
 {
-    /* Not more than two pages: where each piece goes, and how much. */
+    /* Destination and length of the parts in at most two pages. */
     uint8_t *to[2];
     size_t n[2] = { 0 };
     size_t done = 0;
@@ -345,7 +340,7 @@ static void win_put_processors(WinGuest *g, Error **warning)
     }
 }
 
-/* The debugger opens on the CPU that crashed, or on the first. */
+/* The debugger's initial CPU: the first one that crashed, or CPU 0. */
 static void win_put_current(const WinGuest *g)
 {
     unsigned current = 0;
@@ -358,8 +353,6 @@ static void win_put_current(const WinGuest *g)
     windmp_put_current(&g->dump->header, &g->cpus[current]);
 }
 
-/* -- all together -------------------------------------------------------- */
-
 static void win_lay_pages_over(const DumpWindows *dump, GuestRam *ram)
 {
     GHashTableIter iter;
@@ -370,7 +363,7 @@ static void win_lay_pages_over(const DumpWindows *dump, GuestRam *ram)
         bool ok = guest_ram_overlay(ram, *(uint64_t *)paddr,
                                     WINDMP_PAGE_SIZE, page);
 
-        assert(ok);             /* win_page has looked */
+        assert(ok);             /* checked by win_page */
     }
 }
 
@@ -396,7 +389,7 @@ DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
         win_put_processors(&g, &rest);
     }
     win_lay_pages_over(dump, ram);
-    /* The first of several is the one to tell. */
+    /* Report the first of several warnings. */
     error_propagate(warning, count);
     error_propagate(warning, rest);
     return dump;

@@ -1,19 +1,19 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A Windows guest's description of itself: the crash dump header that its
- * driver published, and from there its kernel's structures.
+ * Analysis of Windows guests, from the crash dump header that the guest's
+ * driver published to the kernel's structures:
  *
  *   header -> KDBG -> KiProcessorBlock -> KPRCB -> CONTEXT
  *
- * A debugger looks for each processor's registers at the end of this path.
- * While the system runs nothing of use is there, so the registers are laid
- * over copies of these pages, which take the pages' place in the dump. The
- * guest's memory is not changed.
+ * A debugger reads each processor's registers from its CONTEXT, which has no
+ * useful contents in a running system. So the registers are written to copies
+ * of these pages, which replace the pages in the dump. Guest memory is not
+ * changed.
  *
- * The path is the guest's word: counts are bounded by the number of CPUs,
- * addresses by what is mapped and is memory. What cannot be followed is
- * left out.
+ * The guest's data is not trusted: counts are bounded by the number of CPUs,
+ * and addresses must be mapped to memory. Processors whose structures cannot be
+ * found are left out.
  *
  * Layout sources: KDDEBUGGER_DATA64 in Microsoft's wdbgexts.h; the header's
  * fields as the guest driver fwcfg64 of virtio-win fills them.
@@ -26,20 +26,20 @@
 #include "x86-paging.h"
 
 typedef struct DumpWindows {
-    WinDmpHeader header;        /* all but what depends on the file */
+    WinDmpHeader header;        /* without the fields set by the writer */
     GHashTable *pages;          /* uint64_t address -> bytes of the page */
-    unsigned contexts;          /* processors whose registers are in */
+    unsigned contexts;          /* processors whose registers are included */
 } DumpWindows;
 
 /*
- * Take the header, correct it, and lay the registers of @cpus over @ram,
- * which is sealed and all of the guest's memory. @ram is changed only in
- * what stands for those pages; the result must outlive it.
+ * Copy and correct @header, and overlay @ram (all memory of the guest, sealed)
+ * with pages that contain the registers of @cpus. @ram then refers to these
+ * pages, so the result must outlive it.
  *
- * @mem: reads @ram; not to be used for anything else meanwhile
+ * @mem: reader of @ram; not to be used by others during the call
  * @nr_cpus: CPUs of the machine, at least 1
- * @paging: X86Paging, of those CPUs that have it on
- * @warning: set if something was left out; the rest goes on without it
+ * @paging: X86Paging of the CPUs with paging enabled
+ * @warning: set if something was left out; not fatal
  */
 DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
                               DumpPagesReader *mem,

@@ -4,11 +4,11 @@
  * Windows crash dump writer: a full memory dump.
  *
  *   header      the guest's own, with the runs of this dump
- *   memory      one extent per run, page by page
+ *   memory      one extent per run
  *
- * The offsets of the runs are not stored: each begins where the one before
- * it ends. An output that can seek gets the header last, so that a file that
- * was cut short has no signature. Down a pipe it goes front to back.
+ * The offsets of the runs are not stored: each begins where the previous one
+ * ends. If the output is seekable, the header is written last, so that an
+ * incomplete file has no signature. A stream is written front to back.
  */
 
 #include "qemu/osdep.h"
@@ -18,8 +18,8 @@
 
 typedef struct WinDmpWriter {
     DumpWriter parent;
-    GArray *runs;               /* PfnRun, sorted; their extents follow.. */
-    unsigned header;            /* ..this one */
+    GArray *runs;               /* PfnRun, sorted; run i is extent */
+    unsigned header;            /* header + 1 + i */
     uint64_t nr_pages;          /* in all runs */
 } WinDmpWriter;
 
@@ -28,9 +28,7 @@ static const PfnRun *windmp_run(const WinDmpWriter *w, guint i)
     return &g_array_index(w->runs, PfnRun, i);
 }
 
-/* -- planning ------------------------------------------------------------ */
-
-/* The run that the smallest gap separates from the next. */
+/* The run followed by the smallest gap. */
 static guint windmp_closest(const WinDmpWriter *w)
 {
     uint64_t smallest = UINT64_MAX;
@@ -49,8 +47,8 @@ static guint windmp_closest(const WinDmpWriter *w)
 }
 
 /*
- * Memory in more pieces than the header has room for: the gaps that cost
- * least are filled with pages of zeroes.
+ * If there are more runs than the header can hold, merge those with the
+ * smallest gaps in between, which are filled with zero pages.
  */
 static void windmp_join_runs(WinDmpWriter *w)
 {
@@ -64,7 +62,7 @@ static void windmp_join_runs(WinDmpWriter *w)
     }
 }
 
-/* Every offset and number below is bounded by this one check. */
+/* This check bounds all offsets and numbers in the functions below. */
 static bool windmp_check(WinDmpWriter *w, Error **errp)
 {
     const WinDmpHeader *hdr = &w->parent.guest->windows->header;
@@ -76,7 +74,7 @@ static bool windmp_check(WinDmpWriter *w, Error **errp)
         error_setg(errp, "dump: no guest memory to dump");
         return false;
     }
-    /* The sum is below this, too: the runs do not overlap. */
+    /* This bounds the total, too, since the runs do not overlap. */
     last = windmp_run(w, w->runs->len - 1);
     if (last->first + last->count > room) {
         error_setg(errp, "dump: guest memory is too large for a %d-bit "
@@ -125,8 +123,6 @@ static bool windmp_plan(DumpWriter *parent, const DumpFormat *format,
     return true;
 }
 
-/* -- writing ------------------------------------------------------------- */
-
 static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     WinDmpHeader hdr = w->parent.guest->windows->header;
@@ -166,7 +162,7 @@ static bool windmp_write_memory(WinDmpWriter *w, DumpSink *sink, Error **errp)
     return true;
 }
 
-/* A file that was cut short, or an older one, must not have a signature. */
+/* Remove the signature of an incomplete or of an older file. */
 static bool windmp_wipe_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     static const uint8_t zero[WINDMP_HEADER_SIZE64];
@@ -175,7 +171,7 @@ static bool windmp_wipe_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
                            "crash dump header", errp);
 }
 
-/* All memory is there. */
+/* Called after all memory is written. */
 static bool windmp_close(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     bool last = dump_sink_random_access(sink);
@@ -193,7 +189,7 @@ static bool windmp_close(WinDmpWriter *w, DumpSink *sink, Error **errp)
     return false;
 }
 
-/* What has to be done about the header before memory is written. */
+/* Write, wipe or reserve the header before memory is written. */
 static bool windmp_begin(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     if (!dump_sink_random_access(sink)) {

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Writers: one dump format each, from collected guest state to a sink.
+ * Writers: each writes one dump format from collected guest state to a sink.
  *
  *     dump_writer_available(format)
- *                               before anything is touched
- *     w = dump_writer_plan(...) layout and totals; nothing written yet
- *     dump_writer_write(w, ...) the dump
+ *                               check before any side effect
+ *     w = dump_writer_plan(...) layout and totals; nothing is written
+ *     dump_writer_write(w, ...) write the dump
  *     dump_writer_free(w)
  */
 
@@ -25,11 +25,11 @@ typedef enum DumpFormatKind {
     DUMP_KIND__MAX,
 } DumpFormatKind;
 
-/* What to write; filled by the commands from the user's arguments. */
+/* Format parameters; set by the commands from the user's arguments. */
 typedef struct DumpFormat {
     DumpFormatKind kind;
     DumpCodecId codec;          /* DUMP_KIND_KDUMP */
-    bool flat;                  /* wrapped in the flattened form */
+    bool flat;                  /* use the flattened form */
     unsigned threads;           /* as in dump_pipeline_run; DUMP_KIND_KDUMP */
 } DumpFormat;
 
@@ -45,26 +45,27 @@ typedef struct DumpWriter {
 
 struct DumpWriterOps {
     DumpFormatKind kind;
-    size_t size;                /* bytes of the format's own writer */
+    size_t size;                /* bytes of the format's writer structure */
 
-    /* What it can do, and what it needs. */
-    bool paging;                /* one segment per guest-virtual mapping */
-    bool range;                 /* a part of memory */
-    bool low_memory;            /* only what guest_ram_drop_far leaves */
-    bool ends_with_ram;         /* no device's memory above the guest's RAM */
-    bool windows;               /* DumpGuest.windows */
-    bool plain_memory;          /* the file is no smaller than what is dumped */
-    /* See dump_writer_must_seek; NULL: any output will do. */
+    /* Capabilities and requirements. */
+    bool paging;                /* can write guest-virtual mappings */
+    bool range;                 /* can write a part of memory */
+    bool low_memory;            /* needs guest_ram_drop_far */
+    bool ends_with_ram;         /* needs device memory above RAM dropped */
+    bool windows;               /* needs DumpGuest.windows */
+    bool plain_memory;          /* file is no smaller than the dumped memory */
+    /* See dump_writer_must_seek; NULL: any output is accepted. */
     const char *(*must_seek)(const DumpFormat *format);
 
-    /* Can this build write @format? Called before anything is touched. */
+    /* Can this build write @format? Called before any side effect. */
     bool (*available)(const DumpFormat *format);
 
     /*
-     * Lay the dump out; @w has its DumpWriter filled in, an empty layout, and
-     * is else zero. @total: bytes of guest memory. False with @errp set if
-     * the guest does not fit the format or there is no memory; release is
-     * called then, too. The layout itself need not be asked.
+     * Plan the file. The DumpWriter in @w is set, with an empty layout; the
+     * rest of @w is zero. *@total: bytes of guest memory. Returns false, with
+     * @errp set, if the guest does not fit the format or out of memory;
+     * release is called in this case, too. The caller checks
+     * dump_layout_planned.
      */
     bool (*plan)(DumpWriter *w, const DumpFormat *format, uint64_t *total,
                  Error **errp);
@@ -72,7 +73,7 @@ struct DumpWriterOps {
     /* See dump_writer_write. */
     bool (*write)(DumpWriter *w, DumpSink *sink, Error **errp);
 
-    /* Free what the format's own writer has, but not @w. */
+    /* Free what the format's writer owns, but not @w. */
     void (*release)(DumpWriter *w);
 };
 
@@ -80,34 +81,34 @@ extern const DumpWriterOps dump_writer_elf;
 extern const DumpWriterOps dump_writer_kdump;
 extern const DumpWriterOps dump_writer_windmp;
 
-/* The row of the table for a kind of format; every kind has one. */
+/* The operations of a kind of format. Never NULL. */
 const DumpWriterOps *dump_writer_ops(DumpFormatKind kind);
 
 /* False if this build cannot write @format. */
 bool dump_writer_available(const DumpFormat *format);
 
 /*
- * Why an output that cannot seek is none for @format, as an error message;
- * NULL if it is.
+ * An error message that says why @format needs a seekable output; NULL if it
+ * does not.
  */
 const char *dump_writer_must_seek(const DumpFormat *format);
 
 /*
- * Lay a dump of @guest out, and set the total of @progress; both must outlive
- * the writer. @format is an available one. NULL with @errp set if the guest
- * does not fit it, or there is no memory.
+ * Plan a dump of @guest and set the total of @progress; both must outlive the
+ * writer. @format must be available. Returns NULL, with @errp set, if the guest
+ * does not fit the format or out of memory.
  */
 DumpWriter *dump_writer_plan(const DumpFormat *format,
                              const DumpGuest *guest, DumpProgress *progress,
                              Error **errp);
 
 /*
- * Write the whole dump and finish the sink (which stays the caller's to free).
- * Once.
+ * Write the whole dump and finish @sink, which the caller still has to free.
+ * Called once.
  *
- * False with @errp set on a failure, or soon after the progress was cancelled
- * ("dump: cancelled"). What is left then is marked as incomplete where format
- * and sink have a way to, and is else merely cut short.
+ * Returns false, with @errp set, on failure, or soon after the progress was
+ * cancelled ("dump: cancelled"). The output is then marked incomplete if format
+ * and sink support it, else it is merely truncated.
  */
 bool dump_writer_write(DumpWriter *w, DumpSink *sink, Error **errp);
 

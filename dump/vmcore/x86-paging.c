@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Walk of x86 page tables.
+ * x86 page table walk; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -14,9 +14,9 @@
 
 typedef struct X86PagingInfo {
     unsigned entry;             /* bytes of a table entry */
-    unsigned bits[5];           /* of the index, top level first, down to 12 */
-    uint64_t large;             /* bit n: a page may have 2^n bytes */
-    uint64_t root;              /* bits of CR3 that are the address */
+    unsigned bits[5];           /* index bits per level, top level first */
+    uint64_t large;             /* bit n: large pages of 2^n bytes allowed */
+    uint64_t root;              /* address bits of CR3 */
     unsigned vaddr_bits;
 } X86PagingInfo;
 
@@ -30,7 +30,7 @@ static const X86PagingInfo x86_paging_info[] = {
                             X86_PTE_ADDRESS, 57 },
 };
 
-/* The entry of @size bytes at @p; false if it is not present. */
+/* Load the entry of @size bytes at @p; false if it is not present. */
 static bool x86_get_entry(const uint8_t *p, unsigned size, uint64_t *entry)
 {
     *entry = size == 8 ? ldq_le_p(p) : (uint32_t)ldl_le_p(p);
@@ -46,20 +46,20 @@ static bool x86_read_entry(DumpPagesReader *mem, uint64_t paddr,
            x86_get_entry(buf, size, entry);
 }
 
-/* Where a page of 2^@shift bytes lies that @entry maps. */
+/* The guest-physical address of the page of 2^@shift bytes @entry maps. */
 static uint64_t x86_page_address(X86PagingMode mode, uint64_t entry,
                                  unsigned shift)
 {
     uint64_t paddr = entry & X86_PTE_ADDRESS & -(1ULL << shift);
 
-    /* PSE-36: a page of 4 MiB has eight address bits more, lower down. */
+    /* PSE-36: bits 13-20 of a 4 MiB page's entry are address bits 32-39. */
     if (mode == X86_PAGING_PSE && shift == 22) {
         paddr |= (entry >> 13 & 0xff) << 32;
     }
     return paddr;
 }
 
-/* The bits above those that are translated repeat the highest one. */
+/* Do the untranslated upper bits equal the highest translated bit? */
 static bool x86_canonical(const X86PagingInfo *info, uint64_t vaddr)
 {
     int64_t high = (int64_t)vaddr >> (info->vaddr_bits - 1);
@@ -67,7 +67,7 @@ static bool x86_canonical(const X86PagingInfo *info, uint64_t vaddr)
     return info->vaddr_bits == 32 ? !(vaddr >> 32) : !high || high == -1;
 }
 
-/* Does @entry map a page, rather than name the next table? */
+/* Does @entry map a page, rather than refer to the next table? */
 static bool x86_maps_page(const X86PagingInfo *info, uint64_t entry,
                           unsigned shift)
 {
@@ -116,9 +116,7 @@ bool x86_paging_read(const X86Paging *paging, DumpPagesReader *mem,
                                    buf, len);
 }
 
-/* -- all that is mapped ------------------------------------------------ */
-
-#define X86_TABLE_SIZE          4096    /* at most */
+#define X86_TABLE_SIZE          4096    /* maximum, in bytes */
 
 typedef struct X86Walk {
     X86PagingMode mode;
@@ -126,19 +124,19 @@ typedef struct X86Walk {
     DumpPagesReader *mem;
     const DumpProgress *progress;
     GArray *mappings;           /* DumpMapping */
-    GHashTable *seen;           /* top entries, see x86_walk_is_new */
-    uint64_t tables;            /* that may yet be read */
-    /* A table of each level, as it was when it was read. */
+    GHashTable *seen;           /* top-level entries, see x86_walk_is_new */
+    uint64_t tables;            /* number of tables that may still be read */
+    /* Copy of the current table of each level. */
     uint8_t table[ARRAY_SIZE(x86_paging_info[0].bits)][X86_TABLE_SIZE];
 } X86Walk;
 
 /*
- * Is this entry of a top level met for the first time? CPUs share what lies
- * below those of the kernel.
+ * Is this top-level entry seen for the first time? CPUs share the tables below
+ * the kernel's entries; walk them only once.
  */
 static bool x86_walk_is_new(X86Walk *w, uint64_t entry, unsigned index)
 {
-    /* Ten bits of index, and the rest where no address is either. */
+    /* Key: bits 0-9 index, 10 large, 12-51 address, 56 and up mode. */
     uint64_t key = (entry & X86_PTE_ADDRESS) | index |
                    (entry & X86_PTE_LARGE ? 1 << 10 : 0) |
                    (uint64_t)w->mode << 56;
@@ -154,7 +152,7 @@ static uint64_t x86_sign_extend(const X86PagingInfo *info, uint64_t vaddr)
                                     (int64_t)(vaddr << spare) >> spare;
 }
 
-/* The page of 2^@shift bytes that @entry maps, as far as it is memory. */
+/* Add the RAM in the page of 2^@shift bytes that @entry maps. */
 static bool x86_walk_add(X86Walk *w, uint64_t vaddr, uint64_t entry,
                          unsigned shift)
 {
@@ -179,7 +177,7 @@ static bool x86_walk_add(X86Walk *w, uint64_t vaddr, uint64_t entry,
     return true;
 }
 
-/* The table at @paddr, which is for the 2^@shift bytes at @vaddr. */
+/* Walk the table at @paddr, which maps the 2^@shift bytes at @vaddr. */
 static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
                            uint64_t vaddr, unsigned shift)
 {
@@ -193,13 +191,13 @@ static bool x86_walk_table(X86Walk *w, unsigned level, uint64_t paddr,
         return false;
     }
     w->tables--;
-    /* What is no memory has no entries: it reads as zero. */
+    /* No entries outside of memory; a partial read is filled with zeroes. */
     if (!dump_pages_read(w->mem, paddr, table, count * info->entry, NULL)) {
         return true;
     }
     shift -= info->bits[level];
     for (unsigned i = 0; i < count && ok; i++) {
-        /* From the top level's upper half on. */
+        /* Walk the upper half of the top level first. */
         unsigned index = level ? i : i ^ count / 2;
         uint64_t at = x86_sign_extend(info,
                                       vaddr | (uint64_t)index << shift);
