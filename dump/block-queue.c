@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Requests to a block node.
+ * Requests to a block node; see the header.
  *
- * A request holds a reference to the queue, and has its data copied into a
- * buffer of its own: a server that does not answer may keep it for ever,
- * whatever becomes of the dump and of the guest's memory.
+ * A request has a pointer to the queue and its own copy of the data. If a
+ * server does not answer, both may have to outlive the dump and the guest's
+ * memory.
  */
 
 #include "qemu/osdep.h"
@@ -21,13 +21,13 @@
 #include "system/runstate-action.h"
 #include "block-queue.h"
 
-/* Requests under way; measured with NBD, see docs/devel/dump.rst. */
+/* Requests in flight; measured with NBD, see docs/devel/dump.rst. */
 #define QUEUE_DEPTH     16
 
-/* How often who waits looks for a cancel. */
+/* How often waiting functions check for cancellation. */
 #define QUEUE_POLL_MS   100
 
-/* What is handed over at once; a longer piece is beyond a cancel for long. */
+/* Maximum bytes of a zero request, which cannot be cancelled once submitted. */
 #define QUEUE_ZERO_MAX  (256 * 1024 * 1024)
 
 typedef enum BlockRequestKind {
@@ -38,16 +38,16 @@ typedef enum BlockRequestKind {
 } BlockRequestKind;
 
 typedef struct BlockRequest {
-    BlockQueueWrite write;      /* first: what users of REQUEST_WRITE see */
+    BlockQueueWrite write;      /* public part, for REQUEST_WRITE */
     BlockQueue *queue;
     BlockRequestKind kind;
-    uint64_t len;               /* of any kind that has one */
+    uint64_t len;               /* bytes, for all kinds with a length */
     BdrvRequestFlags flags;
     bool exact;
     QEMUIOVector qiov;
 
     /* Under the queue's lock. */
-    bool waited_for;            /* by a caller who takes the result */
+    bool waited_for;            /* a caller waits for the result */
     bool done;
     int ret;
     Error *err;                 /* may be NULL with a negative ret */
@@ -56,27 +56,25 @@ typedef struct BlockRequest {
 
 struct BlockQueue {
     BlockBackend *blk;
-    AioContext *ctx;            /* fixed, as blk forbids to change it */
-    DumpProgress *progress;     /* of the thread that uses the queue */
-    unsigned nr_buffers;        /* that there are; the same thread */
+    AioContext *ctx;            /* constant, as blk does not allow changes */
+    DumpProgress *progress;     /* used by the submitting thread */
+    unsigned nr_buffers;        /* allocated ones; submitting thread */
 
-    QemuMutex lock;             /* for what follows, and the requests */
+    QemuMutex lock;             /* for the members below and requests */
     QemuCond changed;
     QTAILQ_HEAD(, BlockRequest) under_way;
     unsigned nr_under_way;
-    QTAILQ_HEAD(, BlockRequest) idle;   /* writes that can be used again */
+    QTAILQ_HEAD(, BlockRequest) idle;   /* writes that can be reused */
     int ret;                    /* of the first request that failed, or 0 */
-    const char *what;           /* that it was part of */
-    uint64_t arrived;
+    const char *what;           /* name of the part that it wrote */
+    uint64_t arrived;           /* see block_queue_arrived */
     bool orphaned;              /* the last request frees the queue */
 
     QLIST_ENTRY(BlockQueue) orphan;     /* main thread, BQL */
 };
 
-/* Freed, but with requests under way. Main thread, BQL. */
+/* Queues that were freed with requests in flight. Main thread, BQL. */
 static QLIST_HEAD(, BlockQueue) orphans = QLIST_HEAD_INITIALIZER(orphans);
-
-/* -- life -------------------------------------------------------------- */
 
 BlockQueue *block_queue_new(BlockBackend *blk, DumpProgress *progress)
 {
@@ -146,7 +144,7 @@ void block_queue_free(BlockQueue *q)
     q->orphaned = q->nr_under_way;
     q->progress = NULL;
     if (q->orphaned) {
-        /* What takes it off again runs in this thread. */
+        /* queue_destroy_orphan runs in this thread, too. */
         QLIST_INSERT_HEAD(&orphans, q, orphan);
         qemu_mutex_unlock(&q->lock);
         queue_expect_shutdown();
@@ -156,7 +154,7 @@ void block_queue_free(BlockQueue *q)
     queue_destroy(q);
 }
 
-/* Of the nodes of a tree, those that can be. */
+/* Yank all nodes of a tree that support it. */
 static void queue_break_node(BlockDriverState *bs)
 {
     YankInstance instance = {
@@ -184,9 +182,10 @@ void block_queue_break_all(void)
     }
 }
 
-/* -- in the node's AioContext ------------------------------------------ */
-
-/* The queue may be gone when the lock is released, unless true is returned. */
+/*
+ * In the node's AioContext. Returns true if the caller must destroy the queue;
+ * otherwise the queue may be gone on return.
+ */
 static bool queue_take_result(BlockQueue *q, BlockRequest *r)
 {
     bool last;
@@ -243,9 +242,10 @@ static void coroutine_fn request_co(void *opaque)
     }
 }
 
-/* -- in the thread that uses it ---------------------------------------- */
-
-/* Lock held. False with @errp set after a cancel. */
+/*
+ * Called by the submitting thread, as all functions below, with the lock held.
+ * Returns false, with @errp set, if cancelled.
+ */
 static bool queue_wait_change(BlockQueue *q, Error **errp)
 {
     if (q->progress && dump_progress_out_of_time(q->progress)) {
@@ -291,7 +291,7 @@ static void queue_begin(BlockQueue *q, BlockRequest *r)
     aio_co_schedule(q->ctx, qemu_coroutine_create(request_co, r));
 }
 
-/* Wait for what is in the way of it, and begin it. */
+/* Wait until @r can be started, and start it. */
 static bool queue_submit(BlockQueue *q, BlockRequest *r, Error **errp)
 {
     bool ok = true;
@@ -323,8 +323,8 @@ static BlockRequest *request_new(BlockQueue *q, BlockRequestKind kind,
 }
 
 /*
- * A buffer more, of which one must be had; of what there is beyond that, half
- * is left to others.
+ * Allocate a buffer. The first one is required. For a further one, as much
+ * memory as all buffers take must remain free.
  */
 static BlockRequest *queue_new_write(BlockQueue *q, Error **errp)
 {
@@ -348,7 +348,7 @@ static BlockRequest *queue_new_write(BlockQueue *q, Error **errp)
     return r;
 }
 
-/* An idle one, or NULL, with @errp set if there is no use in waiting. */
+/* Lock held. An idle write; NULL, with @errp set if a request has failed. */
 static BlockRequest *queue_take_idle(BlockQueue *q, Error **errp)
 {
     BlockRequest *r = QTAILQ_FIRST(&q->idle);
@@ -370,7 +370,7 @@ static BlockRequest *queue_wait_idle(BlockQueue *q, Error **errp)
     qemu_mutex_lock(&q->lock);
     while (!(r = queue_take_idle(q, errp)) && !*errp &&
            queue_wait_change(q, errp)) {
-        /* One is going to be done. */
+        /* Wait for a request to complete. */
     }
     qemu_mutex_unlock(&q->lock);
     return r;
@@ -504,9 +504,7 @@ uint64_t block_queue_arrived(const BlockQueue *q)
     return arrived;
 }
 
-/* -- requests that are waited for -------------------------------------- */
-
-/* Lock held. A request that is left alone is freed when it ends. */
+/* Lock held. If the wait is cancelled, the request is freed when it ends. */
 static bool queue_wait_for(BlockQueue *q, BlockRequest *r, Error **errp)
 {
     while (!r->done) {
@@ -519,7 +517,7 @@ static bool queue_wait_for(BlockQueue *q, BlockRequest *r, Error **errp)
     return true;
 }
 
-/* Has it succeeded? @doing: for the message. */
+/* Returns false, with @errp set, if @r has failed. @doing: for the message. */
 static bool request_result(BlockRequest *r, const char *doing, Error **errp)
 {
     if (r->ret >= 0) {
@@ -534,7 +532,7 @@ static bool request_result(BlockRequest *r, const char *doing, Error **errp)
     return false;
 }
 
-/* Uses @r up. */
+/* Run @r and wait for it; takes ownership of @r, which may be NULL. */
 static bool queue_run(BlockQueue *q, BlockRequest *r, const char *doing,
                       Error **errp)
 {

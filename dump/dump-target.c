@@ -1,15 +1,13 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The target's side of a dump; see the header.
+ * Interface to target/<arch>/arch_dump.c; see the header.
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "dump-target.h"
-
-/* -- what target/<arch>/arch_dump.c calls ------------------------------- */
 
 uint16_t cpu_to_dump16(DumpState *s, uint16_t val)
 {
@@ -29,7 +27,6 @@ uint64_t cpu_to_dump64(DumpState *s, uint64_t val)
                                                   cpu_to_be64(val);
 }
 
-/* The overlap of block and range: false if there is none. */
 bool dump_target_overlap(const GuestPhysBlock *block, int64_t begin,
                           int64_t length, uint64_t *start, uint64_t *end)
 {
@@ -62,8 +59,6 @@ int64_t dump_filtered_memblock_size(GuestPhysBlock *block,
                                &start, &end) ? end - start : 0;
 }
 
-/* -- sections of the target ---------------------------------------------- */
-
 static bool extra_headers(void *opaque, uint64_t data_offset, GArray *names,
                           uint8_t *buf, size_t len)
 {
@@ -93,7 +88,6 @@ static bool extra_data(void *opaque, uint8_t *buf, size_t len, Error **errp)
     return true;
 }
 
-/* Before the CPU notes: they may depend on what the hook starts. */
 void dump_target_add_sections(GuestState *state)
 {
     ArchDumpInfo *info = &state->target.dump_info;

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What target/<arch>/arch_dump.c calls (declared in system/dump.h), and what
- * is called there: the hooks by which a target adds sections to ELF dumps.
+ * Interface to target/<arch>/arch_dump.c: the functions that it calls (declared
+ * in system/dump.h), and its hooks that add sections to ELF dumps.
  *
  * BQL held, unless said otherwise.
  */
@@ -12,13 +12,16 @@
 
 #include "guest-types.h"
 
-/* The overlap of block and range: false if there is none. */
+/*
+ * Set [*@start, *@end) to the part of @block inside the range; a @length of 0
+ * means all memory. Returns false if it is empty.
+ */
 bool dump_target_overlap(const GuestPhysBlock *block, int64_t begin,
                          int64_t length, uint64_t *start, uint64_t *end);
 
 /*
- * Let the target say what sections it has, if any. To be called before the
- * notes of CPUs are collected: they may depend on what the hook starts.
+ * Let the target announce its sections, if any. Called before the CPU notes are
+ * collected, which may depend on the hook's side effects.
  */
 void dump_target_add_sections(GuestState *state);
 

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest memory that is taken away while it is dumped.
+ * Discarding of guest memory during a dump; see the header.
  *
- * QEMU calls that discarding. A balloon asks first whether it may; a
- * RamDiscardManager, which is a virtio-mem device, tells its listeners.
+ * A balloon first checks whether it may discard memory; a RamDiscardManager,
+ * which is a virtio-mem device, notifies its listeners.
  */
 
 #include "qemu/osdep.h"
@@ -20,7 +20,7 @@ typedef struct WatchedRegion {
 } WatchedRegion;
 
 struct GuestDiscardWatch {
-    void (*gone)(void *opaque);     /* NULL: no longer of interest */
+    void (*gone)(void *opaque);     /* NULL while the watch is freed */
     void *opaque;
     bool balloons_held;
     GPtrArray *regions;
@@ -37,7 +37,7 @@ static void watch_discard(RamDiscardListener *listener,
     }
 }
 
-/* Memory that comes along is not in the dump, and does it no harm. */
+/* Newly plugged memory is not in the dump; ignore it. */
 static int watch_populate(RamDiscardListener *listener,
                           MemoryRegionSection *section)
 {
@@ -97,7 +97,7 @@ void guest_discard_watch_free(GuestDiscardWatch *watch)
     if (!watch) {
         return;
     }
-    /* A listener that leaves is told that all memory is gone. */
+    /* Unregistering calls the listener for all memory; ignore that. */
     watch->gone = NULL;
     g_ptr_array_unref(watch->regions);
     if (watch->balloons_held) {

@@ -1,8 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest memory that is taken away while it is dumped: unplugged virtio-mem,
- * a balloon.
+ * Discarding of guest memory during a dump, by virtio-mem or a balloon.
  *
  * Called with the BQL held, in the main thread.
  */
@@ -13,8 +12,9 @@
 typedef struct GuestDiscardWatch GuestDiscardWatch;
 
 /*
- * From here on no balloon takes memory. virtio-mem cannot be kept from it:
- * @gone is called when it did.
+ * Prevent balloons from discarding memory until guest_discard_watch_free.
+ * virtio-mem cannot be prevented from it; if it unplugs memory, @gone is
+ * called.
  */
 GuestDiscardWatch *guest_discard_watch_new(void (*gone)(void *opaque),
                                            void *opaque);

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Requests of the guest's disks that are under way while it is stopped.
+ * Requests of the guest's disks that are in flight while it is stopped.
  *
- * They are counted where a disk's device meets its block node. What others
- * ask of the same node, such as an NBD export, is counted too.
+ * They are counted at the root node of each disk. Requests of other users of
+ * the same node, such as an NBD export, are counted too.
  */
 
 #include "qemu/osdep.h"
@@ -37,7 +37,7 @@ unsigned guest_disks_busy(void)
     return n;
 }
 
-/* An iothread takes by itself, and soon, what the guest has asked for. */
+/* Is a disk run by an iothread, which fetches guest requests on its own? */
 static bool have_iothreads(void)
 {
     BlockBackend *blk = NULL;
@@ -61,7 +61,7 @@ unsigned guest_disks_settle(const DumpProgress *progress)
         g_usleep(PERIOD_US);
     }
     do {
-        /* What the guest asked for may be in no queue yet but an eventfd. */
+        /* Guest requests may still be pending in an eventfd only. */
         more = aio_poll(qemu_get_aio_context(), false);
         busy = guest_disks_busy();
         if (busy && !more) {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Requests of the guest's disks that are under way while it is stopped.
+ * Requests of the guest's disks that are in flight while it is stopped.
  *
  * Called with the BQL held, in the main thread.
  */
@@ -11,13 +11,13 @@
 
 #include "vmcore/progress.h"
 
-/* How many disks have some. */
+/* The number of disks with requests in flight. */
 unsigned guest_disks_busy(void);
 
 /*
- * Wait until none has, for about a second at most, and not after a cancel.
- * Nothing is drained: a disk that does not answer is left alone. Polls the
- * main AioContext. Returns how many disks still have some.
+ * Wait until no disk has requests in flight, for about a second at most or
+ * until cancelled. Nothing is drained, so that a disk that does not answer
+ * cannot block. Polls the main AioContext. Returns guest_disks_busy().
  */
 unsigned guest_disks_settle(const DumpProgress *progress);
 

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Files that the guest itself lives in.
+ * Files in use by the guest; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -13,7 +13,7 @@
 #include "system/block-backend.h"
 #include "guest-files.h"
 
-/* Two names of one disk may be different files. */
+/* Different device nodes may refer to the same block device. */
 static bool same_file(const struct stat *a, const struct stat *b)
 {
     if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode)) {
@@ -22,7 +22,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* fstat(), but with what is known here: no server is asked. */
+/* Like fstat(), but with cached attributes: does not wait for a server. */
 static bool fd_is_file(int fd, const struct stat *file)
 {
     struct stat st;
@@ -43,11 +43,9 @@ static bool fd_is_file(int fd, const struct stat *file)
     return fstat(fd, &st) == 0 && same_file(&st, file);
 }
 
-/* -- memory -------------------------------------------------------------- */
-
 typedef struct MemorySearch {
     const struct stat *file;
-    const char *name;           /* of the memory that was found */
+    const char *name;           /* of the RAM block that was found */
 } MemorySearch;
 
 static int search_block(RAMBlock *rb, void *opaque)
@@ -73,9 +71,7 @@ static bool check_memory(const struct stat *file, Error **errp)
     return !search.name;
 }
 
-/* -- disks --------------------------------------------------------------- */
-
-/* How often QEMU has a file open; as if it had it, where it cannot be told. */
+/* Number of times that QEMU has @file open; UINT_MAX if not known. */
 static unsigned count_open(const struct stat *file)
 {
     g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
@@ -110,7 +106,7 @@ static bool fdset_has_file(int64_t id, const struct stat *file)
     return false;
 }
 
-/* As block drivers name their files. */
+/* Does @name, a file name of a block driver, refer to @file? */
 static bool name_is_file(const char *name, const struct stat *file)
 {
     const char *id_str;
@@ -128,7 +124,7 @@ static bool check_disks(const struct stat *file, Error **errp)
 {
     BlockDriverState *bs = NULL;
 
-    /* Only then is any other file looked at, which may take its time. */
+    /* Avoid stat() on other files unless needed: it may block. */
     if (count_open(file) < 2) {
         return true;
     }
@@ -143,13 +139,13 @@ static bool check_disks(const struct stat *file, Error **errp)
     return true;
 }
 
-/* The bytes by which QEMU's file drivers lock an image; see file-posix.c. */
+/* The byte range used by QEMU's image locks; see file-posix.c. */
 #define IMAGE_LOCK_FIRST    100
 #define IMAGE_LOCK_SIZE     200
 
 /*
- * Whatever it is called, and whichever QEMU has it: a disk image that is in
- * use has locks on it.
+ * A disk image in use has locks, whatever its name and whichever QEMU process
+ * uses it.
  */
 static bool check_locks(int fd, Error **errp)
 {

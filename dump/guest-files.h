@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Files that the guest itself lives in: its memory and its disks.
+ * Files in use by the guest: its memory backends and its disks.
  *
  * BQL held, main thread.
  */
@@ -10,17 +10,17 @@
 #define DUMP_GUEST_FILES_H
 
 /*
- * Is the file that @fd is open for none of the guest's? False with @errp set
- * if a dump there would overwrite the guest.
+ * Returns false, with @errp set, if the file of @fd is in use by the guest, so
+ * that a dump would overwrite it.
  *
- * Disks are looked for by the name of their file; those on a server that does
- * not answer are not waited for.
+ * Disks are identified by file name. The check does not wait for a server that
+ * does not answer.
  */
 bool guest_files_check(int fd, Error **errp);
 
 /*
- * The same for a block node and all that it is made of. Only the guest's
- * memory is looked for: the block layer knows of disks.
+ * The same for a block node and its children. Only memory backends are checked:
+ * the block layer protects disks.
  */
 bool guest_files_check_node(BlockDriverState *bs, Error **errp);
 

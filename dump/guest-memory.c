@@ -38,7 +38,7 @@ bool guest_memory_check_range(const GuestPhysBlockList *blocks,
 bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
                                  const ArchDumpInfo *info, Error **errp)
 {
-    /* s390x has its own way: sections for what decrypts a dump. */
+    /* s390x adds sections with the data needed to decrypt the dump. */
     bool private = MACHINE(qdev_get_machine())->cgs &&
                    info->d_machine != EM_S390;
     GuestPhysBlock *block;
@@ -55,7 +55,7 @@ bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
     return !private;
 }
 
-/* How the memory is mapped, for what is never touched. */
+/* Classify a block's backing, to tell how untouched pages can be detected. */
 static GuestRamBacking find_backing(RAMBlock *rb)
 {
     bool shared = qemu_ram_is_shared(rb);
@@ -83,7 +83,7 @@ static void add_block(GuestRam *ram, const GuestPhysBlock *block)
         .fd = -1,
     };
 
-    /* Memory that a device brought along may be mapped in any way. */
+    /* Memory provided by a device may be mapped in any way. */
     if (rb && !(rb->flags & RAM_PREALLOC)) {
         run.backing = find_backing(rb);
         run.fd = qemu_ram_get_fd(rb);
@@ -102,8 +102,8 @@ void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks)
 }
 
 /*
- * The machine's own memory may be put together from several backends (NUMA).
- * Memory devices have a part of the address space that is for them.
+ * The machine's own memory may consist of several backends (NUMA). Memory
+ * devices are in an address range of their own.
  */
 bool guest_memory_is_ram(const GuestPhysBlock *block)
 {
@@ -119,7 +119,7 @@ bool guest_memory_is_ram(const GuestPhysBlock *block)
            block->target_start - dms->base < memory_region_size(&dms->mr);
 }
 
-/* Its last byte; that of the address space if no RAM is recognized. */
+/* Address of the last byte of RAM; UINT64_MAX if no RAM is recognized. */
 static uint64_t find_last_ram(const GuestPhysBlockList *blocks)
 {
     const GuestPhysBlock *block;

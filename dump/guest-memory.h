@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU's blocks of guest RAM -> GuestRam.
+ * Conversion of QEMU's list of guest RAM blocks to GuestRam.
  *
  * BQL held.
  */
@@ -12,32 +12,32 @@
 #include "guest-types.h"
 
 /*
- * Is it RAM in the eyes of the guest's kernel? The machine's own, or what a
- * memory device (DIMM, virtio-mem) has. All else is a device's: ROM, video
- * memory, a BAR.
+ * Is @block RAM for the guest's kernel, that is, the machine's own memory or
+ * that of a memory device (DIMM, virtio-mem)? Everything else is device memory:
+ * ROM, video memory, a BAR.
  */
 bool guest_memory_is_ram(const GuestPhysBlock *block);
 
-/* Is there memory in the range of @query, if it has one? */
+/* Returns false, with @errp set, if the range of @query has no memory. */
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);
 
-/* Can QEMU read it, or is it private to a confidential guest? */
+/* Returns false, with @errp set, if memory is private to the guest. */
 bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
                                  const ArchDumpInfo *info, Error **errp);
 
 /*
- * How much memory is dumped, as far as can be told while the guest runs and
- * may change it.
+ * Bytes of memory to dump. The guest may run, so the number may change until
+ * the dump is started.
  */
 uint64_t guest_memory_bytes(const GuestStateQuery *query);
 
-/* Add all memory, whatever the range of the dump, to @ram; to be sealed. */
+/* Add all memory to @ram, which the caller seals. */
 void guest_memory_describe(GuestRam *ram, const GuestPhysBlockList *blocks);
 
 /*
- * All memory, the memory that is dumped, and how to tell what of it is
- * untouched. To be called once.
+ * Set all memory, the memory to dump, and the means to detect untouched pages
+ * in @state. Called once.
  */
 void guest_memory_collect(GuestState *state, const GuestStateQuery *query);
 

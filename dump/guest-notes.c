@@ -17,8 +17,6 @@
 /* Linux publishes less than 4 KiB; more than this is not a note. */
 #define GUEST_NOTE_MAX  MiB
 
-/* -- notes -------------------------------------------------------------- */
-
 static int append_note(const void *buf, size_t size, void *opaque)
 {
     GuestState *state = container_of(opaque, GuestState, target);
@@ -29,7 +27,7 @@ static int append_note(const void *buf, size_t size, void *opaque)
 
 static int write_cpu_note(DumpState *s, CPUState *cpu)
 {
-    /* Linux has no process 0 to show: CPU n is process n + 1. */
+    /* PID 0 is not a valid PRSTATUS pid: use CPU index + 1. */
     int id = cpu->cpu_index + 1;
 
     return s->dump_info.d_class == ELFCLASS64 ?
@@ -65,8 +63,6 @@ static bool collect_cpu_notes(GuestState *state, Error **errp)
     return true;
 }
 
-/* -- the guest's own note ------------------------------------------------ */
-
 bool guest_note_present(void)
 {
     VMCoreInfoState *dev = vmcoreinfo_find();
@@ -74,7 +70,6 @@ bool guest_note_present(void)
     return dev && dev->has_vmcoreinfo;
 }
 
-/* The bytes that the guest's vmcoreinfo driver points at. */
 GByteArray *guest_note_read(DumpPagesReader *mem, Error **errp)
 {
     VMCoreInfoState *dev = vmcoreinfo_find();
@@ -103,7 +98,7 @@ GByteArray *guest_note_read(DumpPagesReader *mem, Error **errp)
     return g_byte_array_new_take(g_steal_pointer(&buf), size);
 }
 
-/* What the driver published is read now; it is looked into later. */
+/* Read the note that the driver published; it is parsed later. */
 bool guest_notes_collect_own(GuestState *state, Error **errp)
 {
     DumpGuest *guest = &state->guest;

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ELF notes for a dump: those of the CPUs, and what the guest left for us
- * by the vmcoreinfo device.
+ * ELF notes for a dump: those of the CPUs, and those that the guest published
+ * through the vmcoreinfo device.
  *
  * BQL held.
  */
@@ -12,32 +12,32 @@
 
 #include "guest-types.h"
 
-/* Notes of the CPUs; and the bytes of those that the guest published. */
+/* Collect the CPU notes, and read those that the guest published. */
 bool guest_notes_collect(GuestState *state, const GuestStateQuery *query,
                          Error **errp);
 
-/* The latter only. */
+/* Only read the notes that the guest published, if there are any. */
 bool guest_notes_collect_own(GuestState *state, Error **errp);
 
-/* Has the guest's driver told the vmcoreinfo device of a note? */
+/* Has the guest's driver published a note through the vmcoreinfo device? */
 bool guest_note_present(void);
 
 /*
- * The bytes that the guest's driver points at, to be freed by the caller;
- * NULL with @errp set if they cannot be had. Only if there is a note.
+ * Read the published note. Called only if guest_note_present. Returns its
+ * bytes, owned by the caller; NULL, with @errp set, if they cannot be read.
  *
  * @mem: all memory of the guest
  */
 GByteArray *guest_note_read(DumpPagesReader *mem, Error **errp);
 
 /*
- * Where a search of memory has found VMCOREINFO, so that it need not be made
- * again, as long as that is still there: in a dump, with the guest stopped,
- * after it was made while the guest ran.
+ * Remember the guest-physical address at which a search of memory has found
+ * VMCOREINFO. A dump then need not repeat the search with the guest stopped, if
+ * the note is still there.
  */
 void guest_note_remember_place(uint64_t paddr);
 
-/* False, with *@paddr left alone, if there was none. */
+/* Get that address. Returns false, with *@paddr unchanged, if there is none. */
 bool guest_note_known_place(uint64_t *paddr);
 
 #endif

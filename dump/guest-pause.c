@@ -1,16 +1,16 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The guest's run state around a dump.
+ * The guest's run state during a dump; see the header.
  *
  * vm_stop() also drains and flushes every disk. A dump needs no flush, and
- * must not wait for a disk that does not answer: that may be what it is to
- * explain. So the guest is stopped here step by step.
+ * must not wait for a disk that does not answer: that may be the problem to be
+ * debugged. So the steps of vm_stop() that are needed are done here.
  *
- * A stopped guest is in the state save-vm, as during a snapshot, and QEMU
- * knows no way from there to prelaunch, suspended or shutdown: a reset or a
- * suspend would end QEMU, a shutdown be forgotten. All are seen here, and
- * seen to.
+ * While stopped, the guest is in RUN_STATE_SAVE_VM, as during a snapshot. QEMU
+ * has no transitions from there to PRELAUNCH, SUSPENDED or SHUTDOWN: a reset or
+ * a suspend would abort QEMU, and a shutdown would be lost. These cases are
+ * handled here.
  */
 
 #include "qemu/osdep.h"
@@ -25,10 +25,8 @@
 #include "guest-pause.h"
 #include "trace.h"
 
-/* How often busy disks are looked at, after the first second. */
+/* Poll interval for busy disks after the first second. */
 #define TELL_PERIOD_MS  50
-
-/* -- what happens meanwhile -------------------------------------------- */
 
 const char *guest_pause_spoilt(const GuestPause *pause)
 {
@@ -49,7 +47,7 @@ const char *guest_pause_spoilt(const GuestPause *pause)
     return NULL;
 }
 
-/* What is written from here on is of no use. */
+/* Cancel the dump if it has become inconsistent. */
 static void guest_pause_check(GuestPause *pause)
 {
     if (guest_pause_spoilt(pause)) {
@@ -62,13 +60,13 @@ static void guest_pause_any_reset(void *opaque)
     GuestPause *pause = opaque;
 
     pause->resets++;
-    /* Of what kind it is, is known when it is over. */
+    /* The kind of the reset is known when it is complete. */
     qemu_bh_schedule(pause->later_bh);
 }
 
 /*
- * From paused, where QEMU is going to look next, it gets on to prelaunch.
- * No CPU runs: they are started by vm_start only.
+ * qemu_system_reset()'s caller moves PAUSED to PRELAUNCH; no such transition
+ * exists from SAVE_VM. No CPU runs: they are started by vm_start only.
  */
 static void guest_pause_reset(void *opaque)
 {
@@ -76,7 +74,7 @@ static void guest_pause_reset(void *opaque)
 
     pause->system_resets++;
     if (pause->kind == GUEST_PAUSE_STILL) {
-        /* Said once, however often it happens. */
+        /* Duplicates of a warning are ignored. */
         dump_report_warn(pause->report, "the guest is reset while its memory "
                          "is being dumped: firmware in the dump may be newer "
                          "than the rest");
@@ -94,7 +92,7 @@ static void guest_pause_run_state(void *opaque, bool running, RunState state)
 
     if (running) {
         pause->ran = true;
-        /* Devices are not to hear of a stop that is over. */
+        /* Do not notify devices of a stop that is over. */
         if (pause->tell_timer) {
             timer_del(pause->tell_timer);
         }
@@ -110,7 +108,7 @@ static void guest_pause_discard(void *opaque)
     guest_pause_check(pause);
 }
 
-/* A guest that wakes up runs, and no handler of run states hears of it. */
+/* A guest that wakes up runs, but change state handlers are not called. */
 static void guest_pause_wakeup(Notifier *notifier, void *data)
 {
     GuestPause *pause = container_of(notifier, GuestPause, wakeup);
@@ -118,9 +116,7 @@ static void guest_pause_wakeup(Notifier *notifier, void *data)
     guest_pause_run_state(pause, runstate_is_running(), RUN_STATE_RUNNING);
 }
 
-/* -- suspended guests -------------------------------------------------- */
-
-/* Every QEMU gets from suspended to save-vm in this way. */
+/* All QEMU versions allow these transitions from SUSPENDED to SAVE_VM. */
 static void guest_pause_hold_suspended(GuestPause *pause)
 {
     pause->was_suspended = true;
@@ -130,9 +126,9 @@ static void guest_pause_hold_suspended(GuestPause *pause)
 }
 
 /*
- * The guest asked for it just before it was stopped, and only now QEMU comes
- * to it. It sets the state suspended after this, where it must not stay: the
- * guest could be woken up.
+ * The guest requested suspend just before it was stopped, and QEMU handles the
+ * request only now. QEMU sets RUN_STATE_SUSPENDED after this notifier; the
+ * guest must not stay in it, as it could be woken up.
  */
 static void guest_pause_suspend(Notifier *notifier, void *data)
 {
@@ -145,7 +141,7 @@ static void guest_pause_suspend(Notifier *notifier, void *data)
     }
 }
 
-/* What is left to do when QEMU is done with a reset or a suspend. */
+/* Called after QEMU has completed a reset or a suspend. */
 static void guest_pause_later(void *opaque)
 {
     GuestPause *pause = opaque;
@@ -156,8 +152,6 @@ static void guest_pause_later(void *opaque)
     pause->suspending = false;
     guest_pause_check(pause);
 }
-
-/* -- stop and start ---------------------------------------------------- */
 
 static void guest_pause_stop(GuestPause *pause)
 {
@@ -175,14 +169,14 @@ static void guest_pause_stop(GuestPause *pause)
     }
     cpu_disable_ticks();
     pause_all_vcpus();
-    /* Like a panic of the guest, which was about to stop it by itself. */
+    /* A stop was already requested, for example by a guest panic. */
     pause->stop_asked = qemu_vmstop_requested(&pause->asked);
     qapi_event_send_stop();
 }
 
 /*
- * Devices that are told to stop wait for their disks, and QEMU with them. So
- * they are told only when the disks have answered.
+ * Devices block QEMU until their disk requests are complete when they are
+ * notified of a stop. So they are notified when no request is in flight.
  */
 static void guest_pause_tell(GuestPause *pause)
 {
@@ -202,14 +196,14 @@ static void guest_pause_tell_late(void *opaque)
     }
 }
 
-/* Returns how many disks are still at work. */
+/* Returns the number of disks with requests in flight. */
 static unsigned guest_pause_settle(GuestPause *pause)
 {
     unsigned busy = guest_disks_settle(pause->progress);
 
     if (!busy) {
         guest_pause_tell(pause);
-        /* A device that stops takes what the guest has just asked for. */
+        /* A device that stops may start requests that the guest has queued. */
         busy = guest_disks_settle(pause->progress);
     }
     if (busy && !dump_progress_cancelled(pause->progress)) {
@@ -221,7 +215,7 @@ static unsigned guest_pause_settle(GuestPause *pause)
     return busy;
 }
 
-/* Tell the devices, now or when the disks have answered. */
+/* Notify devices of the stop, now or when no disk request is in flight. */
 static void guest_pause_tell_devices(GuestPause *pause)
 {
     unsigned busy = pause->kind == GUEST_PAUSE_STILL ?
@@ -239,7 +233,7 @@ static void guest_pause_tell_devices(GuestPause *pause)
               qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + TELL_PERIOD_MS);
 }
 
-/* Devices that never heard of the stop must not be told of a start. */
+/* Start the guest without notifying devices, which do not know of the stop. */
 static void guest_pause_start_untold(void)
 {
     bool suspended = vm_get_suspended();
@@ -269,8 +263,6 @@ static void guest_pause_start(GuestPause *pause)
     }
 }
 
-/* -- begin and end ----------------------------------------------------- */
-
 static void guest_pause_shutdown(Notifier *notifier, void *data)
 {
     GuestPause *pause = container_of(notifier, GuestPause, shutdown);
@@ -283,7 +275,7 @@ static void guest_pause_shutdown(Notifier *notifier, void *data)
 
 static void guest_pause_listen(GuestPause *pause)
 {
-    /* Not inside of anything that polls. */
+    /* Must not run in a nested aio_poll() of the main context. */
     pause->later_bh = aio_bh_new(iohandler_get_aio_context(),
                                  guest_pause_later, pause);
     pause->suspend.notify = guest_pause_suspend;
@@ -296,7 +288,7 @@ static void guest_pause_listen(GuestPause *pause)
                                                    pause);
     pause->watch = guest_discard_watch_new(guest_pause_discard, pause);
     qemu_register_reset(guest_pause_any_reset, pause);
-    /* A snapshot that is loaded keeps the run state. */
+    /* Not called when a snapshot is loaded, which keeps the run state. */
     qemu_register_reset_nosnapshotload(guest_pause_reset, pause);
 }
 
@@ -333,13 +325,13 @@ void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
     }
 }
 
-/* Is the run state still what we made of it? */
+/* Is the run state still the one that was set here? */
 static bool guest_pause_is_ours(const GuestPause *pause)
 {
     if (!pause->stopped) {
         return false;
     }
-    /* A suspended guest that is reset does not run without us either. */
+    /* Without a dump, a suspended guest that is reset would not run either. */
     return runstate_check(RUN_STATE_SAVE_VM) ||
            (pause->was_reset && !pause->was_suspended &&
             runstate_check(RUN_STATE_PRELAUNCH));

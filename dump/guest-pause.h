@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Stop the guest for a dump, and let it go on afterwards, whatever else
- * happens to the machine meanwhile.
+ * Stop the guest for a dump and resume it afterwards, taking into account other
+ * changes of the run state meanwhile.
  *
  * Called with the BQL held, in the main thread.
  */
@@ -17,38 +17,38 @@
 #include "vmcore/progress.h"
 #include "vmcore/report.h"
 
-/* What the guest is stopped for. */
+/* Purpose of the pause. */
 typedef enum GuestPauseKind {
-    /* What is read meanwhile is to be of one moment. */
+    /* Memory is dumped during the pause and must not change. */
     GUEST_PAUSE_STILL,
     /*
-     * The moment of a live dump: the end follows before anything else can
-     * happen. CPUs are held, no more: devices do not hear of it.
+     * The moment of a live dump: guest_pause_end is called before the main loop
+     * runs again. Only the CPUs are stopped; devices are not notified.
      */
     GUEST_PAUSE_MOMENT,
-    /* The guest is not to write to memory, but does no harm if it does. */
+    /* The guest should not write to memory, but the dump tolerates it. */
     GUEST_PAUSE_REST,
 } GuestPauseKind;
 
 typedef struct GuestPause {
     GuestPauseKind kind;
     bool active;                /* between begin and end */
-    bool stopped;               /* by us: it ran, or was suspended */
-    bool told;                  /* and the devices know */
-    unsigned resets;            /* of any kind, meanwhile */
-    unsigned system_resets;     /* those that load no snapshot */
-    bool suspending;            /* QEMU is about to set that state */
-    bool was_suspended;         /* when we came, or since */
-    bool was_reset;             /* our run state got lost by that */
-    bool was_shut_down;         /* QEMU was told to end it meanwhile */
-    bool stop_asked;            /* for another reason, when we came */
-    RunState asked;             /* the state that it was to get by that */
-    bool ran;                   /* somebody started it meanwhile */
-    bool lost_memory;           /* some of it was unplugged meanwhile */
+    bool stopped;               /* it ran or was suspended at begin */
+    bool told;                  /* devices were notified of the stop */
+    unsigned resets;            /* resets of any kind during the pause */
+    unsigned system_resets;     /* resets other than for loading a snapshot */
+    bool suspending;            /* QEMU is about to set RUN_STATE_SUSPENDED */
+    bool was_suspended;         /* at begin, or since */
+    bool was_reset;             /* a reset replaced RUN_STATE_SAVE_VM */
+    bool was_shut_down;         /* a shutdown was requested meanwhile */
+    bool stop_asked;            /* another stop was requested before begin */
+    RunState asked;             /* the run state requested by that */
+    bool ran;                   /* the guest was started meanwhile */
+    bool lost_memory;           /* guest memory was unplugged meanwhile */
     DumpProgress *progress;
     DumpReport *report;
     QEMUBH *later_bh;
-    QEMUTimer *tell_timer;      /* NULL unless the devices are to be told */
+    QEMUTimer *tell_timer;      /* NULL unless devices are notified later */
     GuestDiscardWatch *watch;
     VMChangeStateEntry *vmsh;
     Notifier suspend, wakeup, shutdown;
@@ -56,28 +56,28 @@ typedef struct GuestPause {
 } GuestPause;
 
 /*
- * Stop the guest if it runs, or is suspended and could wake up. @pause must
- * stay where it is. With GUEST_PAUSE_STILL, requests of its disks that are
- * under way are waited for, but not for longer than about a second.
+ * Stop the guest if it runs, or is suspended and could wake up. @pause must not
+ * be moved. With GUEST_PAUSE_STILL, wait for disk requests in flight, but not
+ * longer than about a second.
  *
- * @progress: a cancel ends that wait; and what spoils the dump cancels it
- * @report: is warned of what makes the dump less than of one moment
- * @on_exit: called when QEMU is about to exit; the pause may end in it. NULL
- *           is allowed
+ * @progress: cancellation ends the wait; cancelled if guest_pause_spoilt
+ * @report: receives warnings about possible inconsistencies of the dump
+ * @on_exit: called when QEMU is about to exit; it may end the pause. NULL is
+ *           allowed
  */
 void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
                        DumpProgress *progress, DumpReport *report,
                        void (*on_exit)(GuestPause *pause));
 
 /*
- * What happened meanwhile so that the dump is not of one moment, or NULL.
- * Also after the end.
+ * The event during the pause that made the dump inconsistent, as text, or
+ * NULL. Still valid after the end.
  */
 const char *guest_pause_spoilt(const GuestPause *pause);
 
 /*
- * Give the guest the run state that it would have by now without us. Does
- * nothing without a begin.
+ * Give the guest the run state that it would have had without the dump. Does
+ * nothing without a previous begin.
  */
 void guest_pause_end(GuestPause *pause);
 

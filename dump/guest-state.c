@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest state for a dump: whether it can be had, and all of it together.
+ * Guest state for a dump; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -51,7 +51,7 @@ static bool check_notes(const ArchDumpInfo *info, Error **errp)
     return true;
 }
 
-/* Can what the guest says of its pages be read? */
+/* Is the exclusion of pages supported for this target? */
 static bool check_classes(const ArchDumpInfo *info, unsigned dump_level,
                           Error **errp)
 {
@@ -104,7 +104,7 @@ static void set_arch(GuestState *state)
     guest->time_usec = now % G_USEC_PER_SEC;
 }
 
-/* What a search for VMCOREINFO takes. A Windows crash dump has none. */
+/* Set the parameters of the search for VMCOREINFO. */
 static void collect_search(GuestState *state, const GuestStateQuery *query)
 {
     DumpFindings *findings = &state->findings;
@@ -171,7 +171,7 @@ GuestState *guest_state_peek(const GuestStateQuery *query, Error **errp)
     g_autoptr(GuestState) state = guest_state_alloc(query);
 
     state->guest.running = true;
-    /* What they are in tells what the target is. */
+    /* get_arch_info() depends on the state of the CPUs. */
     cpu_synchronize_all_states();
     if (!get_arch_info(&state->target.guest_phys_blocks,
                        &state->target.dump_info, errp)) {

@@ -1,10 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a dump needs of the guest, asked from QEMU and turned into the
- * engine's values.
+ * Collection of the guest's state from QEMU, converted to the engine's types.
  *
- * Everything here is called with the BQL held, except guest_state_analyse.
+ * All functions but guest_state_analyse are called with the BQL held.
  */
 
 #ifndef DUMP_GUEST_STATE_H
@@ -13,29 +12,30 @@
 #include "guest-types.h"
 
 /*
- * Can this guest be dumped as asked? Cheap, changes nothing, and may be
- * called while the guest runs.
+ * Can this guest be dumped as @query says? Cheap and without side effects; may
+ * be called while the guest runs.
  */
 bool guest_state_check(const GuestStateQuery *query, Error **errp);
 
 /*
- * Collect from a stopped guest what only QEMU knows. The result keeps
- * references to the guest's memory regions until guest_state_free. NULL with
- * @errp set on failure.
+ * Collect QEMU's state of a stopped guest. The result keeps references to the
+ * guest's memory regions until guest_state_free. Returns NULL, with @errp set,
+ * on failure.
  */
 GuestState *guest_state_new(const GuestStateQuery *query, Error **errp);
 
 /*
- * Collect from a guest that may run what a look for VMCOREINFO takes: memory,
- * the note of its driver and, as far as @query asks for a search, the paging of
- * its CPUs, which are interrupted for a moment to tell their registers. The
- * result is for dump_guest_find_vmcoreinfo; otherwise as guest_state_new.
+ * Collect from a guest that may run the input of dump_guest_find_vmcoreinfo:
+ * memory, the note of its driver and, if @query asks for a search, the paging
+ * state of its CPUs, which are interrupted briefly to read their registers.
+ * Otherwise like guest_state_new.
  */
 GuestState *guest_state_peek(const GuestStateQuery *query, Error **errp);
 
 /*
- * Find out the rest, by looking into guest memory. No lock is needed, and it
- * may take a while. False with @errp set, also when @progress is cancelled.
+ * Complete the state by analysis of guest memory. Called without locks; may
+ * take a while. Returns false, with @errp set, on failure or if @progress was
+ * cancelled.
  */
 bool guest_state_analyse(GuestState *state, DumpProgress *progress,
                          Error **errp);

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What guest-state.c and those that collect for it share: what is asked for,
- * and what was collected.
+ * Types shared by guest-state.c and its helpers: the parameters and the result
+ * of collecting the guest's state.
  */
 
 #ifndef DUMP_GUEST_TYPES_H
@@ -12,16 +12,16 @@
 #include "vmcore/analyse.h"
 
 typedef struct GuestState {
-    DumpState target;           /* what the target's writers see */
-    bool sections_added;        /* arch_cleanup_fn is due */
-    DumpGuest guest;            /* what the engine writes */
-    DumpFindings findings;      /* and has to look into before */
+    DumpState target;           /* argument of the target's functions */
+    bool sections_added;        /* arch_cleanup_fn must be called */
+    DumpGuest guest;            /* input of the writers */
+    DumpFindings findings;      /* input of the analysis */
     DumpExtraSections extra;
 } GuestState;
 
 typedef enum GuestStateSearch {
     GUEST_STATE_NO_SEARCH,
-    GUEST_STATE_SEARCH_KNOWN,   /* of guests that it is known to work with */
+    GUEST_STATE_SEARCH_KNOWN,   /* if linux_guest_known_target */
     GUEST_STATE_SEARCH_ANY,
 } GuestStateSearch;
 
@@ -30,14 +30,14 @@ typedef struct GuestStateQuery {
     bool has_range;
     uint64_t begin;             /* see DumpOptions */
     uint64_t length;
-    bool low_memory_only;       /* leave out what guest_ram_drop_far drops */
-    bool ends_with_ram;         /* leave out devices' memory above RAM */
+    bool low_memory_only;       /* apply guest_ram_drop_far */
+    bool ends_with_ram;         /* exclude device memory above RAM */
     bool windows;               /* for a Windows crash dump */
-    bool no_guest_note;         /* not even what the driver published */
+    bool no_guest_note;         /* ignore the note that the driver published */
     GuestStateSearch search;    /* for VMCOREINFO, if the driver has none */
-    unsigned threads;           /* for that, and to look for pages */
-    unsigned dump_level;        /* classes of pages that are left out */
-    DumpReport *report;         /* told what is left out; NULL is allowed */
+    unsigned threads;           /* for the search and the page walk */
+    unsigned dump_level;        /* classes of pages to exclude */
+    DumpReport *report;         /* receives warnings; may be NULL */
 } GuestStateQuery;
 
 #endif

@@ -14,8 +14,6 @@
 #include "vmcore/elf-notes.h"
 #include "x86-cpu.h"
 
-/* -- paging ------------------------------------------------------------- */
-
 GArray *guest_x86_paging(void)
 {
     GArray *paging = g_array_new(false, false, sizeof(X86Paging));
@@ -30,7 +28,7 @@ GArray *guest_x86_paging(void)
     return paging;
 }
 
-/* What QEMU has for a CPU of another kind, or without paging. */
+/* Fallback: the target's own mapping list. */
 static GArray *get_target_mappings(const GuestPhysBlockList *blocks,
                                    Error **errp)
 {
@@ -56,8 +54,8 @@ static GArray *get_target_mappings(const GuestPhysBlockList *blocks,
 }
 
 /*
- * The page tables of x86 are walked later. QEMU can do that too, but without
- * a bound, and in a time that grows with the square of what they map.
+ * x86 page tables are walked later. QEMU's own walk is not bounded, and its
+ * time is quadratic in the number of mappings.
  */
 bool guest_x86_collect_paging(GuestState *state, Error **errp)
 {
@@ -73,11 +71,9 @@ bool guest_x86_collect_paging(GuestState *state, Error **errp)
     return true;
 }
 
-/* -- Windows ------------------------------------------------------------- */
-
 /*
- * The crash dump header that the guest's driver published. It may change at
- * any time while the guest runs: what is returned is a copy.
+ * Copy the crash dump header that the guest's driver published. It may change
+ * at any time while the guest runs.
  */
 static bool find_windows_header(const ArchDumpInfo *info,
                                 DumpPagesReader *mem, WinDmpHeader *hdr,

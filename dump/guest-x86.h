@@ -1,9 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What dumps of x86 guests have besides: guest-virtual addresses, by the
- * paging of the CPUs (other targets': as far as QEMU knows), and what a
- * Windows crash dump takes.
+ * Additional state for dumps of x86 guests: guest-virtual mappings (on other
+ * targets from QEMU's generic code), and data for Windows crash dumps.
  *
  * BQL held.
  */
@@ -14,25 +13,25 @@
 #include "guest-types.h"
 
 /*
- * X86Paging of the CPUs that translate addresses, for the caller to free;
+ * An array of X86Paging of the CPUs with paging enabled, owned by the caller;
  * empty on other targets.
  */
 GArray *guest_x86_paging(void);
 
 /*
- * All mappings, whatever the range of the dump; or where to find them, if
- * the CPUs' page tables have to be walked.
+ * Collect all mappings, regardless of the range of the dump; if the CPUs' page
+ * tables have to be walked, only the roots of these.
  */
 bool guest_x86_collect_paging(GuestState *state, Error **errp);
 
 /*
- * Has the guest published a crash dump header? It may change while the guest
- * runs, so this is read again when it stands still.
+ * Has the guest published a valid crash dump header? It may change while the
+ * guest runs, so it is read again when the guest is stopped.
  */
 bool guest_x86_check_windows(const GuestPhysBlockList *blocks,
                              const ArchDumpInfo *info, Error **errp);
 
-/* The header that the guest published, and the registers of its CPUs. */
+/* Collect the published header and the registers of the CPUs. */
 bool guest_x86_collect_windows(GuestState *state, Error **errp);
 
 #endif

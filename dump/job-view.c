@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A dump as a QEMU job.
+ * A QEMU job that shows a dump; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -12,17 +12,17 @@
 #include "qemu/main-loop.h"
 #include "job-view.h"
 
-/* How often the job's progress is brought up to date. */
+/* Update interval of the job's progress. */
 #define JOB_VIEW_PERIOD_NS  (100 * 1000 * 1000)
 
 struct DumpJobView {
     Job common;
-    const DumpProgress *progress;   /* NULL when the dump is over */
+    const DumpProgress *progress;   /* NULL after the end of the dump */
     void (*cancel)(void);
     bool started;
-    uint64_t shown, total;          /* bytes that the job knows of */
+    uint64_t shown, total;          /* bytes, as last set in the job */
     QemuCoSleep sleep;
-    Error *error;                   /* how the dump ended */
+    Error *error;                   /* NULL if the dump succeeded */
 };
 
 static void job_view_update(DumpJobView *view)
@@ -30,7 +30,7 @@ static void job_view_update(DumpJobView *view)
     uint64_t now = dump_progress_completed(view->progress);
     uint64_t total = dump_progress_total(view->progress);
 
-    /* The total is exact when the dump is planned. */
+    /* The total is an estimate until the dump is planned. */
     if (total != view->total) {
         view->total = total;
         job_progress_set_remaining(&view->common, total - view->shown);

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A dump as a QEMU job, for who asks for it: query-jobs, job-cancel,
- * JOB_STATUS_CHANGE. The dump does not depend on it: the job only shows
- * what the dump does, and passes on a cancel. Pausing it pauses what it
- * shows.
+ * A dump as a QEMU job, for clients that request one: query-jobs, job-cancel,
+ * JOB_STATUS_CHANGE. The job only shows the progress of the dump and forwards
+ * cancellation; the dump does not depend on it. Pausing the job pauses the
+ * display, not the dump.
  *
  * Called with the BQL held, in the main thread.
  */
@@ -17,21 +17,22 @@
 typedef struct DumpJobView DumpJobView;
 
 /*
- * Create the job @id. NULL with @errp set if the id is in use or not well
- * formed. It is QEMU's; dump_job_view_end must be called once.
+ * Create the job @id, owned by the job layer. Returns NULL, with @errp set, if
+ * the id is in use or not well-formed. Otherwise dump_job_view_end must be
+ * called once.
  *
- * @progress: read until then
- * @cancel: called when the job is cancelled before then
+ * @progress: read until dump_job_view_end
+ * @cancel: called if the job is cancelled before dump_job_view_end
  */
 DumpJobView *dump_job_view_new(const char *id, const DumpProgress *progress,
                                void (*cancel)(void), Error **errp);
 
-/* The dump has begun. */
+/* The dump has started. */
 void dump_job_view_start(DumpJobView *view);
 
 /*
- * The dump is over, well or with @err, which is copied. A job that was not
- * started was never there.
+ * The dump has ended, successfully or with @err, which is copied. If the job
+ * was never started it is discarded (job_early_fail).
  */
 void dump_job_view_end(DumpJobView *view, const Error *err);
 

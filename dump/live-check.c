@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What is in the way of a live dump.
+ * Conditions that prevent a live dump; see the header.
  *
- * Not in the way: kernel vhost, which faults like any thread of QEMU; KVM;
- * accelerated devices that read guest memory only.
+ * These do not prevent it: kernel vhost, which faults like any thread of QEMU;
+ * KVM; accelerated devices that only read guest memory.
  */
 
 #include "qemu/osdep.h"
@@ -18,7 +18,7 @@
 #include "system/xen.h"
 #include "live-check.h"
 
-/* Devices and backends by the beginning of their type's name. */
+/* Unsupported devices and backends, by prefix of their type name. */
 static const struct {
     const char *type;
     const char *why;
@@ -46,7 +46,7 @@ static int check_object(Object *obj, void *opaque)
     return 0;
 }
 
-/* Network backends are no objects. */
+/* Network backends are not QOM objects. */
 static bool check_net(Error **errp)
 {
     NetClientState *clients[MAX_QUEUE_NUM];
@@ -90,7 +90,7 @@ bool live_check_guest(Error **errp)
                                           errp) == 0 && check_net(errp);
 }
 
-/* A number in a file of the kernel; 0 if there is none. */
+/* Read a number from a file in sysfs or procfs; 0 if not available. */
 static uint64_t read_number(const char *path)
 {
     g_autofree char *text = NULL;

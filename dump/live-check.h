@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Is this guest one whose memory can be watched while it runs? What writes to
- * guest memory other than by this process's own page tables is not seen.
+ * Can writes to this guest's memory be tracked while it runs? Writes that do
+ * not use this process's page tables go unnoticed.
  *
  * Called with the BQL held, in the main thread.
  */
@@ -10,13 +10,13 @@
 #ifndef DUMP_LIVE_CHECK_H
 #define DUMP_LIVE_CHECK_H
 
-/* False with @errp set, which says what is in the way. Changes nothing. */
+/* Returns false, with @errp set, if not. No side effects. */
 bool live_check_guest(Error **errp);
 
 /*
- * The same for the host's samepage merging: pages that are merged lose their
- * protection. @on: whether the host does it at all, so that it has to be
- * kept away.
+ * The same for the host's samepage merging (KSM): merged pages lose their write
+ * protection. *@on: whether the host has KSM enabled, so that it must be
+ * disabled for guest memory.
  */
 bool live_check_merging(bool *on, Error **errp);
 

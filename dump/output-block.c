@@ -14,15 +14,13 @@
 
 typedef struct BlockOutput {
     DumpOutput parent;
-    BlockBackend *blk;          /* until the sink has it; else NULL */
-    uint64_t length;            /* of the node, when it was opened */
+    BlockBackend *blk;          /* NULL once passed to the sink */
+    uint64_t length;            /* of the node at open time, in bytes */
 } BlockOutput;
 
-/* -- which nodes are fit ----------------------------------------------- */
-
 /*
- * A dump shares its node with nobody: neither with a device of the guest, nor
- * with an export or a job, nor as part of another node.
+ * A dump does not share its node with other users: guest devices, exports,
+ * jobs or parent nodes.
  */
 static bool block_check_unused(BlockDriverState *bs, const char *name,
                                Error **errp)
@@ -49,7 +47,7 @@ static BlockDriverState *block_find(const char *name, Error **errp)
         error_setg(errp, "dump: there is no block node '%s'", name);
         return NULL;
     }
-    /* As after a migration, when it is the destination's. */
+    /* For example after migration, when the destination uses the image. */
     if (bs->open_flags & BDRV_O_INACTIVE) {
         error_setg(errp, "dump: block node '%s' is inactive", name);
         return NULL;
@@ -66,7 +64,7 @@ static bool block_open(BlockOutput *out, const char *name, Error **errp)
         !guest_files_check_node(bs, errp)) {
         return false;
     }
-    /* What it wants to read is what surrounds an unaligned write. */
+    /* Unaligned writes need to read the surrounding data. */
     out->blk = blk_new_with_bs(bs, BLK_PERM_CONSISTENT_READ | BLK_PERM_WRITE |
                                BLK_PERM_RESIZE, BLK_PERM_WRITE_UNCHANGED,
                                errp);
@@ -83,11 +81,9 @@ static bool block_open(BlockOutput *out, const char *name, Error **errp)
     return true;
 }
 
-/* -- operations -------------------------------------------------------- */
-
 /*
- * Whether a node can grow is only known by letting it. It is made as it was
- * before at once, as the dump may still be refused.
+ * The only way to find out whether a node can grow is to try. Restore its
+ * length at once, as the dump may still be refused.
  */
 static bool block_check_size(DumpOutput *parent, uint64_t bytes, Error **errp)
 {

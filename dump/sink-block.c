@@ -1,19 +1,18 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Sink over a node of QEMU's block layer.
+ * Sink for a node of QEMU's block layer.
  *
- * Writes that follow on each other are gathered in a buffer, which is written
- * when it is full or something else comes. Zeroes are written by their own
- * kind of request, which most nodes carry out without storing them, but for
- * what is too small for that.
+ * Contiguous writes are gathered in a buffer, which is submitted when it is
+ * full or when a write elsewhere follows. Except for small ranges, zeroes are
+ * written by zero requests, which most nodes execute without storing data.
  *
  *   0                  high                       clean     length
  *   |------------------|---------------------------|--------|
- *    written, or zero    whatever was in the node     zero
+ *    written, or zero    old contents of the node     zero
  *
- * What lies between high and a write behind it becomes zero before the write
- * (as in a file with holes); so does what is left at the end.
+ * Before a write above high, the range in between is zeroed (like a hole in a
+ * file). The same is done with the rest at the end.
  */
 
 #include "qemu/osdep.h"
@@ -22,13 +21,13 @@
 #include "block-queue.h"
 #include "sink-block.h"
 
-/* Zeroes that are better written than asked for. */
+/* Alignment of zero requests; smaller ranges are written as data. */
 #define ZERO_GRAIN      (64 * KiB)
 
-/* How long a dump that failed waits for its requests, if it is cancelled. */
+/* How long abandon waits for requests in flight if cancelled. */
 #define ABANDON_GRACE_MS        300
 
-/* How the node grows, where it is not known how large it is going to be. */
+/* Increments by which the node grows, as the final size is not known. */
 #define GROW_ALIGN      MiB
 #define GROW_MIN        (64 * MiB)
 #define GROW_MAX        GiB
@@ -36,19 +35,17 @@
 typedef struct BlockSink {
     DumpSink parent;
     BlockQueue *queue;
-    BlockQueueWrite *open;      /* what is gathered; NULL if nothing is */
+    BlockQueueWrite *open;      /* gathered data, or NULL */
     uint64_t high;
     uint64_t clean;             /* UINT64_MAX: nothing is known to be zero */
-    uint64_t length;            /* of the node */
-    uint32_t align;             /* of its requests */
-    uint64_t lost;              /* what was gathered there was dropped */
+    uint64_t length;            /* of the node, in bytes */
+    uint32_t align;             /* request alignment of the node, in bytes */
+    uint64_t lost;              /* lowest offset of dropped data */
     bool begun;
-    bool resumed;               /* nobody may come to finish */
+    bool resumed;               /* submit at once: finish may not be called */
 } BlockSink;
 
-/* -- the node's length ------------------------------------------------- */
-
-/* Grow to @length; try to have zeroes there, so that none are written. */
+/* Grow to @length, if possible with zeroes in the new part. */
 static bool block_set_length(BlockSink *s, uint64_t length, const char *what,
                              Error **errp)
 {
@@ -68,7 +65,7 @@ static bool block_set_length(BlockSink *s, uint64_t length, const char *what,
     return true;
 }
 
-/* Room for what ends at @end; for more than that, if possible. */
+/* Grow the node to at least @end; by a larger step if possible. */
 static bool block_grow(BlockSink *s, uint64_t end, const char *what,
                        Error **errp)
 {
@@ -86,8 +83,6 @@ static bool block_grow(BlockSink *s, uint64_t end, const char *what,
            block_set_length(s, ROUND_UP(end, BDRV_SECTOR_SIZE), what, errp);
 }
 
-/* -- writing ----------------------------------------------------------- */
-
 static void block_drop(BlockSink *s)
 {
     if (s->open) {
@@ -96,7 +91,7 @@ static void block_drop(BlockSink *s)
     }
 }
 
-/* Begin to write what is gathered. */
+/* Submit the gathered data. */
 static bool block_push(BlockSink *s, Error **errp)
 {
     BlockQueueWrite *w = s->open;
@@ -118,7 +113,7 @@ static bool block_push(BlockSink *s, Error **errp)
     return true;
 }
 
-/* Have a buffer that @offset is the next byte of, with room in it. */
+/* Provide a buffer with room in which the next byte is @offset. */
 static bool block_open(BlockSink *s, uint64_t offset, const char *what,
                        Error **errp)
 {
@@ -136,7 +131,7 @@ static bool block_open(BlockSink *s, uint64_t offset, const char *what,
     return s->open;
 }
 
-/* @bytes: NULL for zeroes. *@len: wanted; on return what was not taken. */
+/* @bytes: NULL for zeroes. *@len: on return, the number not taken. */
 static bool block_append(BlockSink *s, uint64_t offset, const uint8_t *bytes,
                          size_t *len, const char *what, Error **errp)
 {
@@ -167,8 +162,8 @@ static bool block_append(BlockSink *s, uint64_t offset, const uint8_t *bytes,
 }
 
 /*
- * Have all of the node zero, if that is cheap: then not even a dump that fails
- * has anything else in it.
+ * Zero the whole node if that is cheap, so that even a failed dump contains no
+ * old data.
  */
 static void block_begin(BlockSink *s)
 {
@@ -179,7 +174,7 @@ static void block_begin(BlockSink *s)
     s->begun = true;
 }
 
-/* Zeroes from high up to @end, which are not there yet. */
+/* Submit zero requests for [high, @end). */
 static bool block_zero(BlockSink *s, uint64_t end, BdrvRequestFlags flags,
                        const char *what, Error **errp)
 {
@@ -201,7 +196,7 @@ static bool block_append_zeroes(BlockSink *s, uint64_t end, const char *what,
     return block_append(s, s->high, NULL, &len, what, errp);
 }
 
-/* Have everything up to @offset zero that was not written. */
+/* Zero everything below @offset that was not written. */
 static bool block_fill(BlockSink *s, uint64_t offset, const char *what,
                        Error **errp)
 {
@@ -224,7 +219,7 @@ static bool block_fill(BlockSink *s, uint64_t offset, const char *what,
     if (old > s->high && !block_zero(s, old, BDRV_REQ_MAY_UNMAP, what, errp)) {
         return false;
     }
-    /* Behind that it is. */
+    /* From clean on the node is already zero. */
     s->high = last;
     return block_append_zeroes(s, offset, what, errp);
 }
@@ -266,7 +261,7 @@ static uint64_t block_arrived(const DumpSink *sink)
     return MIN(s->lost, block_queue_arrived(s->queue));
 }
 
-/* What is gathered came after the mark: before that was a sync. */
+/* Gathered data is newer than @mark, as a sync precedes each mark. */
 static bool block_resume(DumpSink *sink, const DumpSinkMark *mark,
                          Error **errp)
 {
@@ -277,7 +272,7 @@ static bool block_resume(DumpSink *sink, const DumpSinkMark *mark,
     return block_queue_recover(s->queue, errp);
 }
 
-/* Zeroes that are stored, so that there is room for what replaces them. */
+/* Allocate space by writing zeroes without BDRV_REQ_MAY_UNMAP. */
 static bool block_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
                           const char *what, Error **errp)
 {
@@ -292,11 +287,9 @@ static bool block_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
             block_zero(s, offset + len, 0, what, errp));
 }
 
-/* -- the end ----------------------------------------------------------- */
-
 /*
- * The end of the last block that the dump has something in. All of that is
- * the dump's: where blocks are encrypted, a part of one is none.
+ * The end of the last block that contains data of the dump. The whole block
+ * must be kept: with encryption, a part of a block cannot be decrypted.
  */
 static uint64_t block_end(const BlockSink *s, uint64_t size)
 {
@@ -312,8 +305,8 @@ static bool block_try_cut(BlockSink *s, uint64_t size)
 }
 
 /*
- * What is behind the end of the dump is cut off. Where that cannot be, it
- * does no harm; but zeroes are nicer.
+ * Truncate the node to the end of the dump. If that is not possible, zero the
+ * rest if that is cheap; old data after the dump is harmless.
  */
 static void block_cut(BlockSink *s, uint64_t size)
 {
@@ -344,7 +337,7 @@ static bool block_finish(DumpSink *sink, uint64_t size, Error **errp)
     return block_queue_flush(s->queue, errp);
 }
 
-/* What did not get there is better missing than zero. */
+/* Truncate before data that was not written, so that it is not read as zero. */
 static void block_abandon(DumpSink *sink)
 {
     BlockSink *s = container_of(sink, BlockSink, parent);

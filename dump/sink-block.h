@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Sink over a node of QEMU's block layer: any offset, in any order.
+ * Sink for a node of QEMU's block layer: any offset, in any order.
  *
- * What was in the node does not show through: what lies between writes, and
- * up to the end of the dump, is zero. The node grows where it has to and can,
- * and is cut to the dump's length where it can.
+ * Gaps between writes, up to the end of the dump, are zeroed, so that no old
+ * data of the node is visible. The node is grown if needed and truncated to the
+ * dump's length, if it supports that.
  */
 
 #ifndef DUMP_SINK_BLOCK_H
@@ -15,11 +15,12 @@
 #include "vmcore/sink.h"
 
 /*
- * A sink that owns @blk, which must have the permissions to write and resize.
- * It is written to by one thread that is not the one of @blk's AioContext:
- * that must be polled meanwhile. Any thread; but the sink is freed by the
- * main thread with the BQL held.
- * @length: of the node, bytes
+ * Create a sink, which takes ownership of @blk. @blk must have the permissions
+ * to write and resize. The sink is used by one thread outside of @blk's
+ * AioContext, which must be polled meanwhile. May be created by any thread, but
+ * is freed by the main thread with the BQL held.
+ *
+ * @length: of the node, in bytes
  */
 DumpSink *dump_sink_block_new(BlockBackend *blk, uint64_t length,
                               DumpProgress *progress);

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A look for VMCOREINFO; see the header.
+ * Query for VMCOREINFO; see the header.
  *
- * The thread is one of dump_thread_start, not of QEMU's pool: that ends QEMU
- * when the system has no thread to give.
+ * The thread is created by dump_thread_start, not taken from QEMU's thread
+ * pool, which aborts QEMU if it cannot create a thread.
  */
 
 #include "qemu/osdep.h"
@@ -21,26 +21,26 @@
 #include "vmcore/thread.h"
 #include "vmcoreinfo-query.h"
 
-/* The guest runs meanwhile, and needs processors too. */
+/* Leave host CPUs to the guest, which runs meanwhile. */
 #define QUERY_MAX_THREADS   4
 
-/* How long QEMU waits at its exit for the end of a query. */
+/* How long QEMU's exit waits for the end of a query. */
 #define QUERY_EXIT_WAIT_US  (3 * 1000 * 1000)
 
 struct VmcoreinfoQuery {
-    GuestState *state;          /* NULL: this guest cannot be looked into */
+    GuestState *state;          /* NULL: this guest cannot be examined */
     DumpProgress progress;
     DumpReport report;
-    VmcoreinfoDone *done;       /* NULL: nobody waits (any more) */
+    VmcoreinfoDone *done;       /* NULL: not started, or already called */
     void *done_opaque;
     Notifier shutdown;
 
-    /* Handed over by the end of the thread. */
+    /* Set by the thread; valid once it has ended. */
     VmcoreInfoFound found;
     Error *error;
     DumpThread thread;
     QEMUBH *done_bh;
-    bool over;                  /* under query_lock: the thread is done */
+    bool over;                  /* under query_lock: the thread has ended */
 };
 
 /*
@@ -71,8 +71,6 @@ bool vmcoreinfo_query_cancel(void)
     return running;
 }
 
-/* -- beginning ----------------------------------------------------------- */
-
 static bool query_admit(Error **errp)
 {
     if (runstate_check(RUN_STATE_INMIGRATE) ||
@@ -81,7 +79,7 @@ static bool query_admit(Error **errp)
                    "migration");
         return false;
     }
-    /* The guest stands still: it is not to do so for longer. */
+    /* Do not lengthen the guest's downtime during a dump. */
     if (dump_job_running()) {
         error_setg(errp, "There is a dump in process, please wait.");
         return false;
@@ -124,8 +122,6 @@ VmcoreinfoQuery *vmcoreinfo_query_new(bool search, Error **errp)
     return q;
 }
 
-/* -- looking ------------------------------------------------------------- */
-
 void vmcoreinfo_query_run(VmcoreinfoQuery *q)
 {
     if (q->state &&
@@ -152,7 +148,7 @@ static void *query_thread(void *opaque)
     return NULL;
 }
 
-/* In the main thread again. */
+/* Runs in the main thread. */
 static void query_thread_done(void *opaque)
 {
     VmcoreinfoQuery *q = opaque;
@@ -168,7 +164,7 @@ static void query_thread_done(void *opaque)
     done(q->done_opaque, q);
 }
 
-/* False if it takes longer than QEMU's exit waits. */
+/* Wait for the thread's end; false on timeout. */
 static bool query_wait_over(VmcoreinfoQuery *q)
 {
     int64_t until = g_get_monotonic_time() + QUERY_EXIT_WAIT_US;
@@ -176,7 +172,7 @@ static bool query_wait_over(VmcoreinfoQuery *q)
 
     g_mutex_lock(&query_lock);
     while (!q->over && g_cond_wait_until(&query_over, &query_lock, until)) {
-        /* Woken without need. */
+        /* Spurious wakeup. */
     }
     over = q->over;
     g_mutex_unlock(&query_lock);
@@ -184,8 +180,8 @@ static bool query_wait_over(VmcoreinfoQuery *q)
 }
 
 /*
- * QEMU exits, for which it waits for commands to end, and later frees its
- * monitors. A thread that hangs in the kernel keeps its query.
+ * QEMU's exit waits for commands to complete, and later frees the monitors. If
+ * the thread hangs in the kernel, its query is leaked.
  */
 static void query_shutdown(Notifier *notifier, void *data)
 {
@@ -219,8 +215,6 @@ bool vmcoreinfo_query_start(VmcoreinfoQuery *q, VmcoreinfoDone *done,
     qemu_register_shutdown_notifier(&q->shutdown);
     return true;
 }
-
-/* -- end ----------------------------------------------------------------- */
 
 DumpVmcoreinfoNote *vmcoreinfo_query_result(VmcoreinfoQuery *q, Error **errp)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Registers and paging of an x86 CPU.
+ * Registers and paging state of an x86 CPU; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -15,8 +15,9 @@
 QEMU_BUILD_BUG_ON(CPU_NB_REGS > ARRAY_SIZE(((WinDmpCpu *)NULL)->gpr));
 
 /*
- * The 512 bytes of fxsave. There the x87 registers stand in the order of
- * the stack. So they do in CPUX86State with KVM; TCG keeps them by number.
+ * Fill the 512 bytes of fxsave, in which the x87 registers are in stack order.
+ * In CPUX86State they are in stack order with KVM, but in physical order with
+ * TCG.
  */
 static void get_fxsave(const CPUX86State *env, uint8_t *buf)
 {

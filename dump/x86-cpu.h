@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a dump needs of an x86 CPU: the one part that is compiled for each
- * target. On others than i386 and x86_64 no CPU has paging as here, and
- * x86_cpu_get_winregs is not to be called.
+ * State of an x86 CPU for dumps. This is the only part that is compiled per
+ * target. On targets other than i386 and x86_64, x86_cpu_get_paging returns
+ * false and x86_cpu_get_winregs must not be called.
  *
  * BQL held; the CPU's state is synchronized.
  */
@@ -15,7 +15,7 @@
 #include "vmcore/windmp-format.h"
 #include "vmcore/x86-paging.h"
 
-/* False, with *@paging undefined, if the CPU translates no addresses. */
+/* Returns false, with *@paging undefined, if paging is disabled. */
 bool x86_cpu_get_paging(CPUState *cpu, X86Paging *paging);
 
 /* Registers for a Windows crash dump. */

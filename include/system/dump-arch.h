@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a target tells about itself for a guest memory dump.
+ * Description of a target for guest memory dumps.
  *
  * Implemented in target/<arch>/arch_dump.c, and by stubs/dump.c for targets
  * that cannot be dumped.
@@ -18,8 +18,8 @@ typedef struct ArchDumpInfo {
     int d_class;                /* ELFCLASS32 or ELFCLASS64 */
 
     /*
-     * Bytes; the largest possible size when the guest chooses, 0 for the
-     * target's own.
+     * Bytes; the largest possible size if the guest selects it, 0 for the
+     * target's page size.
      */
     uint32_t page_size;
 
@@ -27,14 +27,14 @@ typedef struct ArchDumpInfo {
     uint64_t phys_base;
 
     /*
-     * Sections with target data in ELF dumps; all four or none. Called by
-     * one dump at a time, in this order:
-     *   add        before CPU notes are taken: add to shdr_num and
+     * Sections with target data in ELF dumps; all four or none are set. Called
+     * by one dump at a time, in this order:
+     *   add        before CPU notes are collected: add to shdr_num and
      *              elf_section_data_size
      *   write_hdr  fill section headers for data at section_offset, append
      *              names to string_table_buf; returns the bytes filled
-     *   write      fill elf_section_data_size bytes; 0 or a negative errno
-     *   cleanup    in any case, at the end of the dump
+     *   write      fill elf_section_data_size bytes; returns 0 or -errno
+     *   cleanup    always, at the end of the dump
      */
     void (*arch_sections_add_fn)(DumpState *s);
     uint64_t (*arch_sections_write_hdr_fn)(DumpState *s, uint8_t *buff);
@@ -48,7 +48,7 @@ int cpu_get_dump_info(ArchDumpInfo *info,
 
 /*
  * Bytes of all CPU notes of @nr_cpus CPUs for ELF class @class and machine
- * @machine; negative if there is no such dump.
+ * @machine; negative if such a dump is not supported.
  */
 ssize_t cpu_get_note_size(int class, int machine, int nr_cpus);
 
