@@ -74,8 +74,6 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
     }
 }
 
-/* -- the guest's notes ------------------------------------------------- */
-
 /* The available VMCOREINFO notes. */
 typedef struct Sources {
     VmcoreInfoNote *driver;     /* set by the guest's driver, or NULL */
@@ -284,8 +282,6 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
     return true;
 }
 
-/* -- pages to be left out ---------------------------------------------- */
-
 /*
  * Excluding only zero pages needs no page walk: the writers detect them. In a
  * kdump file all zero pages share one, and in an ELF core they are holes.
@@ -299,8 +295,6 @@ static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
            page_walk(guest, mem, info, findings->dump_level,
                      findings->threads, progress, errp);
 }
-
-/* -- paging, Windows --------------------------------------------------- */
 
 /*
  * The page tables to walk, owned by the caller. The kernel's own come first:
