@@ -1,9 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the tests of the writers share: a guest with known memory, a dump of
- * it to a real descriptor, and reading the result byte by byte without any
- * code of the engine.
+ * Helpers for tests of writers: a guest with known memory, a dump of it to a
+ * real descriptor, and a reader that shares no code with the engine.
  */
 
 #ifndef DUMP_TEST_GUEST_H
@@ -20,7 +19,7 @@
 typedef struct TestBlock {
     uint64_t paddr;
     uint64_t size;
-    uint8_t *host;              /* of exactly that size, for the sanitizer */
+    uint8_t *host;              /* of exact size, for the sanitizer */
 } TestBlock;
 
 typedef struct TestGuest {
@@ -49,7 +48,7 @@ static inline void test_guest_deinit(TestGuest *t)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestGuest, test_guest_deinit)
 
-/* By turns: zeroes, bytes that no codec shrinks, text, one byte repeated. */
+/* Alternates zeroes, incompressible data, text, one byte repeated. */
 static inline void test_fill(uint8_t *p, size_t size, uint32_t seed)
 {
     GRand *rand = g_rand_new_with_seed(seed);
@@ -84,7 +83,7 @@ static inline TestBlock *test_guest_add(TestGuest *t, uint64_t paddr,
     return &g_array_index(t->blocks, TestBlock, t->blocks->len - 1);
 }
 
-/* Leave @count page frames out, from @first on. */
+/* Exclude @count page frames from @first on. */
 static inline void test_guest_leave_out(DumpGuest *g, uint64_t first,
                                         uint64_t count)
 {
@@ -100,7 +99,7 @@ static inline void test_guest_leave_out(DumpGuest *g, uint64_t first,
     pfn_set_seal(g->kept);
 }
 
-/* A source whose memory may change, and what it was given back. */
+/* A source whose memory may change; records what is released. */
 typedef struct TestGiving {
     DumpPagesOps ops;
     uint64_t bytes;
@@ -118,7 +117,7 @@ static inline bool test_no_change(DumpPagesReader *reader, uint64_t paddr,
     return true;
 }
 
-/* A guest with such memory, of which some pages are left out. */
+/* A guest with such memory and some excluded pages. */
 static inline void test_guest_init_giving(TestGuest *t, const DumpAbi *abi,
                                           TestGiving *giving)
 {
@@ -136,7 +135,7 @@ static inline void test_guest_init_giving(TestGuest *t, const DumpAbi *abi,
     t->g.pages->ops = &giving->ops;
 }
 
-/* What a dump reads at @paddr; the number of bytes that are memory. */
+/* Read at @paddr as a dump does; returns the bytes that are memory. */
 static inline size_t test_guest_read(const DumpGuest *g, uint64_t paddr,
                                      void *buf, size_t len)
 {
@@ -146,12 +145,12 @@ static inline size_t test_guest_read(const DumpGuest *g, uint64_t paddr,
     return dump_pages_read(reader, paddr, buf, len, NULL);
 }
 
-/* Memory of which some pages of the host cannot be read. */
+/* Memory with some unreadable host pages. */
 typedef struct TestLossy {
     uint64_t paddr;
     size_t size;
     uint8_t *host;              /* mapped */
-    uint8_t *bytes;             /* what can be read; zero where it cannot */
+    uint8_t *bytes;             /* readable bytes; zero elsewhere */
     DumpReport report;
 } TestLossy;
 
@@ -162,7 +161,7 @@ static inline bool test_lossy_page(unsigned i)
     return i == 5 || (i >= 130 && i < 140) || i == TEST_LOSSY_PAGES - 1;
 }
 
-/* To be called before the guest is sealed. */
+/* Called before the guest is sealed. */
 static inline void test_lossy_add(TestLossy *l, TestGuest *t, uint64_t paddr)
 {
     size_t page = qemu_real_host_page_size();
@@ -186,7 +185,7 @@ static inline void test_lossy_add(TestLossy *l, TestGuest *t, uint64_t paddr)
     t->g.report = &l->report;
 }
 
-/* Is any byte of [@paddr, @paddr + @len) one that cannot be read? */
+/* Is any byte of [@paddr, @paddr + @len) unreadable? */
 static inline bool test_lossy_has(const TestLossy *l, uint64_t paddr,
                                   uint64_t len)
 {
@@ -210,8 +209,8 @@ static inline void test_lossy_free(TestLossy *l)
 }
 
 /*
- * What the guest has at @paddr, with zeroes where there is no memory.
- * Returns how many of the bytes are memory.
+ * The guest's bytes at @paddr, with zeroes outside of memory. Returns the
+ * number of bytes that are memory.
  */
 static inline size_t test_guest_expect(const TestGuest *t, uint64_t paddr,
                                        uint8_t *buf, size_t len)
@@ -250,8 +249,8 @@ static inline bool test_guest_has(const TestGuest *t, uint64_t paddr,
 /* -- dumping ------------------------------------------------------------- */
 
 typedef enum TestOutput {
-    TEST_FILE,                  /* new regular file: may have holes */
-    TEST_OLD_FILE,              /* one that is full of old bytes */
+    TEST_FILE,                  /* new regular file: holes are possible */
+    TEST_OLD_FILE,              /* regular file full of old data */
     TEST_STREAM,                /* opened for appending: cannot seek */
 } TestOutput;
 
@@ -274,7 +273,7 @@ static inline int test_output_open(TestOutput kind, char **path)
     return fd;
 }
 
-/* A plan that must succeed. */
+/* Plan a dump, which must succeed. */
 static inline DumpWriter *test_plan(const DumpFormat *format,
                                     const DumpGuest *g, unsigned threads,
                                     DumpProgress *progress)
@@ -288,8 +287,8 @@ static inline DumpWriter *test_plan(const DumpFormat *format,
 }
 
 /*
- * Plan and write to @fd, which is closed. Checks the accounts.
- * @size: what the file's is planned to be, except of kdump formats
+ * Plan and write to @fd, which is closed. Checks all counters.
+ * @size: set to the planned file size, except for kdump formats
  */
 static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
                                 int fd, unsigned threads, uint64_t *size,
@@ -321,9 +320,8 @@ static inline bool test_dump_fd(const DumpFormat *format, const DumpGuest *g,
 }
 
 /*
- * A dump to a new file that must not grow beyond @limit bytes, which must
- * fail for that. Returns the file's path, to be freed. SIGXFSZ has to be
- * ignored.
+ * Dump to a new file that cannot grow beyond @limit bytes; the dump must fail.
+ * Returns the path, owned by the caller. SIGXFSZ must be ignored.
  */
 static inline char *test_dump_limited(const DumpFormat *format,
                                       const DumpGuest *g, unsigned threads,
@@ -349,7 +347,7 @@ static inline char *test_dump_limited(const DumpFormat *format,
     return path;
 }
 
-/* The error of a dump that must not be planned; to be freed. */
+/* The error of a plan that must fail; owned by the caller. */
 static inline char *test_plan_error(const DumpFormat *format,
                                     const DumpGuest *g)
 {
@@ -380,7 +378,7 @@ static inline char *test_full_error(const DumpFormat *format,
     return text;
 }
 
-/* The error of a dump that was cancelled before it began. */
+/* The error of a dump that was cancelled before its start. */
 static inline char *test_cancel_error(const DumpFormat *format,
                                       const DumpGuest *g, unsigned threads)
 {
@@ -454,7 +452,7 @@ static inline uint64_t test_get(const TestImage *image, uint64_t offset,
     return v;
 }
 
-/* A dump of @t that must succeed; @plan: the size the writer announced. */
+/* Dump @t, which must succeed; @plan: the planned file size. */
 static inline TestImage *test_dump(const DumpFormat *format, TestGuest *t,
                                    TestOutput kind, unsigned threads,
                                    uint64_t *plan)

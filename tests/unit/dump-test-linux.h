@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A made-up Linux kernel in guest memory: its page tables, its utsname and
- * what VMCOREINFO says of it.
+ * A synthetic Linux kernel in guest memory: page tables, utsname and
+ * VMCOREINFO.
  */
 
 #ifndef DUMP_TEST_LINUX_H
@@ -12,12 +12,12 @@
 #include "dump-test-guest.h"
 #include "vmcoreinfo.h"
 
-/* How addresses are translated. */
+/* Address translation. */
 typedef struct TestLinuxKind {
     const char *name;
     uint16_t machine;
     unsigned page_bits, vaddr_bits;
-    const char *info;           /* what VMCOREINFO says of that */
+    const char *info;           /* its lines in VMCOREINFO */
 } TestLinuxKind;
 
 static const TestLinuxKind test_linux_kinds[] = {
@@ -30,14 +30,14 @@ static const TestLinuxKind test_linux_kinds[] = {
       "NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x11\n" },
     { "arm64-16k-52", EM_AARCH64, 14, 52,
       "NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0xc\n" },
-    /* A CPU with 48 bits, but the kernel's table is for 52. */
+    /* A CPU with 48 bits; the kernel's table is built for 52. */
     { "arm64-64k", EM_AARCH64, 16, 52,
       "NUMBER(VA_BITS)=52\nNUMBER(TCR_EL1_T1SZ)=0x10\n" },
 };
 
 #define TEST_LINUX_RELEASE  "6.1.0"
 
-/* Of guest memory: a mebibyte of the kernel, tables behind it. */
+/* Guest memory: 1 MiB of the kernel, followed by page tables. */
 #define TEST_LINUX_KERNEL   0x100000ULL
 #define TEST_LINUX_TABLES   0x200000ULL
 #define TEST_LINUX_UTS      0x20000         /* in the kernel */
@@ -48,7 +48,7 @@ typedef struct TestLinux {
     TestGuest t;
     const TestLinuxKind *kind;
     uint8_t *ram;               /* TEST_LINUX_RAM bytes, from address 0 on */
-    uint64_t tables;            /* where the next page table goes */
+    uint64_t tables;            /* address of the next page table */
     GString *text;              /* VMCOREINFO */
     DumpReport report;
 } TestLinux;
@@ -61,7 +61,7 @@ static inline uint64_t test_linux_new_table(TestLinux *l)
     return at;
 }
 
-/* Entries: of a table, a page of the smallest size, or a larger one. */
+/* An entry for a table, a page of minimum size, or a larger page. */
 static inline uint64_t test_linux_entry(const TestLinux *l, uint64_t paddr,
                                         bool table, bool smallest)
 {
@@ -97,7 +97,7 @@ static inline void test_linux_map(TestLinux *l, uint64_t vaddr,
     }
 }
 
-/* Map @size bytes by the smallest pages. */
+/* Map @size bytes with pages of minimum size. */
 static inline void test_linux_map_pages(TestLinux *l, uint64_t vaddr,
                                         uint64_t paddr, uint64_t size)
 {
@@ -129,7 +129,7 @@ static inline void test_linux_init(TestLinux *l, const TestLinuxKind *kind)
     l->tables = TEST_LINUX_TABLES;
     test_linux_new_table(l);
     if (kind->page_bits == 14) {
-        test_linux_new_table(l);        /* what is not folded */
+        test_linux_new_table(l);        /* a level that is not folded */
     }
     test_linux_map_pages(l, TEST_LINUX_VADDR, TEST_LINUX_KERNEL, 0x100000);
     test_linux_put_uts(l);
@@ -156,7 +156,7 @@ static inline VmcoreInfo *test_linux_info(const TestLinux *l)
     return vmcoreinfo_parse((const uint8_t *)l->text->str, l->text->len);
 }
 
-/* Another value for what VMCOREINFO has, or NULL: not at all. */
+/* Replace a value in VMCOREINFO, or remove it if NULL. */
 static inline void test_linux_say(TestLinux *l, const char *key,
                                   const char *value)
 {
@@ -175,7 +175,7 @@ static inline void test_linux_say(TestLinux *l, const char *key,
 
 /* -- struct pages --------------------------------------------------------- */
 
-/* As Linux 6.1 has them, with sections of 16 MiB. */
+/* As in Linux 6.1, with sections of 16 MiB. */
 #define TEST_LINUX_PAGE     64
 #define TEST_LINUX_SECTION  24
 #define TEST_LINUX_PAGES_INFO \
@@ -214,13 +214,13 @@ static inline void test_page_put(uint8_t *p, const TestPage *page)
     stl_le_p(p + 48, page->mapcount);
 }
 
-/* Where struct pages are mapped, and lie in memory; what leads to them. */
+/* Addresses of struct pages, and of the structures that refer to them. */
 #define TEST_LINUX_VMEMMAP  0xffffffffd0000000ULL
 #define TEST_LINUX_PAGES    0x800000ULL
 #define TEST_LINUX_ROOTS    0x40000         /* in the kernel */
 #define TEST_LINUX_SECTIONS 0x60000
 
-/* Does the section have struct pages? */
+/* Set whether the section has struct pages. */
 static inline void test_linux_set_section(TestLinux *l, unsigned section,
                                           bool present)
 {
@@ -228,13 +228,13 @@ static inline void test_linux_set_section(TestLinux *l, unsigned section,
              present ? TEST_LINUX_VMEMMAP | 0xf : 0);
 }
 
-/* The struct page of a frame. */
+/* The struct page of a page frame. */
 static inline uint8_t *test_linux_page(const TestLinux *l, uint64_t pfn)
 {
     return l->ram + TEST_LINUX_PAGES + pfn * TEST_LINUX_PAGE;
 }
 
-/* Pages that are in use, in all sections; to be called once. */
+/* Add struct pages of pages in use to all sections; called once. */
 static inline void test_linux_add_pages(TestLinux *l)
 {
     uint64_t frames = TEST_LINUX_RAM >> l->kind->page_bits;

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the tests of guest-virtual mappings share.
+ * Helper for tests of guest-virtual mappings.
  */
 
 #ifndef DUMP_TEST_MAPPINGS_H
@@ -9,7 +9,7 @@
 
 #include "mappings.h"
 
-/* @found must be the @n pieces of @want, in this order. */
+/* @found must be the @n mappings of @want, in this order. */
 static inline void test_check_mappings(const GArray *found,
                                        const DumpMapping *want, size_t n)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Kernels and their VMCOREINFO in the memory of a made-up x86_64 guest.
+ * Kernels and their VMCOREINFO in the memory of a synthetic x86_64 guest.
  */
 
 #ifndef DUMP_TEST_NOTES_H
@@ -13,10 +13,10 @@
 
 static const DumpAbi test_x86_64 = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
 
-/* Where a kernel has init_uts_ns, from the start of its image. */
+/* Offset of init_uts_ns from the start of the kernel image. */
 #define TEST_UTS_OFFSET 0x2000
 
-/* A guest whose memory is zero. */
+/* Initialize a guest with zero memory. */
 static inline uint8_t *test_zero_memory(TestGuest *t, uint64_t paddr,
                                         uint64_t size)
 {
@@ -27,7 +27,7 @@ static inline uint8_t *test_zero_memory(TestGuest *t, uint64_t paddr,
     return b.host;
 }
 
-/* As far as there is memory. */
+/* Write to guest memory, clipped to RAM. */
 static inline void test_put(TestGuest *t, uint64_t paddr, const void *bytes,
                             size_t len)
 {
@@ -52,7 +52,7 @@ static inline void test_put_note(TestGuest *t, uint64_t paddr,
     test_put(t, paddr, note->data, note->len);
 }
 
-/* What the kernel says whose image lies at @paddr, for @vaddr in memory. */
+/* VMCOREINFO of a kernel with init_uts_ns at @vaddr, image at @paddr. */
 static inline char *test_kernel_text(const char *release, uint64_t vaddr,
                                      uint64_t paddr)
 {
@@ -64,7 +64,7 @@ static inline char *test_kernel_text(const char *release, uint64_t vaddr,
                            (int64_t)(paddr - (vaddr - 0xffffffff80000000ULL)));
 }
 
-/* A kernel at @paddr: its utsname. */
+/* Put a kernel, that is, its utsname, at @paddr. */
 static inline void test_put_kernel(TestGuest *t, uint64_t paddr,
                                    const char *release)
 {

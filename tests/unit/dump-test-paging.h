@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory with page tables in it, and what they translate to.
+ * Memory with page tables, and checks of translations.
  */
 
 #ifndef DUMP_TEST_PAGING_H
@@ -36,7 +36,7 @@ static inline void test_memory_deinit(TestMemory *m)
     g_free(m->host);
 }
 
-/* @vaddr must be @paddr, with @left bytes behind it. */
+/* @vaddr must translate to @paddr, with @left bytes to the page's end. */
 static inline void test_translates(const TestMemory *m,
                                    DumpPagesTranslate *translate,
                                    const void *tables, uint64_t vaddr,

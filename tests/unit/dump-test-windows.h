@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A made-up Windows kernel in the memory of a test guest: page tables, KDBG,
+ * A synthetic Windows kernel in the memory of a test guest: page tables, KDBG,
  * KiProcessorBlock, KPRCBs with context frames, and a crash dump header.
  */
 
@@ -10,7 +10,7 @@
 
 #include "dump-test-guest.h"
 
-/* Guest-physical: all in one block from 1 MiB on. */
+/* Guest-physical addresses, all in one block from 1 MiB on. */
 #define WIN_RAM         0x100000
 #define WIN_RAM_SIZE    0x100000
 #define WIN_ROOT        0x100000        /* page tables up to 0x110000 */
@@ -24,13 +24,13 @@
 #define WIN_CPUS        3
 
 #define WIN_PRCB_CONTEXT 0x2fc          /* offset in the KPRCB */
-#define WIN_PCR_PRCB    0x180           /* of the KPRCB in the KPCR */
+#define WIN_PCR_PRCB    0x180           /* offset of the KPRCB in the KPCR */
 
 typedef struct TestWindows {
     TestGuest t;
     TestBlock ram;
     bool is64;
-    uint64_t base;              /* guest-virtual of guest-physical 0 */
+    uint64_t base;              /* virtual address of physical 0 */
     uint8_t header[WINDMP_HEADER_SIZE64];
     WinDmpCpu cpus[WIN_CPUS];
     GArray *paging;             /* X86Paging */
@@ -44,7 +44,7 @@ static inline void win_put(TestWindows *w, uint64_t paddr, uint64_t v,
     }
 }
 
-/* A pointer to what lies at @paddr, as the kernel stores it. */
+/* Store a pointer to @paddr as the kernel does. */
 static inline void win_put_pointer(TestWindows *w, uint64_t at,
                                    uint64_t paddr)
 {
@@ -59,7 +59,7 @@ static inline void win_header_put(TestWindows *w, unsigned at32,
     }
 }
 
-/* The first 4 MiB at base, by pages of 4 KiB. */
+/* Map the first 4 MiB at base with 4 KiB pages. */
 static inline void win_make_tables(TestWindows *w)
 {
     uint64_t table = WIN_ROOT;
@@ -85,7 +85,7 @@ static inline void win_make_kernel(TestWindows *w)
 {
     win_put(w, WIN_KDBG + 0x10, 0x4742444b, 4);
     win_put(w, WIN_KDBG + 0x14, 0x340, 4);
-    /* 32-bit pointers stand there with their sign. */
+    /* 32-bit pointers are stored sign-extended. */
     win_put(w, WIN_KDBG + 0x88, w->base + WIN_BUGCHECK, 8);
     win_put(w, WIN_KDBG + 0x218, w->base + WIN_BLOCK, 8);
     if (!w->is64) {
@@ -115,7 +115,7 @@ static inline void win_make_header(TestWindows *w)
     win_header_put(w, 0x60, 0x80, w->base + WIN_KDBG, w->is64 ? 8 : 4);
 }
 
-/* CPU n is processor n, by its KPCR too; values differ in every register. */
+/* CPU n has the KPCR of processor n; all register values differ. */
 static inline void win_make_cpus(TestWindows *w)
 {
     for (unsigned i = 0; i < WIN_CPUS; i++) {
@@ -129,7 +129,7 @@ static inline void win_make_cpus(TestWindows *w)
     }
 }
 
-/* Two CPUs translate addresses, one of them not as the kernel does. */
+/* Two CPUs with paging, one of them in another mode. */
 static inline void win_make_paging(TestWindows *w)
 {
     const X86Paging paging[2] = {
@@ -168,13 +168,13 @@ static inline void win_deinit(TestWindows *w)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestWindows, win_deinit)
 
 /*
- * Seal the memory and take the guest for a Windows. Its memory must stay as
- * it was. Returns the warning, to be freed; NULL for none.
+ * Seal the memory and analyse the guest as Windows. Checks that its memory is
+ * not changed. Returns the warning, owned by the caller; NULL for none.
  */
 static inline char *win_describe(TestWindows *w, unsigned nr_cpus)
 {
     g_autofree uint8_t *before = g_memdup2(w->ram.host, WIN_RAM_SIZE);
-    /* Of exactly that size, for the sanitizer. */
+    /* Exact size, for the sanitizer. */
     g_autofree WinDmpCpu *cpus = g_memdup2(w->cpus,
                                            nr_cpus * sizeof(*cpus));
     Error *warning = NULL;

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Where VMCOREINFO comes from: the guest's driver, a search of memory, or
- * what an earlier search has found.
+ * Selection of the source of VMCOREINFO: the guest's driver, a search of
+ * memory, or the result of an earlier search.
  */
 
 #include "qemu/osdep.h"
@@ -12,7 +12,7 @@
 #define KERNEL_VADDR    0xffffffffa1000000ULL
 #define KERNEL_PADDR    0x200000ULL
 #define OTHER_PADDR     0x300000ULL
-#define DRIVER_AT       0x5000ULL       /* where the driver says that it is */
+#define DRIVER_AT       0x5000ULL       /* address that the driver gives */
 #define TABLES          0x100000ULL
 
 typedef struct Case {
@@ -51,7 +51,7 @@ static char *text_of(uint64_t paddr)
     return test_kernel_text("6.1.0", KERNEL_VADDR, paddr);
 }
 
-/* A kernel at @paddr and its note at @at. */
+/* Put a kernel at @paddr and its note at @at. */
 static void put_kernel(Case *c, uint64_t paddr, uint64_t at)
 {
     g_autofree char *text = text_of(paddr);
@@ -60,7 +60,7 @@ static void put_kernel(Case *c, uint64_t paddr, uint64_t at)
     test_put_note(&c->t, at, text);
 }
 
-/* The driver tells of the kernel at @paddr. */
+/* The driver publishes the note of the kernel at @paddr. */
 static void tell(Case *c, uint64_t paddr)
 {
     g_autofree char *text = text_of(paddr);
@@ -72,7 +72,7 @@ static void tell(Case *c, uint64_t paddr)
     c->findings.guest_note_paddr = DRIVER_AT;
 }
 
-/* A CPU whose page tables have its kernel at @paddr. */
+/* Add a CPU whose page tables map its kernel to @paddr. */
 static void add_cpu(Case *c, uint64_t paddr)
 {
     static const unsigned shifts[] = { 39, 30, 21 };
@@ -96,7 +96,7 @@ static bool look(Case *c, Error **errp)
                                       &c->found, errp);
 }
 
-/* @warning: part of the only one, or NULL for none. */
+/* @warning: part of the single expected warning; NULL for none. */
 static void check(Case *c, uint64_t kernel, uint64_t at, bool searched,
                   const char *warning)
 {
@@ -155,11 +155,11 @@ static void test_driver(void)
     case_init(&c);
     put_kernel(&c, KERNEL_PADDR, 0x8000);
     tell(&c, KERNEL_PADDR);
-    /* Behind a note of 24 bytes. */
+    /* After a note of 24 bytes. */
     check(&c, KERNEL_PADDR, DRIVER_AT + 24, false, NULL);
 }
 
-/* kexec: the driver's kernel is gone. */
+/* kexec: the driver's kernel is no longer in memory. */
 static void test_driver_gone(void)
 {
     g_auto(Case) c;
@@ -170,7 +170,7 @@ static void test_driver_gone(void)
     check(&c, KERNEL_PADDR, 0x8000, true, "is taken instead");
 }
 
-/* kexec: it is there, and another one runs. */
+/* kexec: the driver's kernel is in memory, but another one runs. */
 static void test_driver_idle(void)
 {
     for (unsigned place = 0; place < 2; place++) {
@@ -187,7 +187,7 @@ static void test_driver_idle(void)
     }
 }
 
-/* Neither does one that nothing is known of. */
+/* The driver's kernel does not run, but no other note is found. */
 static void test_driver_idle_only(void)
 {
     g_auto(Case) c;
@@ -199,7 +199,7 @@ static void test_driver_idle_only(void)
     check(&c, OTHER_PADDR, DRIVER_AT + 24, false, NULL);
 }
 
-/* A crash kernel runs: it is the one before that matters. */
+/* A crash kernel runs: the note of the crashed kernel is used. */
 static void test_driver_crashed(void)
 {
     g_autofree char *text = text_of(OTHER_PADDR);
@@ -239,7 +239,7 @@ static void test_driver_without(void)
     check(&c, 0, 0, false, "guest note has no VMCOREINFO");
 }
 
-/* Text behind a zero byte is not for a string. */
+/* The text returned ends at the first zero byte. */
 static void test_text_ends(void)
 {
     g_autofree char *text = text_of(KERNEL_PADDR);
@@ -271,7 +271,7 @@ static void test_cancelled(void)
     g_assert_null(c.found.text);
 }
 
-/* No search is made, which would notice the cancel. */
+/* No search is made: it would fail, as the query is cancelled. */
 static void test_known_place(void)
 {
     g_auto(Case) c;
@@ -285,7 +285,7 @@ static void test_known_place(void)
     check(&c, KERNEL_PADDR, 0x8000, true, NULL);
 }
 
-/* The kernel that was found is not the one that runs, or has gone. */
+/* The kernel found earlier does not run any more, or is gone. */
 static void test_known_place_outdated(void)
 {
     static const uint64_t places[] = { 0x9000, 0xa000, UINT64_MAX };
@@ -303,7 +303,7 @@ static void test_known_place_outdated(void)
     }
 }
 
-/* Without a CPU that tells, there may be others by now. */
+/* Without a CPU that confirms the kernel, memory is searched again. */
 static void test_known_place_silent(void)
 {
     g_auto(Case) c;

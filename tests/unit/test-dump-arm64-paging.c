@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Translation tables of AArch64, each form of entry by hand.
+ * AArch64 translation tables, with hand-made entries of each format.
  */
 
 #include "qemu/osdep.h"
@@ -29,7 +29,7 @@ static void machine_deinit(Machine *m)
     test_memory_deinit(&m->memory);
 }
 
-/* Entry @index of the table at @table. */
+/* Set entry @index of the table at @table. */
 static void put(Machine *m, uint64_t table, unsigned index, uint64_t entry)
 {
     stq_le_p(m->memory.host + (table - RAM_BASE) + index * 8, entry);
@@ -56,11 +56,11 @@ static void test_4k(void)
     put(&m, 0x101000, 0, 0x102003);
     put(&m, 0x101000, 1, 0x0060012340000701);   /* 1 GiB; UXN, PXN */
     put(&m, 0x101000, 2, 0x104000);             /* not valid */
-    put(&m, 0x101000, 3, 0x700000003);          /* no memory there */
+    put(&m, 0x101000, 3, 0x700000003);          /* not memory */
     put(&m, 0x102000, 0, 0x103003);
     put(&m, 0x102000, 1, 0x0000ffff89200f01);   /* 2 MiB */
     put(&m, 0x103000, 5, 0x00e8000012345f03);
-    put(&m, 0x103000, 6, 0x00e8000012345f01);   /* no page on this level */
+    put(&m, 0x103000, 6, 0x00e8000012345f01);   /* invalid type here */
     check(&m, 0xffff800000005123, 0x12345123, 0xedd);
     check_none(&m, 0xffff800000006123);
     check_none(&m, 0xffff800000004123);
@@ -73,7 +73,7 @@ static void test_4k(void)
     machine_deinit(&m);
 }
 
-/* Five levels; the upper address bits are where others have attributes. */
+/* Five levels; upper address bits replace attributes of other formats. */
 static void test_4k_52(void)
 {
     Machine m;

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Byte order: every store against literal bytes, the cursor's bounds.
+ * Byte order: every store against literal bytes; bounds of the encoder.
  */
 
 #include "qemu/osdep.h"
@@ -15,7 +15,7 @@ static void test_put_get(void)
 {
     uint8_t b[9] = { 0 };
 
-    /* Odd addresses: nothing may rely on alignment. */
+    /* Unaligned addresses. */
     dump_put16(&le64, b + 1, 0x1234);
     g_assert_cmpmem(b + 1, 2, "\x34\x12", 2);
     dump_put16(&be64, b + 1, 0x1234);
@@ -28,7 +28,7 @@ static void test_put_get(void)
     g_assert_cmpmem(b + 1, 8, "\x01\x23\x45\x67\x89\xab\xcd\xef", 8);
     g_assert_cmphex(dump_get64(&be64, b + 1), ==, 0x0123456789abcdefULL);
     g_assert_cmphex(dump_get64(&le64, b + 1), ==, 0xefcdab8967452301ULL);
-    /* The high bit must not be taken for a sign. */
+    /* Values must not be sign-extended. */
     dump_put32(&le64, b, 0xffffffff);
     g_assert_cmphex(dump_get32(&le64, b), ==, 0xffffffffU);
 }

@@ -1,7 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One contract for every codec, checked by the readers' libraries.
+ * One test suite for all codecs; the result is decompressed by the libraries
+ * that dump readers use.
  */
 
 #include "qemu/osdep.h"
@@ -80,7 +81,7 @@ static void test_round_trip(gconstpointer opaque)
     void *state = codec->create(&error_abort);
 
     for (size_t size = 4096; size <= 65536; size *= 4) {
-        /* Exactly as large as promised: the sanitizer sees one byte more. */
+        /* Exact sizes, so that the sanitizer detects overruns by one byte. */
         g_autofree uint8_t *src = g_malloc(size);
         g_autofree uint8_t *dst = g_malloc(codec->bound(size));
         g_autofree uint8_t *back = g_malloc(size);
@@ -92,7 +93,7 @@ static void test_round_trip(gconstpointer opaque)
             fill_page(src, size, i % 4, r);
             n = codec->compress(state, src, size, dst);
             g_assert_cmpuint(n, <=, codec->bound(size));
-            /* Only what is random to a part need not shrink. */
+            /* Partly random data need not shrink. */
             if (i % 4 < 2) {
                 g_assert_cmpuint(n, >, 0);
                 g_assert_cmpuint(n, <, size);
@@ -108,7 +109,7 @@ static void test_round_trip(gconstpointer opaque)
     g_rand_free(r);
 }
 
-/* Nothing of the pages before is left in the state. */
+/* The result does not depend on previous pages. */
 static void test_independent(gconstpointer opaque)
 {
     const DumpCodec *codec = opaque;
@@ -158,8 +159,8 @@ static gpointer scribble(gpointer opaque)
 }
 
 /*
- * A device writes to the page meanwhile, through a mapping of its own: no
- * codec may leave its buffer, nor may the next page suffer.
+ * A device writes to the page meanwhile, through a mapping of its own. No
+ * codec may exceed its buffer, and the next page must not be affected.
  */
 static void test_changing(gconstpointer opaque)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * zlib streams, read back by zlib.
+ * zlib streams, decompressed by zlib.
  */
 
 #include "qemu/osdep.h"
@@ -10,7 +10,7 @@
 
 static DumpDeflate *deflater;
 
-/* Blocks of exactly the sizes promised: the sanitizer sees one byte more. */
+/* Exact buffer sizes, so that the sanitizer detects overruns. */
 static size_t check(const uint8_t *data, size_t len)
 {
     g_autofree uint8_t *src = g_memdup2(data, len);
@@ -38,7 +38,7 @@ static size_t zlib_size(const uint8_t *data, size_t len)
     return n;
 }
 
-/* All lengths near those where a word or a match ends. */
+/* All lengths near the ends of words and matches. */
 static void test_lengths(void)
 {
     uint8_t data[700];
@@ -58,7 +58,7 @@ static void test_lengths(void)
     }
 }
 
-/* Runs of each period, and of each length up to beyond the longest match. */
+/* Runs of each period and of each length to above the maximum match. */
 static void test_runs(void)
 {
     g_autofree uint8_t *data = g_malloc0(65536);
@@ -79,8 +79,8 @@ static void test_runs(void)
 }
 
 /*
- * Counts that grow like Fibonacci's numbers make the deepest tree there is:
- * codes have to be cut short. The order keeps matches away.
+ * Symbol counts that are Fibonacci numbers make the deepest possible tree, so
+ * that code lengths must be limited. The order avoids matches.
  */
 static void test_deep_codes(void)
 {
@@ -109,7 +109,7 @@ static void test_deep_codes(void)
     g_rand_free(r);
 }
 
-/* A page that is random to a part, of each number of different bytes. */
+/* Random pages with each number of different byte values. */
 static void test_random(void)
 {
     g_autofree uint8_t *data = g_malloc(65536);
@@ -120,7 +120,7 @@ static void test_random(void)
             for (size_t i = 0; i < len; i++) {
                 data[i] = g_rand_int_range(r, 0, symbols);
             }
-            /* What has less than 7 bits a byte shrinks. */
+            /* Data with less than 7 bits per byte shrinks. */
             g_assert_cmpint(check(data, len) != 0, >=, symbols < 128);
         }
     }
@@ -131,13 +131,13 @@ static void test_random(void)
         for (size_t k = from; k < 65536; k++) {
             data[k] = g_rand_int(r);
         }
-        /* Only blocks that do not shrink are stored. */
+        /* Only incompressible blocks are stored. */
         g_assert_cmpint(check(data, 65536) != 0, >=, from > 1024);
     }
     g_rand_free(r);
 }
 
-/* As good as zlib where pages have something to find. */
+/* Compresses typical pages as well as zlib does. */
 static void test_size(void)
 {
     g_autofree char *data = NULL;

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ELF headers: bytes at the offsets of the ABI, both classes and orders.
+ * ELF headers: bytes at the ABI's offsets, both classes and byte orders.
  */
 
 #include "qemu/osdep.h"
@@ -94,7 +94,7 @@ static void test_phdr(void)
     g_assert_cmpmem(b + 32, 24, "\x30\0\0\0\0\0\0\0\x40\0\0\0\0\0\0\0"
                     "\x8\0\0\0\0\0\0\0", 24);
 
-    /* Elf32_Phdr has p_flags behind p_memsz; p_vaddr is cut to 32 bits. */
+    /* Elf32_Phdr: p_flags follows p_memsz; p_vaddr is truncated. */
     elf_core_put_phdr(&be32, &s, b);
     g_assert_cmpmem(b, 32, "\0\0\0\1\0\0\x10\0\x81\0\0\0\0\0\x20\0"
                     "\0\0\0\x30\0\0\0\x40\0\0\0\7\0\0\0\x8", 32);

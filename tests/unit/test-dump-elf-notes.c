@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Notes: what is built, and a walk that no lying size leads astray.
+ * ELF notes: construction, and parsing with invalid sizes.
  */
 
 #include "qemu/osdep.h"
@@ -47,7 +47,7 @@ static void test_walk(void)
     g_assert_cmpuint(pos, ==, in->len);
 }
 
-/* A header of zeroes is the end, whatever is behind it. */
+/* A header of zeroes marks the end; the following bytes are ignored. */
 static void test_end_mark(void)
 {
     static const uint8_t zeroes[40];
@@ -62,14 +62,14 @@ static void test_end_mark(void)
     g_assert_true(elf_note_next(&be, in->data, in->len, &pos, &n));
     g_assert_false(elf_note_next(&be, in->data, in->len, &pos, &n));
     g_assert_cmpuint(pos, ==, end);
-    /* One that has a type is a note. */
+    /* A header with a type is a note. */
     in->data[end + 11] = 1;
     g_assert_true(elf_note_next(&be, in->data, in->len, &pos, &n));
     g_assert_cmpuint(n.namesz + n.descsz, ==, 0);
     g_assert_cmpuint(pos, ==, end + ELF_NOTE_HEADER_SIZE);
 }
 
-/* Sizes in the other order: the walk ends, at the place it began. */
+/* Sizes in the wrong byte order: parsing ends at the first note. */
 static void test_wrong_order(void)
 {
     g_autoptr(GByteArray) in = g_byte_array_new();
@@ -82,8 +82,8 @@ static void test_wrong_order(void)
 }
 
 /*
- * Every length that a note can be cut to, in a buffer of exactly that size,
- * so that the sanitizer sees a single byte too much.
+ * A note truncated to every length, in a buffer of exactly that size, so that
+ * the sanitizer detects reads beyond its end.
  */
 static void test_cut(void)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Writing to a descriptor: what the sinks' contract does not reach.
+ * Writing to a descriptor: cases not covered by the tests of sinks.
  */
 
 #include "qemu/osdep.h"
@@ -11,7 +11,7 @@
 #include "qemu/units.h"
 #include "fd-write.h"
 
-/* Calls of poll() that a signal is going to interrupt. */
+/* Number of calls of poll() that a signal will interrupt. */
 static unsigned poll_interrupts;
 
 int poll(struct pollfd *fds, nfds_t n, int timeout)
@@ -29,15 +29,15 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 typedef struct Test {
     FdWriter w;
     DumpProgress progress;
-    int fds[2];                 /* fds[0] reads what is written to fds[1] */
-    char *dir, *path;           /* of a named pipe */
+    int fds[2];                 /* fds[0] reads, fds[1] writes */
+    char *dir, *path;           /* named pipe */
 } Test;
 
 static void test_begin(Test *t)
 {
     *t = (Test) { .fds = { -1, -1 } };
     dump_progress_init(&t->progress);
-    alarm(60);                  /* what blocks is a failure */
+    alarm(60);                  /* abort the test if it blocks */
 }
 
 static void test_end(Test *t)
@@ -60,7 +60,7 @@ static gpointer cancel_soon(gpointer opaque)
     return NULL;
 }
 
-/* Nobody reads: all of the output's room is used up, then a cancel comes. */
+/* Without a reader: the buffer of the output is filled, then cancel. */
 static void check_cancel(Test *t)
 {
     g_autofree uint8_t *p = g_malloc0(8 * MiB);
@@ -76,7 +76,7 @@ static void check_cancel(Test *t)
     g_thread_join(thread);
 }
 
-/* What a thread reads from a descriptor, or from a path that it opens. */
+/* A thread that reads from a descriptor, or opens a path and reads. */
 typedef struct Reader {
     const char *path;
     int fd;
@@ -109,8 +109,8 @@ static gpointer read_all(gpointer opaque)
 }
 
 /*
- * All of @len bytes arrive at a reader that comes late; that of a pipe sees
- * the end, a terminal's may lose what it has not read by then.
+ * A late reader gets all @len bytes. On a pipe it then sees the end of file; on
+ * a terminal, unread data may be lost at the end.
  */
 static void check_arrives(Test *t, size_t len)
 {
@@ -133,7 +133,7 @@ static void check_arrives(Test *t, size_t len)
 
 /* -- pipes --------------------------------------------------------------- */
 
-/* Interrupted is not writable: a write to a full pipe would block. */
+/* An interrupted poll() does not mean writable: a write would block. */
 static void test_old_pipe_interrupted(void)
 {
     struct pollfd pfd = { .events = POLLOUT };
@@ -173,7 +173,7 @@ static void test_fifo_late_reader(void)
     test_end(&t);
 }
 
-/* Nothing to write, but a reader that waits for the end. */
+/* Nothing is written while a reader waits for the end of file. */
 static void test_fifo_empty(void)
 {
     Test t;
@@ -183,7 +183,7 @@ static void test_fifo_empty(void)
     test_end(&t);
 }
 
-/* Without a reader not even the grace of a cancel is waited for. */
+/* Without a reader, cancel takes effect before the end of the grace. */
 static void test_fifo_cancel(void)
 {
     Test t;
@@ -230,7 +230,7 @@ static void test_fifo_replaced(void)
 
 /* -- terminals ----------------------------------------------------------- */
 
-/* Either of a pair of terminals is written to. */
+/* Write to either end of a pseudo-terminal. */
 static void terminal_begin(Test *t, bool master)
 {
     struct termios tio;
@@ -267,7 +267,7 @@ static void test_terminal_arrives(gconstpointer master)
     test_end(&t);
 }
 
-/* Where it cannot be opened again: a byte at a time. */
+/* If it cannot be reopened, single bytes are written. */
 static void test_terminal_plain(void)
 {
     Test t;
@@ -280,7 +280,7 @@ static void test_terminal_plain(void)
     test_end(&t);
 }
 
-/* The flags of a descriptor that others may share stay as they are. */
+/* The flags of a descriptor that may be shared are not changed. */
 static void test_terminal_flags(void)
 {
     int other, flags;

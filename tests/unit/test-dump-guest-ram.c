@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest memory: sealing, clipping, pages; random layouts against a model.
+ * Guest memory: sealing, clipping, pages; random layouts compared to a model.
  */
 
 #include "qemu/osdep.h"
@@ -65,7 +65,7 @@ static void test_end_of_space(void)
     guest_ram_deinit(&ram);
 }
 
-/* Pages that are RAM only in part: they count, and read as zero beside it. */
+/* Pages that are only partly RAM are included; the rest reads as zero. */
 static void test_partial_pages(void)
 {
     GuestRam ram;
@@ -101,7 +101,7 @@ static void test_partial_pages(void)
     guest_ram_deinit(&ram);
 }
 
-/* The same place twice: what was added first stays; what is inside goes. */
+/* Runs with the same start: the first wins; contained runs are dropped. */
 static void test_ties(void)
 {
     GuestRam ram;
@@ -167,7 +167,7 @@ static void check_part(const GuestRam *all, uint64_t begin, uint64_t length,
     guest_ram_deinit(&ram);
 }
 
-/* Part of a sealed object, which stays as it was. */
+/* Clipping does not change the original object. */
 static void test_clip_of(void)
 {
     GuestRam all;
@@ -192,7 +192,7 @@ static void test_clip_of(void)
     guest_ram_deinit(&all);
 }
 
-/* Other bytes in place of some: the rest is as it was. */
+/* An overlay replaces some bytes and leaves the rest unchanged. */
 static void test_overlay(void)
 {
     uint8_t page[0x100], other[0x100], buf[0x2000], want[0x2000];
@@ -208,7 +208,7 @@ static void test_overlay(void)
     memcpy(want, host, 0x1000);
     memcpy(want + 0x1000, host + 0x8000, 0x1000);
 
-    /* Not in one run, not in any, nothing. */
+    /* In two runs, outside of all runs, empty. */
     g_assert_false(guest_ram_overlay(&ram, 0x1f80, 0x100, page));
     g_assert_false(guest_ram_overlay(&ram, 0x2f01, 0x100, page));
     g_assert_false(guest_ram_overlay(&ram, 0x3000, 0x100, page));
@@ -217,7 +217,7 @@ static void test_overlay(void)
     g_assert_false(guest_ram_overlay(&ram, 0x2000, UINT64_MAX, page));
     g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 2);
 
-    /* In the middle; at the beginning; at the end; over one that is there. */
+    /* In the middle; at the start; at the end; over another overlay. */
     g_assert_true(guest_ram_overlay(&ram, 0x1800, 0x100, page));
     g_assert_cmpuint(guest_ram_nr_runs(&ram), ==, 4);
     g_assert_true(guest_ram_overlay(&ram, 0x2000, 0x100, page));
@@ -248,7 +248,7 @@ static void test_gap(void)
     guest_ram_deinit(&ram);
 }
 
-/* Reads that begin or end outside of memory, or at the end of space. */
+/* Reads that start or end outside of memory, or at 2^64. */
 static void test_read_edges(void)
 {
     GuestRam ram;
@@ -286,7 +286,7 @@ static void test_whole_page(void)
     guest_ram_deinit(&ram);
 }
 
-/* Page frames in the runs are those with a byte of RAM; pages are the bytes. */
+/* Runs contain the page frames with any RAM; pages have the right bytes. */
 static void model_pages(const GuestRam *ram, const uint8_t **model,
                         const uint8_t *bytes)
 {
@@ -319,9 +319,9 @@ static void model_pages(const GuestRam *ram, const uint8_t **model,
 }
 
 /*
- * Random pieces, overlapping too, against an array of what each byte is.
- * Where pieces overlap, the one that starts first has the byte; pieces
- * start at different places, so that there is no tie.
+ * Random runs, which may overlap, compared to an array with an entry per byte.
+ * If runs overlap, the one that starts first has the byte. All runs start at
+ * different addresses, so there are no ties.
  */
 static void model_round(GRand *r)
 {
@@ -375,7 +375,7 @@ static void test_model(void)
     g_rand_free(r);
 }
 
-/* What is dropped of 1 MiB at 0 and @size bytes at @paddr. */
+/* Bytes dropped of 1 MiB at 0 and @size bytes at @paddr. */
 static uint64_t far_dropped(uint64_t paddr, uint64_t size, size_t pieces)
 {
     GuestRam ram;
@@ -384,7 +384,7 @@ static uint64_t far_dropped(uint64_t paddr, uint64_t size, size_t pieces)
     guest_ram_init(&ram);
     guest_ram_add(&ram, 0, 1 << 20, host);
     for (size_t i = 0; i < pieces; i++) {
-        /* Nothing reads it; the pieces do not join. */
+        /* It is not read; the pieces are not merged. */
         guest_ram_add(&ram, paddr + size / pieces * i, size / pieces, host);
     }
     guest_ram_seal(&ram);
@@ -400,17 +400,17 @@ static void test_drop_far(void)
     const uint64_t tib = 1ULL << 40;
     GuestRam ram;
 
-    /* A BAR that the guest put far away, and one that is near enough. */
+    /* A BAR mapped far away, and one that is near enough. */
     g_assert_cmpuint(far_dropped(1ULL << 52, 4096, 1), ==, 4096);
     g_assert_cmpuint(far_dropped(0 - 65536ULL, 65536, 2), ==, 65536);
     g_assert_cmpuint(far_dropped(4 * tib - 4096, 4096, 1), ==, 0);
     g_assert_cmpuint(far_dropped(4 * tib, 4096, 1), ==, 4096);
-    /* As large as its place asks, in one piece or several. */
+    /* Large enough for its address, in one or several pieces. */
     g_assert_cmpuint(far_dropped(8 * tib, tib, 1), ==, 0);
     g_assert_cmpuint(far_dropped(8 * tib, tib, 16), ==, 0);
     g_assert_cmpuint(far_dropped(100 * tib, tib, 16), ==, tib);
 
-    /* All that a guest has is never too far. */
+    /* The lowest range is always kept. */
     guest_ram_init(&ram);
     guest_ram_add(&ram, 1ULL << 52, 4096, host);
     guest_ram_add(&ram, 1ULL << 53, 4096, host);
@@ -425,7 +425,7 @@ static void test_drop_far(void)
     guest_ram_deinit(&ram);
 }
 
-/* What is kept of [0x1000, 0x3000) and, elsewhere, [0x4000, 0x5000). */
+/* The rest of [0x1000, 0x3000) and of [0x4000, 0x5000). */
 static void check_drop_above(uint64_t last, uint64_t kept, size_t runs)
 {
     GuestRam ram;

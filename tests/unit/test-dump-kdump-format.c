@@ -75,7 +75,7 @@ static void test_max_mapnr_saturates(void)
     g_assert_cmphex(dump_get32(&le64, b + 440), ==, 0xffffffff);
 }
 
-/* Offsets of the six fields that we fill, and the end. */
+/* Offsets of the six fields that are set, and of the end. */
 static void check_sub(const DumpAbi *abi, size_t dump_level, size_t off_vmci,
                       size_t size_vmci, size_t off_note, size_t size_note,
                       size_t max_mapnr, size_t end)

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Kernel-virtual memory of made-up kernels.
+ * Kernel-virtual memory of synthetic kernels.
  */
 
 #include "qemu/osdep.h"
@@ -20,7 +20,7 @@ static KernelSpace *find(TestLinux *l, DumpPagesReader *mem, Error **errp)
     return kernel_space_new(&l->t.g, mem, info, errp);
 }
 
-/* A page and one of the next larger size, one after the other. */
+/* Map a page and an adjacent page of the next larger size. */
 static void map_data(TestLinux *l)
 {
     unsigned bits = l->kind->page_bits, large = 2 * bits - 3;

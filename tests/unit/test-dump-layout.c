@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Layout: places, alignment, and that nothing goes where it should not.
+ * Layout: offsets, alignment, and assertions about writes outside of the plan.
  */
 
 #include "qemu/osdep.h"
@@ -66,7 +66,7 @@ static void test_error_names_extent(void)
     error_free(err);
 }
 
-/* Bytes land at the extent's place in the file. */
+/* Bytes are written to the extent's offset in the file. */
 static void test_places(void)
 {
     g_autoptr(DumpLayout) l = dump_layout_new();
@@ -91,7 +91,7 @@ static void test_places(void)
     unlink(path);
 }
 
-/* Without holes, what was in the file before does not show through. */
+/* Without holes, old data in gaps is overwritten. */
 static void test_gaps(void)
 {
     g_autoptr(DumpLayout) l = dump_layout_new();

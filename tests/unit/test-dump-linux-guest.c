@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a Linux guest says of itself, and what it may not make us believe.
+ * Analysis of Linux guests, with valid and with misleading data.
  */
 
 #include "qemu/osdep.h"
@@ -13,7 +13,7 @@
 static const DumpAbi x86_64 = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
 static const DumpAbi aarch64 = { ELFCLASS64, ELFDATA2LSB, EM_AARCH64 };
 
-/* struct new_utsname in the memory of @b. */
+/* Put a struct new_utsname into the memory of @b. */
 static void put_uts(TestBlock *b, uint64_t paddr, const char *release)
 {
     uint8_t *p = b->host + (paddr - b->paddr);
@@ -27,14 +27,14 @@ static void put_uts(TestBlock *b, uint64_t paddr, const char *release)
     memset(p + 5 * 65, 'd', 65);                        /* no terminator */
 }
 
-/* Let @report be told of @t. */
+/* Let @report receive the warnings of @t. */
 static void listen_to(TestGuest *t, DumpReport *report)
 {
     dump_report_init(report);
     t->g.report = report;
 }
 
-/* What it was told, NULL if nothing. */
+/* The warnings it received, NULL for none. */
 static char *told(TestGuest *t)
 {
     g_auto(GStrv) warnings = dump_report_warnings(t->g.report);
@@ -44,7 +44,7 @@ static char *told(TestGuest *t)
     return *warnings ? g_strjoinv("\n", warnings) : NULL;
 }
 
-/* Returns what is said against @text, NULL if nothing. */
+/* Returns the warnings about @text, NULL for none. */
 static char *doubt(TestGuest *t, const char *text)
 {
     g_autoptr(VmcoreInfo) info = vmcoreinfo_parse((const uint8_t *)text,
@@ -75,7 +75,7 @@ static void check_kernel_uts(const TestGuest *t, const char *machine)
     g_assert_cmpuint(strlen(t->g.uts.domainname), ==, 64);
 }
 
-/* Without the kernel's own structure: only what the note says. */
+/* Without the kernel's utsname, only values of the note are used. */
 static void check_note_uts(const TestGuest *t, const char *release)
 {
     g_assert_cmpstr(t->g.uts.sysname, ==, *release ? "Linux" : "");
@@ -95,7 +95,7 @@ static void test_x86_64(void)
     put_uts(b, 0x10020004, "6.1.0");
     dump_guest_seal(&t.g, 0, 0);
 
-    /* Moved down by KASLR: 0xffffffffb0020000 lies at 0x10020000. */
+    /* Moved by KASLR: 0xffffffffb0020000 is at 0x10020000. */
     g_assert_true(describe(&t, "OSRELEASE=6.1.0\nPAGESIZE=4096\n"
                            "NUMBER(phys_base)=-536870912\n"
                            "SYMBOL(init_uts_ns)=ffffffffb0020000\n"
@@ -120,7 +120,7 @@ static bool find_tables(TestGuest *t, const char *text, uint64_t *root)
     "OSRELEASE=6.1.0\nPAGESIZE=4096\nNUMBER(phys_base)=-536870912\n" \
     "SYMBOL(init_uts_ns)=ffffffffb0020000\nOFFSET(uts_namespace.name)=4\n"
 
-/* The kernel's own page tables, if it is the one that is there. */
+/* The kernel's page tables are found only if the kernel is in memory. */
 static void test_find_tables(void)
 {
     g_auto(TestGuest) t;
@@ -148,7 +148,7 @@ static void test_find_tables(void)
                                &root));
 }
 
-/* Where the kernel lies is said in another way by each target. */
+/* Each target gives the kernel's physical address in another way. */
 static void test_other_targets(void)
 {
     static const struct {
@@ -196,7 +196,7 @@ static void test_arm64_phys_offset(void)
     g_assert_cmpstr(t.g.uts.machine, ==, "aarch64");
 }
 
-/* No note at all: the machine is still known, the rest as it was. */
+/* Without a note, only the machine is set. */
 static void test_no_info(void)
 {
     g_auto(TestGuest) t;
@@ -225,14 +225,14 @@ static void test_unknown_machine(void)
     g_assert_cmpstr(t.g.uts.machine, ==, "");
 }
 
-/* A structure that does not agree with the note is not taken. */
+/* A utsname that does not match the note is ignored. */
 static void test_uts_disagrees(void)
 {
     static const char *const where[] = {
-        "ffffffff80020000",                 /* another release there */
-        "ffffffff80030000",                 /* something else there */
+        "ffffffff80020000",                 /* another release */
+        "ffffffff80030000",                 /* other data */
         "ffffffff800fff00",                 /* memory ends inside it */
-        "ffffffff90000000",                 /* no memory there */
+        "ffffffff90000000",                 /* not memory */
         "0", "ffffffffffffffff", "7fffffffffffffff", "8000000000000000",
         "fffffffffffffffff", "-1", "", "0x", "garbage",
     };
@@ -258,13 +258,13 @@ static void test_uts_disagrees(void)
     }
 }
 
-/* A kernel that is not where its note says, or not any more. */
+/* The kernel is not, or not any more, at the address of its note. */
 static void test_other_kernel(void)
 {
     static const struct {
         DumpAbi abi;
-        const char *text;           /* puts init_uts_ns to 0x20000 */
-        bool judged;                /* it can be nowhere else */
+        const char *text;           /* init_uts_ns is at 0x20000 */
+        bool judged;                /* the address is certain */
     } cases[] = {
         { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=4096\n"
           "SYMBOL(init_uts_ns)=ffffffff8001f000", true },
@@ -288,14 +288,14 @@ static void test_other_kernel(void)
           "SYMBOL(init_uts_ns)=ffffffff80020000", true },
         { { ELFCLASS64, ELFDATA2LSB, EM_RISCV },
           "SYMBOL(init_uts_ns)=20000", false },
-        /* The split of address space, and where s390x has its kernel, vary. */
+        /* The address space split and s390x's kernel address vary. */
         { { ELFCLASS32, ELFDATA2LSB, EM_386 },
           "SYMBOL(init_uts_ns)=c0020000", false },
         { { ELFCLASS64, ELFDATA2MSB, EM_S390 },
           "SYMBOL(init_uts_ns)=20000", false },
         { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=4096\n"
           "SYMBOL(init_uts_ns)=no number", false },
-        /* Not in memory */
+        /* Not in memory. */
         { { ELFCLASS64, ELFDATA2LSB, EM_X86_64 }, "NUMBER(phys_base)=4096\n"
           "SYMBOL(init_uts_ns)=ffffffff800fef00", false },
     };
@@ -368,7 +368,7 @@ static void test_long_release(void)
     g_assert_cmpuint(strlen(t.g.uts.release), ==, 64);
 }
 
-/* A number that makes no sense is said to, and the rest still counts. */
+/* Invalid numbers cause a warning; the others are used. */
 static void test_bad_numbers(void)
 {
     static const char *const bad[] = {
@@ -397,7 +397,7 @@ static void test_bad_numbers(void)
     }
 }
 
-/* One bad number does not keep a good one from being used. */
+/* One invalid number does not prevent the use of valid ones. */
 static void test_one_bad_number(void)
 {
     g_auto(TestGuest) t;
@@ -409,7 +409,7 @@ static void test_one_bad_number(void)
     g_assert_cmpint(t.g.phys_base, ==, 4096);
 }
 
-/* *@against: what is said against them, NULL if nothing. */
+/* *@against: the warnings about them, NULL for none. */
 static VmcoreInfo *add_notes(TestGuest *t, const uint8_t *buf, size_t len,
                              char **against)
 {
@@ -422,7 +422,7 @@ static VmcoreInfo *add_notes(TestGuest *t, const uint8_t *buf, size_t len,
     return info;
 }
 
-/* What the guest publishes is taken over note by note. */
+/* The guest's notes are copied one by one. */
 static void test_notes(void)
 {
     static const char text[] = "PAGESIZE=4096\n";
@@ -462,8 +462,8 @@ static void test_notes(void)
 }
 
 /*
- * Linux has room for a note of 4 KiB, and zeroes behind the one it writes:
- * no notes, and no damage either. What is behind them is not looked for.
+ * Linux reserves 4 KiB for its note, which is followed by zeroes. These are
+ * neither notes nor an error, and end the search for notes.
  */
 static void test_padding(void)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Struct pages of several kernels, and of none.
+ * Struct pages of several kernels, and invalid descriptions of them.
  */
 
 #include "qemu/osdep.h"
@@ -52,7 +52,7 @@ static PageClass class_of(const LinuxPageLayout *l, unsigned level,
     return linux_page_class(l, level, pfn, p, NULL, order);
 }
 
-/* One page, at several levels. */
+/* Classify one page at several dump levels. */
 static void check(const char *text, const TestPage *page, unsigned level,
                   PageClass expected)
 {
@@ -76,7 +76,7 @@ static void test_cache(void)
     const TestPage swapped = { .flags = TEST_PAGE_SWAPCACHE |
                                         TEST_PAGE_SWAPBACKED,
                                .mapcount = NONE };
-    /* A flag that means another thing in what cannot be swapped. */
+    /* The flag has another meaning for pages that cannot be swapped. */
     const TestPage owner = { .flags = TEST_PAGE_SWAPCACHE,
                              .mapcount = NONE };
 
@@ -104,7 +104,7 @@ static void test_user(void)
     check(TEST_LINUX_6_1, &anon, ALL & ~BIT(USER), KEPT);
     check(TEST_LINUX_6_1, &slab, ALL, KEPT);
     check(LINUX_6_16, &slab_type, ALL, KEPT);
-    /* Nothing but a page with this flag, there. */
+    /* In this kernel slab is a page type, and the flag is not used. */
     check(LINUX_6_16, &slab, ALL, PAGE_CLASS_USER);
 }
 
@@ -113,7 +113,7 @@ static void test_free(void)
     const TestPage free = { .private = 5, .mapcount = FREE_6_1 };
     const TestPage huge = { .private = 11, .mapcount = FREE_6_1 };
     const TestPage max = { .private = UINT64_MAX, .mapcount = FREE_6_1 };
-    /* Slab has a count there. */
+    /* Slab pages store a count in this field. */
     const TestPage slab = { .flags = TEST_PAGE_SLAB, .mapcount = FREE_6_1 };
     const TestPage used = { .private = 5, .mapcount = NONE };
     LinuxPageLayout l;
@@ -127,7 +127,7 @@ static void test_free(void)
     check(TEST_LINUX_6_1, &slab, ALL, KEPT);
     check(TEST_LINUX_6_1, &used, ALL, KEPT);
     check(LINUX_6_16, &free, ALL, KEPT);
-    /* Not where a stretch of that size can begin. */
+    /* Not aligned to a block of that order. */
     g_assert_true(init(&l, TEST_LINUX_6_1, &error_abort));
     g_assert_cmpint(class_of(&l, ALL, 0x1010, &free, &order), ==, KEPT);
     g_assert_cmpint(class_of(&l, ALL, 0x1020, &free, &order), ==,
@@ -164,7 +164,7 @@ static void test_unusable(void)
     check(TEST_LINUX_6_1, &cache, ALL, PAGE_CLASS_CACHE);
 }
 
-/* The first page of 2^@order, as @text has it; its order and hugetlb. */
+/* The head of a compound page of 2^@order in the kernel of @text. */
 static void check_compound(const char *text, uint64_t pfn, uint8_t order,
                            bool hugetlb, unsigned level, PageClass expected,
                            unsigned expected_order)
@@ -197,7 +197,7 @@ static void check_compound(const char *text, uint64_t pfn, uint8_t order,
     if (expected != KEPT) {
         g_assert_cmpuint(got, ==, expected_order);
     }
-    /* What begins with it is not known without the second. */
+    /* Without the second page the compound page is unknown. */
     if (!hugetlb && level & BIT(USER)) {
         g_assert_cmpint(linux_page_class(&l, level, pfn, pages, NULL, &got),
                         ==, PAGE_CLASS_USER);
@@ -232,7 +232,7 @@ static bool init_with(LinuxPageLayout *l, const char *first,
     return linux_page_layout_init(l, info, errp);
 }
 
-/* With another value for @key: sense or not, all is in a struct page. */
+/* Set another value for @key; all reads must stay in the struct page. */
 static void check_value(const char *key, const char *value)
 {
     g_autofree char *line = g_strdup_printf("%s=%s\n", key, value);
@@ -250,7 +250,7 @@ static void check_value(const char *key, const char *value)
     }
 }
 
-/* Without line @i, which not all kernels have. */
+/* Without line @i, which is optional. */
 static void check_missing(char **lines, unsigned i)
 {
     bool optional = strstr(lines[i], "swapbacked") ||
@@ -273,7 +273,7 @@ static void check_missing(char **lines, unsigned i)
     }
 }
 
-/* Each line by itself: it is missing, or makes no sense. */
+/* Each line missing or invalid. */
 static void test_refused(void)
 {
     static const char *const values[] = { "-1", "64", "457", "70000000000" };

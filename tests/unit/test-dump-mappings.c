@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pieces of guest-virtual address space: which of them become one.
+ * Guest-virtual mappings: sorting and merging.
  */
 
 #include "qemu/osdep.h"
@@ -22,9 +22,9 @@ static void test_add(void)
     const DumpMapping pages[] = {
         { 0x5000, 0x1000, 0x1000 },
         { 0x6000, 0x2000, 0x1000 },     /* follows */
-        { 0x7000, 0x4000, 0x1000 },     /* in memory only */
-        { 0x9000, 0x5000, 0x1000 },     /* in addresses only */
-        { 0x8000, 0x4000, 0x1000 },     /* comes before both */
+        { 0x7000, 0x4000, 0x1000 },     /* contiguous in physical space only */
+        { 0x9000, 0x5000, 0x1000 },     /* contiguous in virtual space only */
+        { 0x8000, 0x4000, 0x1000 },     /* precedes both */
     };
     const DumpMapping want[] = {
         { 0x5000, 0x1000, 0x2000 }, pages[2], pages[3], pages[4],
@@ -38,11 +38,11 @@ static void test_sort(void)
 {
     const DumpMapping pieces[] = {
         { 0x9000, 0x29000, 0x1000 },
-        { 0x5000, 0x81000, 0x1000 },    /* the same memory elsewhere */
+        { 0x5000, 0x81000, 0x1000 },    /* same memory, other address */
         { 0x5000, 0x25000, 0x3000 },
         { 0x6000, 0x26000, 0x1000 },    /* a part */
         { 0x7000, 0x27000, 0x2000 },    /* overlaps, up to the first */
-        { 0x5000, 0x25000, 0x3000 },    /* once more */
+        { 0x5000, 0x25000, 0x3000 },    /* duplicate */
         { 0x20000, 0x1000, 0x1000 },
     };
     const DumpMapping want[] = {
@@ -54,7 +54,7 @@ static void test_sort(void)
     test_check_mappings(found, want, ARRAY_SIZE(want));
 }
 
-/* The last address is not followed by the first. */
+/* Address 0 does not follow the last address. */
 static void test_ends(void)
 {
     const DumpMapping pages[] = {
@@ -79,7 +79,7 @@ static void test_none(void)
     test_check_mappings(found, NULL, 0);
 }
 
-/* Upper halves of 64 and of 32 bits, each page with @n small pieces there. */
+/* @upper: an address in the upper half, of 64 or of 32 bits. */
 static void check_aliases(uint64_t upper, unsigned n_lower, unsigned n_upper,
                           unsigned kept_lower, unsigned kept_upper)
 {
@@ -123,7 +123,7 @@ static void test_aliases(void)
     }
 }
 
-/* What is added to @n pieces of the memory [0x1000, 0x5000), 0x7000. */
+/* Result for @n mappings of memory at [0x1000, 0x5000) and 0x7000. */
 static void check_rest(const DumpMapping *m, size_t n,
                        const DumpMapping *want, size_t n_want)
 {
@@ -152,13 +152,13 @@ static void test_rest(void)
     const DumpMapping with_ends[] = { ends[1], ends[0],
                                       { 0x3000, 0x3000, 0x1000 }, ends[2],
                                       { 0x7000, 0x7000, 0x1000 } };
-    /* Its own address is taken, in part, by other memory. */
+    /* Part of the identity mapping is used by other memory. */
     const DumpMapping taken[] = { { 0x1000, 0x3000, 0x1000 },
                                   { 0x7000, 0x3000, 0x1000 } };
     const DumpMapping with_taken[] = { taken[0],
                                        { 0x2000, 0x2000, 0x1000 },
                                        { 0x4000, 0x4000, 0x1000 }, taken[1] };
-    /* It is one with what was there. */
+    /* Merged with the existing mapping. */
     const DumpMapping same[] = { { 0x2000, 0x2000, 0x1000 } };
 
     check_rest(NULL, 0, all, 2);

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Dumps with too little memory: whichever allocation fails, the dump is what
- * it would have been, or there is an error.
+ * Dumps under memory pressure: whichever allocation fails, the dump is
+ * identical or fails with an error.
  */
 
 #include "qemu/osdep.h"
@@ -13,10 +13,10 @@
 
 /* -- allocations that fail ------------------------------------------------ */
 
-/* Of those that may; any thread. */
+/* Number of allocations that may fail; any thread. */
 static gint count;
 
-/* The numbers, from 0, of those that do. */
+/* Range of allocations, counted from 0, that do fail. */
 static gint fail_from = NEVER, fail_to = NEVER;
 
 static bool refuse(void)
@@ -26,7 +26,7 @@ static bool refuse(void)
     return n >= fail_from && n < fail_to;
 }
 
-/* In place of GLib's. */
+/* Replaces GLib's function. */
 gpointer g_try_malloc(gsize size)
 {
     return refuse() ? NULL : malloc(size);
@@ -70,8 +70,8 @@ static const struct {
 };
 
 /*
- * More pieces of memory, and mappings of it, than there is room for at once,
- * and some pages that cannot be read.
+ * More memory runs and mappings than fit the initial arrays, and some
+ * unreadable pages.
  */
 static void init_guest(TestGuest *t, TestLossy *lossy)
 {
@@ -80,7 +80,7 @@ static void init_guest(TestGuest *t, TestLossy *lossy)
 
     test_guest_init(t, &abi, 4096);
     b = test_guest_add(t, 0, 2 << 20);
-    /* Most of it is zero, to be done soon. */
+    /* Mostly zero, to save time. */
     for (size_t at = 0; at < b->size; at += 512 << 10) {
         memset(b->host + at + (32 << 10), 0, (512 - 32) << 10);
     }
@@ -102,7 +102,7 @@ static uint64_t get_be64(const TestImage *f, uint64_t offset)
     return ldq_be_p(test_at(f, offset, 8));
 }
 
-/* The dump in a flattened file, whose records may differ in size. */
+/* Unpack a flattened file, since the sizes of records may differ. */
 static TestImage *rearrange(const TestImage *flat)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
@@ -125,7 +125,7 @@ static TestImage *rearrange(const TestImage *flat)
     return image;
 }
 
-/* NULL if the dump failed; then it was for want of memory. */
+/* Returns NULL if the dump failed, which must be due to lack of memory. */
 static TestImage *dump(const DumpFormat *format, const TestGuest *t,
                        DumpProgress *progress)
 {
@@ -176,7 +176,10 @@ static TestImage *dump_without(const DumpFormat *format, const TestGuest *t,
     return image;
 }
 
-/* Of all dumps without one allocation, or without it and all later ones. */
+/*
+ * Count the dumps that succeed with each single allocation failing, or with it
+ * and all later ones failing.
+ */
 static unsigned count_good(const DumpFormat *format, const TestGuest *t,
                            const TestImage *want, gint n, bool later)
 {
@@ -205,8 +208,8 @@ static void check_format(const DumpFormat *format, const TestGuest *t)
     good = count_good(format, t, want, n, false);
     if (format->kind == DUMP_KIND_KDUMP) {
         /*
-         * Most are those that there may be less of, but for one for each
-         * piece of memory in the set of page frames.
+         * Most allocations are optional, except one per memory run in the
+         * set of page frames.
          */
         g_assert_cmpuint(n - good - guest_ram_nr_runs(&t->g.ram), <, 20);
         g_assert_cmpuint(good, >=, 16);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Room for copies of pages.
+ * Storage for copies of pages.
  */
 
 #include "qemu/osdep.h"
@@ -44,7 +44,7 @@ static void test_again(void)
     page_store_deinit(&store);
 }
 
-/* Pages of 64 KiB, as some hosts have. */
+/* Host pages of 64 KiB. */
 static void test_large(void)
 {
     PageStore store;

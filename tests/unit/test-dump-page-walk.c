@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The walk over the struct pages of made-up kernels, and what is in their
- * dumps then.
+ * The walk over the struct pages of synthetic kernels, and the contents of
+ * their dumps.
  */
 
 #include "qemu/osdep.h"
@@ -10,7 +10,7 @@
 #include "linux-guest.h"
 #include "page-walk.h"
 
-/* A range that is left out, from frame @pfn on. */
+/* An excluded range that starts at page frame @pfn. */
 typedef struct Stretch {
     uint64_t pfn;
     unsigned order;
@@ -78,7 +78,7 @@ static bool walk(TestLinux *l, unsigned level, unsigned threads, Error **errp)
     return page_walk(&l->t.g, mem, info, level, threads, &progress, errp);
 }
 
-/* Are all frames kept but those of the stretches that @level has? */
+/* Check that exactly the ranges of @level are excluded. */
 static void check_kept(const TestLinux *l, unsigned level)
 {
     uint64_t frames = TEST_LINUX_RAM >> l->kind->page_bits, left_out = 0;
@@ -118,14 +118,14 @@ static void test_walk(gconstpointer data)
                      0);
 }
 
-/* A guest with a hole, so that what a worker takes ends anywhere. */
+/* A guest with a hole, so that pieces of workers end anywhere. */
 static void test_odd_pieces(void)
 {
     g_auto(TestLinux) l;
     GuestRam whole;
 
     prepare(&l, &test_linux_kinds[0]);
-    /* All of memory but one frame: heads are at odd places of a piece. */
+    /* All memory but one page frame: heads are unaligned in pieces. */
     whole = l.t.g.all;
     guest_ram_init(&l.t.g.all);
     guest_ram_add(&l.t.g.all, 0, 0x7000, l.ram);
@@ -143,7 +143,7 @@ static void test_odd_pieces(void)
                      (0x40 + 0x41) * 4096);
 }
 
-/* Only a part of memory is dumped, but what it is may be told before it. */
+/* A range is dumped; a head below it determines the class of its pages. */
 static void test_range(void)
 {
     g_auto(TestLinux) l;
@@ -156,7 +156,7 @@ static void test_range(void)
                      0x20000);
 }
 
-/* What has no struct page, or one that cannot be read, is kept. */
+/* Pages without a readable struct page are kept. */
 static void test_unreadable(void)
 {
     g_auto(TestLinux) l;
@@ -178,7 +178,7 @@ static void test_unreadable(void)
                      65 * 4096);
 }
 
-/* VMCOREINFO names the pointer to the roots. */
+/* SYMBOL(mem_section) is the address of a pointer to the array. */
 static void test_pointer(void)
 {
     g_auto(TestLinux) l;

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory of one moment, read while threads go on writing to it.
+ * A snapshot of memory, read while threads continue to write to it.
  *
- * A writer stamps pages, in any order, with a number that grows: three words a
- * page, and the number of the stamp that a page has at the moment is known, as
- * the writers are held then. Skipped where the host has no userfaultfd that
- * this process may use.
+ * Writers stamp pages in any order with an increasing number, in three words
+ * per page. The writers are stopped while the snapshot is taken, so the stamp
+ * of each page at that time is known. Skipped if this process cannot use
+ * userfaultfd.
  */
 
 #include "qemu/osdep.h"
@@ -23,11 +23,11 @@
 typedef struct Kind {
     const char *name;
     bool file, shared;
-    bool thp;                   /* huge pages are welcome */
-    bool half;                  /* half of it was never touched */
+    bool thp;                   /* use transparent huge pages */
+    bool half;                  /* half of it is untouched */
     unsigned writers, readers;
     bool prepare;               /* protect before the moment */
-    bool alias;                 /* the guest sees it twice */
+    bool alias;                 /* mapped twice in guest memory */
 } Kind;
 
 static const Kind kinds[] = {
@@ -113,7 +113,7 @@ static void stamp(Live *t, unsigned page, uint64_t number)
     t->stamps[page] = number;
 }
 
-/* Writer k of n has the pages that are k modulo n. */
+/* Writer k of n writes the pages that are k modulo n. */
 static gpointer writer_main(gpointer opaque)
 {
     Writer *w = opaque;
@@ -151,7 +151,7 @@ static uint64_t piece_paddr(const Live *t, unsigned piece)
     return piece < PAGES / 64 ? paddr : paddr + t->size;
 }
 
-/* One of the readers: pieces of 64 pages, as they come. */
+/* A reader: takes pieces of 64 pages. */
 static gpointer reader_main(gpointer opaque)
 {
     Live *t = opaque;
@@ -161,7 +161,7 @@ static gpointer reader_main(gpointer opaque)
 
     while ((piece = __atomic_fetch_add(&t->next_reader, 1,
                                        __ATOMIC_SEQ_CST)) < t->pieces) {
-        /* What follows the memory is its first half, seen once more. */
+        /* The memory is followed by an alias of its first half. */
         unsigned first = piece * 64 % PAGES;
         uint64_t paddr = piece_paddr(t, piece);
         size_t lost;
@@ -260,7 +260,7 @@ static void live_close(Live *t)
     g_free(t->stamps);
 }
 
-/* False if it cannot be had here. */
+/* Returns false if not supported on this host. */
 static bool live_watch(Live *t, uint64_t limit)
 {
     DumpSnapshotRange range = {
@@ -295,7 +295,7 @@ static void live_take(Live *t)
     g_rw_lock_writer_unlock(&t->moment);
 }
 
-/* Writers may not have come to it, on a busy machine. */
+/* On a busy machine the writers may need time. */
 static void wait_for_saved(Live *t)
 {
     DumpSnapshotStats stats = { 0 };
@@ -328,7 +328,7 @@ static void test_kind(gconstpointer opaque)
         wait_for_saved(&t);
         run_readers(&t);
         dump_snapshot_get_stats(t.snapshot, &stats);
-        /* All was given back, but for what is seen twice. */
+        /* All copies were freed, except for aliased memory. */
         if (!kind->alias) {
             g_assert_cmpuint(stats.held, ==, 0);
         }
@@ -343,9 +343,9 @@ static void test_kind(gconstpointer opaque)
     live_close(&t);
 }
 
-/* -- a writer that nobody holds ------------------------------------------- */
+/* -- a writer that is not stopped ----------------------------------------- */
 
-/* One page after the other, with a number that grows with each pass. */
+/* Write to all pages in order, with a number that grows in each pass. */
 static gpointer sweep_main(gpointer opaque)
 {
     Live *t = opaque;
@@ -358,7 +358,7 @@ static gpointer sweep_main(gpointer opaque)
     return NULL;
 }
 
-/* Pages that were written to in this pass, and then pages that were not. */
+/* The pages of the current pass must precede those of the previous one. */
 static void check_cut(Live *t)
 {
     g_autoptr(DumpPagesReader) reader = dump_pages_reader_new(t->pages, NULL);
@@ -381,11 +381,11 @@ static void check_cut(Live *t)
 
 static const Kind swept = { "swept", .prepare = true };
 
-/* Where Linux watches for writes only, it wakes nobody by itself. */
+/* With write-protect faults, Linux does not wake waiters by itself. */
 static const Kind swept_file = { "swept-file", .file = true, .shared = true,
                                  .prepare = true };
 
-/* The writer is at work. */
+/* Wait until the writer has made progress. */
 static void wait_for_pass(const Live *t)
 {
     const uint64_t *number = (const uint64_t *)t->host;
@@ -397,14 +397,14 @@ static void wait_for_pass(const Live *t)
     g_assert_cmpuint(qatomic_read(number), !=, before);
 }
 
-/* @check: or is it ended at once, while the writer sleeps? */
+/* @check: if false, end the snapshot at once, while the writer waits. */
 static void run_swept(const Kind *kind, unsigned rounds, bool check)
 {
     Live t;
     GThread *writer;
 
     live_open(&t, kind);
-    /* All that is not of the first pass is of the one before it. */
+    /* Pages not yet written in the first pass have the stamp before it. */
     for (unsigned i = 0; i < PAGES; i++) {
         stamp(&t, i, 0);
     }
@@ -428,8 +428,8 @@ static void run_swept(const Kind *kind, unsigned rounds, bool check)
 }
 
 /*
- * Like a device that writes while the moment is made: of what it wrote in
- * order, the image has the beginning.
+ * A device that writes while the snapshot is taken: of its writes, which are in
+ * order, the snapshot contains the first ones.
  */
 static void test_cut(void)
 {
@@ -437,14 +437,14 @@ static void test_cut(void)
     run_swept(&swept_file, 10, true);
 }
 
-/* Nobody sleeps for ever. */
+/* No writer waits forever. */
 static void test_ended_at_once(void)
 {
     run_swept(&swept, 30, false);
     run_swept(&swept_file, 70, false);
 }
 
-/* Main thread: write to all memory, with nobody reading. */
+/* Write to all memory in the main thread, without a reader. */
 static void overwrite(Live *t)
 {
     for (unsigned i = 0; i < PAGES; i++) {
@@ -454,7 +454,7 @@ static void overwrite(Live *t)
 
 static const Kind alone = { "alone", .readers = 1 };
 
-/* Nobody waits for room: more than the limit is held, and it is told. */
+/* Writers never wait: the limit is exceeded, and this is reported. */
 static void test_full(void)
 {
     Live t;
@@ -479,7 +479,7 @@ static void test_full(void)
     live_close(&t);
 }
 
-/* Writers go on before it is told. */
+/* The report may come after the writers have continued. */
 static void wait_for_broken(const Live *t)
 {
     for (unsigned i = 0; i < 100000 && !qatomic_read(&t->broken); i++) {
@@ -497,7 +497,7 @@ static DumpPagesKind kind_of_first(Live *t)
     return dump_pages_get_copy(reader, PADDR, buf, &len);
 }
 
-/* Much more than the limit: better no dump than no memory. */
+/* Far above the limit: the dump is given up to save memory. */
 static void test_much_too_full(void)
 {
     Live t;
@@ -515,7 +515,7 @@ static void test_much_too_full(void)
     live_close(&t);
 }
 
-/* Memory was mapped anew: what the kernel knew of it is forgotten. */
+/* Remapped memory loses its write protection. */
 static void test_protection_lost(void)
 {
     Live t;
@@ -532,13 +532,13 @@ static void test_protection_lost(void)
         wait_for_broken(&t);
         g_assert_nonnull(strstr(dump_snapshot_broken(t.snapshot),
                                 "lost its protection"));
-        /* Nobody sleeps. */
+        /* No writer waits. */
         overwrite(&t);
     }
     live_close(&t);
 }
 
-/* What is watched and never taken, or ended, does no harm. */
+/* A watch that is never used for a snapshot, or never ended. */
 static void test_never_taken(void)
 {
     Live t;
@@ -561,7 +561,7 @@ static void test_never_taken(void)
     live_close(&t);
 }
 
-/* Two pieces of memory with a third between them that nobody watches. */
+/* Two regions with an unwatched one in between. */
 static void test_regions(void)
 {
     Live t;
@@ -594,7 +594,7 @@ static void test_regions(void)
     live_close(&t);
 }
 
-/* Memory on ext4, as an example of what cannot be watched. */
+/* Memory on ext4 cannot be watched. */
 static void test_refused(void)
 {
     g_autofree char *path = g_strdup("dump-test-XXXXXX");
@@ -627,7 +627,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 #ifdef DUMP_UNDER_TSAN
-    /* Guest memory is read while it is written to: that is what it is for. */
+    /* Guest memory is read while it is written to, on purpose. */
     g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
     return g_test_run();
 #endif

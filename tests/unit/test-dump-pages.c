@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Reading guest memory, whatever became of it on the host: a read that the
- * kernel cannot serve would end this program.
+ * Reading guest memory that may be unreadable on the host: a direct access
+ * would kill this program.
  */
 
 #include "qemu/osdep.h"
@@ -26,13 +26,13 @@ typedef struct Memory {
     DumpPagesReader *reader;
 } Memory;
 
-/* How the memory comes about, and how it is read. */
+/* Kind of memory and method of reading. */
 typedef struct Kind {
     const char *name;
     bool file, shared, told;    /* told: its backing is known */
     bool pagemap;
     DumpPagesMethod method;
-    bool no_split;              /* of elements by process_vm_readv */
+    bool no_split;              /* process_vm_readv splits no element */
 } Kind;
 
 static const Kind kinds[] = {
@@ -59,8 +59,8 @@ static ssize_t read_element(pid_t pid, void *to, const struct iovec *from)
 }
 
 /*
- * In the place of the C library's: the manual page says that no element of
- * the vector is copied in part, though the kernel does so today.
+ * Replaces the C library's function: according to the manual page no element
+ * of the vector is copied partially, but current kernels do so.
  */
 ssize_t process_vm_readv(pid_t pid, const struct iovec *local,
                          unsigned long nlocal, const struct iovec *remote,
@@ -103,11 +103,11 @@ static void memory_map(Memory *m, const Kind *kind)
     }
     m->host = mmap(NULL, m->size, PROT_READ | PROT_WRITE, flags, m->fd, 0);
     g_assert_true(m->host != MAP_FAILED);
-    /* The kernel is not to put more into memory than is asked for. */
+    /* The kernel must not populate more than requested. */
     madvise(m->host, m->size, MADV_NOHUGEPAGE);
 }
 
-/* After this, what the process may do with its memory stays the same. */
+/* Protection of memory must not change after this. */
 static void memory_open(Memory *m, const Kind *kind)
 {
     GuestRamRun run = { .paddr = PADDR, .size = m->size, .host = m->host,
@@ -150,8 +150,8 @@ static void fill(Memory *m, unsigned first, unsigned n)
 }
 
 /*
- * Every page by get, in stretches of @ask bytes: @want has a letter for
- * each, L for lost, 0 for zero, D for data.
+ * Get all pages in pieces of @ask bytes. @want has a letter per page: L for
+ * lost, 0 for zero, D for data.
  */
 static void check(const Memory *m, const char *want, size_t ask)
 {
@@ -207,7 +207,7 @@ static void check_all(const Memory *m, const char *want)
     }
 }
 
-/* @n letters @c */
+/* Set @n letters to @c. */
 static void put(char *want, unsigned at, unsigned n, char c)
 {
     memset(want + at, c, n);
@@ -232,7 +232,7 @@ static void test_whole(gconstpointer opaque)
     memory_free(&m);
 }
 
-/* A debugger, or another fault of which the page tables do not tell. */
+/* Pages without read permission are lost, though they are present. */
 static void test_protected(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -256,7 +256,7 @@ static void test_protected(gconstpointer opaque)
     memory_free(&m);
 }
 
-/* The file was cut short, when all is set up already. */
+/* The file is truncated after the setup. */
 static void test_truncated(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -268,7 +268,7 @@ static void test_truncated(gconstpointer opaque)
     if (kind->shared) {
         fill(&m, 0, PAGES);
     } else {
-        /* Pages of the process's own survive. */
+        /* Private pages of the process survive. */
         for (unsigned i = 0; i < PAGES; i++) {
             g_autofree uint8_t *page = g_malloc(m.page);
 
@@ -285,7 +285,7 @@ static void test_truncated(gconstpointer opaque)
     memory_free(&m);
 }
 
-/* Never touched, and cut away: not zero, but gone. */
+/* Untouched pages beyond the new end are lost, not zero. */
 static void test_truncated_hole(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -384,7 +384,7 @@ static void test_threads(gconstpointer opaque)
     memory_free(&c.m);
 }
 
-/* Memory of a guest that runs goes away between get and the load. */
+/* Memory of a running guest vanishes between get and the access. */
 static void test_running(void)
 {
     static const Kind kind = { "running", .file = true, .shared = true,
@@ -415,7 +415,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         GTestDataFunc function;
-        bool file;              /* only for memory that is a file */
+        bool file;              /* file-backed memory only */
     } tests[] = {
         { "whole", test_whole },
         { "protected", test_protected },

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Page bitmaps against a bit-by-bit model.
+ * Page bitmaps compared to a bit-by-bit model.
  */
 
 #include "qemu/osdep.h"
@@ -44,7 +44,7 @@ static void test_fill(void)
         check(runs, ARRAY_SIZE(runs), first, 205, 64);
         check(runs, ARRAY_SIZE(runs), first, first, 64);
     }
-    /* A limit that lies before the window, inside the same run. */
+    /* A limit below the window, inside the same run. */
     check(runs, ARRAY_SIZE(runs), 2048, 1030, 64);
     check(runs, ARRAY_SIZE(runs), 2048, 0, 64);
     check(runs, ARRAY_SIZE(runs), 0xfff80, UINT64_MAX, 64);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Sets of page frames against an array with a byte for each.
+ * Sets of page frames compared to an array with a byte per page frame.
  */
 
 #include "qemu/osdep.h"
@@ -11,11 +11,11 @@
 #define B       PFN_SET_BLOCK
 #define FRAMES  (5 * B)
 
-/* The same set twice. */
+/* A set and its model. */
 typedef struct Twin {
     PfnSet *set;
-    uint8_t *has;               /* FRAMES of them, and a 0 */
-    uint64_t base;              /* the first one */
+    uint8_t *has;               /* FRAMES bytes, and a 0 */
+    uint64_t base;              /* the first page frame */
 } Twin;
 
 static void twin_init(Twin *t, const PfnRun *runs, size_t n, uint64_t base)
@@ -63,7 +63,7 @@ static void check_count(const Twin *t)
     g_assert_cmpuint(pfn_set_nth(t->set, n), ==, UINT64_MAX);
 }
 
-/* All frames by pieces of @max. */
+/* Walk all page frames in pieces of @max. */
 static void check_walk(const Twin *t, uint64_t max)
 {
     uint64_t at = 0;
@@ -78,7 +78,7 @@ static void check_walk(const Twin *t, uint64_t max)
         for (; at < run.first - t->base + run.count; at++) {
             g_assert_cmpint(t->has[at], ==, 1);
         }
-        /* It ends for a reason. */
+        /* A run is as long as possible. */
         g_assert_true(run.count == max || at == FRAMES || !t->has[at]);
     }
     for (; at < FRAMES; at++) {
@@ -144,7 +144,7 @@ static void test_random(gconstpointer data)
     g_rand_free(rand);
 }
 
-/* Whole blocks, of which there is nothing but their number. */
+/* Full blocks, which are stored without a bitmap. */
 static void test_whole_blocks(void)
 {
     const PfnRun runs[] = { { 0, FRAMES } };

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pipeline: order, bounds, failures, cancel, and nothing left behind.
+ * Pipeline: order, bounds, failures, cancellation, and cleanup.
  */
 
 #include "qemu/osdep.h"
@@ -15,7 +15,7 @@ typedef struct Job {
     uint64_t fail_consume;
     uint64_t cancel_at;         /* consume sets the cancel flag here */
     uint64_t stall_at;          /* work waits here until cancelled */
-    int room_for_slots;         /* slot_new fails when there are so many */
+    int room_for_slots;         /* slot_new fails at this number */
     int room_for_workers;
     DumpProgress progress;
 
@@ -29,7 +29,7 @@ typedef struct Job {
     gint signals_open;          /* items worked on with SIGUSR1 unblocked */
 } Job;
 
-/* What the consumer gets, unlike all others. */
+/* The opaque pointer of consume. */
 typedef struct Consumer {
     Job *job;
 } Consumer;
@@ -92,11 +92,11 @@ static bool work(void *opaque, void *worker, uint64_t index, void *p,
     Job *j = opaque;
     Slot *slot = p;
 
-    /* One thread per worker, one item per slot, at a time. */
+    /* Each worker and each slot is used by one thread at a time. */
     g_assert_cmpint(g_atomic_int_add((gint *)worker, 1), ==, 0);
     g_assert_cmpint(g_atomic_int_add(&slot->busy, 1), ==, 0);
     g_assert_cmpint(g_atomic_int_add(&j->in_work, 1), <, j->threads);
-    /* No worker runs further ahead of the consumer than there are slots. */
+    /* Workers are ahead of the consumer by at most the number of slots. */
     g_assert_cmpuint(index, <, (unsigned)g_atomic_int_get(&j->consumed) +
                      j->slots_made);
     if (index % 7 == 3) {
@@ -157,7 +157,7 @@ static Job job(unsigned threads, uint64_t items)
     return j;
 }
 
-/* Run; @want is the error, NULL for success. Nothing may be left. */
+/* Run; @want is the error, NULL for success. Checks the cleanup. */
 static void run(Job *j, const char *want)
 {
     Consumer c = { j };
@@ -188,7 +188,7 @@ static void test_order(gconstpointer opaque)
     }
 }
 
-/* All items from the one on fail: the first in order is reported. */
+/* All items from one on fail: the error of the first one is reported. */
 static void test_fail_work(gconstpointer opaque)
 {
     static const uint64_t at[] = { 0, 1, 5, 99 };
@@ -228,7 +228,7 @@ static gpointer cancel_soon(gpointer opaque)
     return NULL;
 }
 
-/* The consumer waits for an item that takes long; another thread cancels. */
+/* Another thread cancels while the consumer waits for an item. */
 static void test_cancel_waiting(gconstpointer opaque)
 {
     Job j = job(GPOINTER_TO_UINT(opaque), 100);
@@ -249,7 +249,7 @@ static void test_cancelled_before(gconstpointer opaque)
     g_assert_cmpuint(j.next, ==, 0);
 }
 
-/* Signals are for the threads that expect them. */
+/* Signals are blocked in workers. */
 static void test_signals(gconstpointer opaque)
 {
     Job j = job(GPOINTER_TO_UINT(opaque), 100);
@@ -260,7 +260,7 @@ static void test_signals(gconstpointer opaque)
     g_assert_cmpint(j.signals_open, ==, j.threads == 1 ? 100 : 0);
 }
 
-/* Too many threads are cut to the limit; progress may be missing. */
+/* The number of threads is limited; progress may be NULL. */
 static void test_limits(void)
 {
     Job j = job(DUMP_PIPELINE_MAX_THREADS, 1000);
@@ -275,8 +275,8 @@ static void test_limits(void)
 }
 
 /*
- * One of each has to be; with fewer than wanted it does with fewer, and half
- * of them are given back.
+ * One worker and one slot are required. If not all can be allocated, half of
+ * the slots are freed again.
  */
 static void test_no_room(gconstpointer opaque)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Progress: sums, and the assertion that guards the total.
+ * Progress: counters, and the assertion about the total.
  */
 
 #include "qemu/osdep.h"
@@ -35,7 +35,7 @@ static void test_phase(void)
     g_assert_cmpint(dump_progress_phase(&p), ==, DUMP_PROGRESS_CLOSE);
 }
 
-/* A cancel counts at once, unless there is grace, which ends. */
+/* Cancellation takes effect at once, or at the end of the grace. */
 static void test_grace(void)
 {
     DumpProgress p;

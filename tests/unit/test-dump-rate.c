@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The smoothed rate, with made-up clocks.
+ * The smoothed rate, with an artificial clock.
  */
 
 #include "qemu/osdep.h"
@@ -16,11 +16,11 @@ static void test_nothing(void)
     dump_rate_init(&r, 5 * SECOND);
     g_assert_cmpuint(dump_rate_get(&r, 5 * SECOND, 0), ==, 0);
     g_assert_cmpuint(dump_rate_get(&r, 9 * SECOND, 0), ==, 0);
-    /* A clock that was read a little earlier. */
+    /* Time slightly before the start. */
     g_assert_cmpuint(dump_rate_get(&r, 4 * SECOND, 0), ==, 0);
 }
 
-/* Before the first sample: what there is so far. */
+/* Before the first sample: the average so far. */
 static void test_beginning(void)
 {
     DumpRate r;
@@ -43,7 +43,7 @@ static void test_steady(void)
     g_assert_cmpuint(dump_rate_get(&r, 3 * SECOND, amount), ==, 100000);
 }
 
-/* It follows a change, within seconds, and is not fooled by one sample. */
+/* The rate follows a change within seconds; a single spike is smoothed. */
 static void test_change(void)
 {
     DumpRate r;
@@ -59,7 +59,7 @@ static void test_change(void)
     g_assert_cmpuint(dump_rate_get(&r, 39 * SECOND, 381000), <=, 10000);
 }
 
-/* While nothing comes, the rate sinks, though nobody updates it. */
+/* On a stall the rate decreases without updates. */
 static void test_stall(void)
 {
     DumpRate r;

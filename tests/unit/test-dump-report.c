@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a dump tells of what it lacks.
+ * Warnings about a dump and counters of omitted memory.
  */
 
 #include "qemu/osdep.h"

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * One contract for every kind of sink, and what is particular to each.
+ * One test suite for every kind of sink, and tests for each kind.
  */
 
 #include "qemu/osdep.h"
@@ -18,8 +18,8 @@
 
 typedef enum Channel {
     PIPE,
-    PIPE_NONBLOCK,              /* the writing end is */
-    FIFO,                       /* knows no RWF_NOWAIT */
+    PIPE_NONBLOCK,              /* on the writing end */
+    FIFO,                       /* does not support RWF_NOWAIT */
     SOCKET,
 } Channel;
 
@@ -33,7 +33,7 @@ static void fifo_open(int fds[2])
     g_autofree char *path = g_build_filename(dir, "fifo", NULL);
 
     g_assert_cmpint(mkfifo(path, 0600), ==, 0);
-    /* Without it each of the two would wait for the other. */
+    /* A blocking open() would wait for the other end. */
     fds[0] = open(path, O_RDONLY | O_NONBLOCK);
     fds[1] = open(path, O_WRONLY);
     g_assert_cmpint(fcntl(fds[0], F_SETFL, 0), ==, 0);
@@ -41,7 +41,7 @@ static void fifo_open(int fds[2])
     rmdir(dir);
 }
 
-/* fds[0] reads what is written to fds[1]. */
+/* fds[0] is the reading, fds[1] the writing end. */
 static void channel_open(Channel kind, int fds[2])
 {
     if (kind == FIFO) {
@@ -56,7 +56,7 @@ static void channel_open(Channel kind, int fds[2])
     }
 }
 
-/* A channel whose other end is collected by a thread. */
+/* A channel whose other end is read by a thread. */
 typedef struct Collector {
     int fd;
     unsigned delay_us;          /* before each read */
@@ -110,7 +110,7 @@ static GByteArray *file_content(const char *path)
     return out;
 }
 
-/* What the records of a flattened file describe. */
+/* The file that the records of a flattened file describe. */
 static GByteArray *unflatten(GByteArray *flat)
 {
     GByteArray *out = g_byte_array_new();
@@ -251,7 +251,7 @@ static void test_vector(gconstpointer opaque)
     g_assert_cmpmem(got->data, got->len, p, 300000);
 }
 
-/* More pieces than one system call takes. */
+/* More elements than a system call accepts. */
 static void test_long_vector(gconstpointer opaque)
 {
     enum { N = 3 * IOV_MAX + 1 };
@@ -270,7 +270,7 @@ static void test_long_vector(gconstpointer opaque)
     g_assert_cmpmem(got->data, got->len, p, N * 3);
 }
 
-/* Writing nothing does nothing, wherever: no gap, no record. */
+/* An empty write makes neither a gap nor a record. */
 static void test_nothing(gconstpointer opaque)
 {
     struct iovec iov[] = { { NULL, 0 }, { NULL, 0 } };
@@ -288,7 +288,7 @@ static void test_nothing(gconstpointer opaque)
     g_assert_cmpmem(got->data, got->len, "x", 1);
 }
 
-/* Given up midway: the descriptor is closed, nothing is added. */
+/* Freed without finish: the descriptor is closed, nothing is added. */
 static void test_abandon(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -310,7 +310,7 @@ static void test_abandon(gconstpointer opaque)
     }
 }
 
-/* Gaps read as zero, also a megabyte of them and at the end. */
+/* Gaps read as zero, including large ones and at the end. */
 static void test_gaps(gconstpointer opaque)
 {
     g_autofree uint8_t *want = g_malloc0(2 * MiB + 77);
@@ -360,7 +360,7 @@ static void test_empty(gconstpointer opaque)
     g_assert_cmpuint(got->len, ==, 0);
 }
 
-/* The first error sticks, with its text, whatever comes after it. */
+/* The first error and its text are sticky. */
 static void test_sticky(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -411,7 +411,7 @@ static void test_file_base(void)
     g_assert_true(dump_sink_write(sink, 1, "ab", 2, "x", &error_abort));
     g_assert_true(dump_sink_finish(sink, 4, &error_abort));
     dump_sink_free(sink);
-    /* Who shares the descriptor goes on behind the dump. */
+    /* A shared file offset is left behind the dump. */
     g_assert_cmpint(lseek(dup_fd, 0, SEEK_CUR), ==, 8);
     close(dup_fd);
     got = file_content(path);
@@ -457,7 +457,7 @@ static void test_file_append(void)
     unlink(path);
 }
 
-/* The limit of the process: an error with its text, not a signal. */
+/* RLIMIT_FSIZE causes an error with text, not a signal. */
 static void test_file_size_limit(void)
 {
     g_autofree char *path = NULL;
@@ -509,7 +509,7 @@ static void test_file_end_too_large(void)
     unlink(path);
 }
 
-/* Old content of a longer file behind the dump is not ours to cut. */
+/* A longer old file is not truncated. */
 static void test_file_longer(void)
 {
     g_autofree char *path = NULL;
@@ -534,7 +534,7 @@ static void test_holes(void)
     int fds[2];
     DumpSink *sink;
 
-    /* A device may have anything where nothing is written. */
+    /* On a device unwritten ranges may contain anything. */
     sink = dump_sink_fd_new(open("/dev/null", O_WRONLY), NULL);
     g_assert_true(dump_sink_random_access(sink));
     g_assert_false(dump_sink_has_holes(sink));
@@ -551,7 +551,7 @@ static void test_holes(void)
 
 /* -- flattened ------------------------------------------------------------ */
 
-/* A write is a record, and its head goes with it. */
+/* Each write makes one record, written with its header. */
 static void test_flat_records(void)
 {
     static const uint8_t want[] = {
@@ -595,7 +595,7 @@ static void test_stream_backwards(void)
     g_test_trap_assert_failed();
 }
 
-/* A slow reader: EAGAIN many times over, short writes. */
+/* A slow reader causes EAGAIN and short writes. */
 static void test_stream_slow(gconstpointer opaque)
 {
     Channel kind = GPOINTER_TO_INT(opaque);
@@ -640,7 +640,7 @@ static gpointer cancel_soon(gpointer opaque)
     return NULL;
 }
 
-/* Nobody reads, and the channel is full: a cancel gets through. */
+/* Without a reader and with a full channel, cancel takes effect. */
 static void test_stream_cancel(gconstpointer opaque)
 {
     g_autofree uint8_t *p = pattern(8 * MiB, 8);
@@ -681,7 +681,7 @@ static void test_stream_pipe_size(gconstpointer opaque)
     close(fds[0]);
 }
 
-/* -- taking back ----------------------------------------------------------- */
+/* -- resume ---------------------------------------------------------------- */
 
 static void limit_file_size(uint64_t bytes)
 {
@@ -692,7 +692,7 @@ static void limit_file_size(uint64_t bytes)
     g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &r), ==, 0);
 }
 
-/* On a full disk: what is given up makes room for the end. */
+/* On a full disk, dropped data makes room for the end of the dump. */
 static void test_resume_flat_file(void)
 {
     g_autofree uint8_t *p = pattern(200000, 1);
@@ -731,8 +731,8 @@ static void test_resume_flat_file(void)
 }
 
 /*
- * A cancel while the second of two records, of @first bytes that find room in
- * a pipe and @second that do not, is being written; then the reader reads.
+ * Cancel while the second of two records is being written: the first one, of
+ * @first bytes, fits the pipe's buffer, the second does not. Then read.
  */
 static void check_resume_stream(DumpSink *sink, DumpProgress *progress,
                                 int read_fd, uint64_t first, uint64_t second)
@@ -763,7 +763,7 @@ static void check_resume_stream(DumpSink *sink, DumpProgress *progress,
     g_assert_cmpmem(got->data + 9 * MiB, 5, p, 5);
 }
 
-/* Down a pipe: a record that was broken off is filled up. */
+/* On a stream, a partially written record is padded. */
 static void test_resume_flat_stream(void)
 {
     DumpProgress progress;
@@ -776,7 +776,7 @@ static void test_resume_flat_stream(void)
     check_resume_stream(sink, &progress, fds[0], 100, 8 * MiB);
 }
 
-/* The same where not a byte of the record that failed found room. */
+/* The same if no byte of the record was written. */
 static void test_resume_flat_full(void)
 {
     DumpProgress progress;
@@ -790,7 +790,7 @@ static void test_resume_flat_full(void)
                         fcntl(fds[1], F_GETPIPE_SZ) - 4096 - 16, MiB);
 }
 
-/* An output that is gone stays so. */
+/* Resume cannot repair a broken output. */
 static void test_resume_broken(void)
 {
     DumpSinkMark mark;
@@ -803,13 +803,13 @@ static void test_resume_broken(void)
     mark = dump_sink_mark(sink);
     close(fds[0]);
     g_assert_false(dump_sink_write(sink, 1, "x", 1, "x", NULL));
-    /* With nothing of the record written, only the next write notices. */
+    /* If no byte of the record was written, only the next write fails. */
     dump_sink_resume(sink, &mark, NULL);
     g_assert_false(dump_sink_finish(sink, 2, NULL));
     dump_sink_free(sink);
 }
 
-/* A descriptor may stand behind the end of its file from the beginning. */
+/* The initial file offset may be beyond the end of the file. */
 static void test_file_behind_end(void)
 {
     g_autofree char *path = NULL;
@@ -828,7 +828,7 @@ static void test_file_behind_end(void)
     unlink(path);
 }
 
-/* Somebody else cuts the file: that is noticed, and not made good. */
+/* Truncation by another process is detected and not repaired. */
 static void test_file_truncated(void)
 {
     g_autofree char *path = NULL;
@@ -849,7 +849,7 @@ static void test_file_truncated(void)
     unlink(path);
 }
 
-/* Room is taken from the disk at once, where the file system can. */
+/* Space is allocated at once if the file system supports it. */
 static void test_reserve(void)
 {
     g_autofree char *path = NULL;
@@ -895,12 +895,12 @@ static void add_channel_tests(Channel kind)
     }
 }
 
-/* -- sinks that are late --------------------------------------------------- */
+/* -- asynchronous sinks ---------------------------------------------------- */
 
-/* Takes everything at once, and says what came of it when it is asked. */
+/* Accepts all writes and reports errors on sync. */
 typedef struct LateSink {
     DumpSink parent;
-    uint64_t lost;              /* offset of what did not arrive */
+    uint64_t lost;              /* offset of the write that failed */
     bool abandoned;
 } LateSink;
 
@@ -943,7 +943,7 @@ static const DumpSinkOps late_ops = {
     .free = late_free,
 };
 
-/* What did not arrive leaves no room, and a sync tells of it. */
+/* A failed write is reported by sync, and does not count as room. */
 static void test_late(void)
 {
     g_autofree uint8_t *p = pattern(1000, 1);
@@ -977,7 +977,7 @@ static void test_late(void)
     dump_sink_free(sink);
 }
 
-/* Most have nothing to wait for. */
+/* Most sinks are synchronous. */
 static void test_prompt(void)
 {
     g_autofree char *path = NULL;

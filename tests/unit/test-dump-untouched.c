@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Untouched memory: what is proven, and that nothing else is.
+ * Detection of untouched memory, without false positives.
  */
 
 #include "qemu/osdep.h"
@@ -36,7 +36,7 @@ static void map(Mapping *m, GuestRamBacking backing)
     }
     m->host = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, flags, m->fd, 0);
     g_assert_true(m->host != MAP_FAILED);
-    /* One page at a time: large ones would be touched as a whole. */
+    /* Huge pages would be touched as a whole. */
     madvise(m->host, SIZE, MADV_NOHUGEPAGE);
 }
 
@@ -63,7 +63,7 @@ static void unmap(Mapping *m)
     }
 }
 
-/* Walk it all; the bytes that are proven to be untouched. */
+/* Walk all memory; returns the bytes detected as untouched. */
 static uint64_t walk(Mapping *m, uint64_t step, const bool *touched)
 {
     const GuestRamRun *run = guest_ram_run(&m->ram, 0);
@@ -112,7 +112,7 @@ static void test_pattern(gconstpointer opaque)
         uint64_t proven = walk(&m, steps[k], touched);
 
         g_assert_cmpuint(proven, <=, (pages - n) * m.page);
-        /* Behind data, a file's holes show only to who asks by the page. */
+        /* Holes after data are found only with steps of one page. */
         if (m.backing == GUEST_RAM_ANON || steps[k] == m.page) {
             g_assert_cmpuint(proven, ==, (pages - n) * m.page);
         }
@@ -121,7 +121,7 @@ static void test_pattern(gconstpointer opaque)
     unmap(&m);
 }
 
-/* A run that begins inside a page, at another guest address. */
+/* A run that starts inside a page, with an unrelated guest address. */
 static void test_odd_start(gconstpointer opaque)
 {
     g_autofree bool *touched = g_new0(bool, SIZE / 4096);
@@ -132,12 +132,12 @@ static void test_odd_start(gconstpointer opaque)
     m.host[0] = m.host[2 * m.page] = 1;
     seal(&m, 0x12345, 100);
     g_assert_cmpuint(walk(&m, 1000, touched), <=, SIZE - 2 * m.page);
-    /* At most the rest of a step behind each touched page is missed. */
+    /* At most the rest of a step after each touched page is missed. */
     g_assert_cmpuint(walk(&m, 1000, touched), >, SIZE - 2 * m.page - 2000);
     unmap(&m);
 }
 
-/* Touched and zero, or read only: never proven, or truly zero. */
+/* Zero pages that were written to, or only read. */
 static void test_written_zero(gconstpointer opaque)
 {
     g_autofree bool *touched = g_new0(bool, SIZE / 4096);
@@ -152,7 +152,7 @@ static void test_written_zero(gconstpointer opaque)
     unmap(&m);
 }
 
-/* A private mapping of a file with content: not present is not zero. */
+/* In a private mapping of a file with data, absent pages are not zero. */
 static void test_private_of_data(void)
 {
     g_autofree bool *touched = g_new0(bool, SIZE / 4096);
@@ -188,7 +188,7 @@ static void test_nothing_known(void)
     unmap(&m);
 }
 
-/* A stretch of data is one answer, not one for each grain of it. */
+/* Contiguous data gives one result, not one per block. */
 static void test_all_data(void)
 {
     Mapping m;
@@ -214,7 +214,7 @@ static void test_trust(void)
     close(fd);
 }
 
-/* Memory in huge pages: nothing, one page of ours, one of the file's. */
+/* Huge pages: none, one of this process, one of the file. */
 static void test_huge(gconstpointer opaque)
 {
     bool shared = GPOINTER_TO_INT(opaque);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which of several kernels is the one that runs.
+ * Selection of the running kernel among several.
  */
 
 #include "qemu/osdep.h"
@@ -42,7 +42,7 @@ static void case_deinit(Case *c)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Case, case_deinit)
 
-/* A kernel at @paddr, and its note, with @more behind it, at @at. */
+/* Put a kernel at @paddr and its note, with @more appended, at @at. */
 static void add_kernel(Case *c, uint64_t at, uint64_t paddr,
                        const char *release, const char *more)
 {
@@ -68,7 +68,7 @@ static void put_entry(Case *c, uint64_t table, uint64_t vaddr,
     test_put(&c->t, table + (vaddr >> shift) % 512 * 8, bytes, 8);
 }
 
-/* A CPU with CR3 @root, whose table there maps kernels to @paddr, or none. */
+/* Add a CPU with CR3 @root; its table maps kernels to @paddr, if not 0. */
 static void add_cpu(Case *c, uint64_t root, uint64_t table, uint64_t paddr)
 {
     X86Paging p = { .mode = X86_PAGING_4LEVEL, .root = root };
@@ -83,7 +83,7 @@ static void add_cpu(Case *c, uint64_t root, uint64_t table, uint64_t paddr)
     }
 }
 
-/* The place of the note that is picked, 0 if none; @says: the warning. */
+/* @at: address of the selected note, 0 for none. @says: the warning. */
 static void check(Case *c, uint64_t at, const char *says)
 {
     g_autoptr(DumpPagesReader) mem = dump_pages_reader_new(c->t.g.pages,
@@ -116,7 +116,7 @@ static void test_runs(void)
     check(&c, 0x8000, NULL);
 }
 
-/* kexec: both kernels, and what both say, are in memory. */
+/* kexec: both kernels and their notes are in memory. */
 static void test_two(void)
 {
     for (unsigned second = 0; second < 2; second++) {
@@ -131,7 +131,7 @@ static void test_two(void)
     }
 }
 
-/* The only one that there is, but something else is mapped there. */
+/* There is one note, but its kernel is not mapped by the CPU. */
 static void test_denied(void)
 {
     g_auto(Case) c;
@@ -142,7 +142,7 @@ static void test_denied(void)
     check(&c, 0, "no CPU runs");
 }
 
-/* One CPU is elsewhere, for instance in a guest of its own. */
+/* One CPU uses other tables, for example for a nested guest. */
 static void test_one_cpu_of_two(void)
 {
     g_auto(Case) c;
@@ -164,7 +164,7 @@ static void test_silent(void)
     check(&c, 0x8000, "no CPU's page tables show");
 }
 
-/* No CPU translates addresses, or it is not known how. */
+/* Paging is disabled or unknown. */
 static void test_nobody_to_ask(void)
 {
     g_auto(Case) c;
@@ -187,7 +187,7 @@ static void test_32bit_cpu(void)
     check(&c, 0x8000, "no CPU's page tables show");
 }
 
-/* User code of a kernel with page table isolation. */
+/* CPU in user mode, with page table isolation. */
 static void test_pti(void)
 {
     g_auto(Case) c;
@@ -199,7 +199,7 @@ static void test_pti(void)
     check(&c, 0x9000, NULL);
 }
 
-/* A copy from before the kernel wrote when it crashed. */
+/* A copy of the note from before the crash appended to it. */
 static void test_goes_on(void)
 {
     for (unsigned order = 0; order < 2; order++) {
@@ -213,7 +213,7 @@ static void test_goes_on(void)
     }
 }
 
-/* The same kernel, but what is said of it is not the same. */
+/* Two different notes of the same kernel. */
 static void test_contradiction(void)
 {
     g_auto(Case) c;

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The search for VMCOREINFO: what is found, what is not believed, and what a
- * guest may put in its way.
+ * The search for VMCOREINFO: valid notes, invalid notes, and obstacles that a
+ * guest may create.
  */
 
 #include "qemu/osdep.h"
@@ -11,10 +11,10 @@
 #define KERNEL_VADDR    0xffffffffa1000000ULL
 #define KERNEL_PADDR    0x3000000ULL
 #define NOTE_PADDR      0x2345000ULL
-/* Three pieces, the last one not whole. */
+/* Three pieces, the last one incomplete. */
 #define MEMORY_SIZE     (2 * VMCOREINFO_SCAN_PIECE + 0x1800000)
 
-/* A guest of MEMORY_SIZE bytes with a kernel; its text, to be freed. */
+/* A guest of MEMORY_SIZE bytes with a kernel. Returns the note's text. */
 static char *guest_init(TestGuest *t)
 {
     test_guest_init(t, &test_x86_64, 4096);
@@ -34,7 +34,7 @@ static GPtrArray *scan(TestGuest *t, unsigned threads, bool *whole)
     return vmcoreinfo_scan(&t->g, threads, &progress, whole, &error_abort);
 }
 
-/* What is found: places, and how many. */
+/* Check the number and addresses of the notes found. */
 static void check(TestGuest *t, const uint64_t *places, guint n)
 {
     for (unsigned threads = 1; threads <= 4; threads++) {
@@ -106,7 +106,7 @@ static void test_no_memory(void)
     check(&t, NULL, 0);
 }
 
-/* First and last page of a piece of memory, and of all. */
+/* First and last page of a piece and of all memory. */
 static void test_edges(void)
 {
     static const uint64_t places[] = {
@@ -123,7 +123,7 @@ static void test_edges(void)
     }
 }
 
-/* A note that runs on into the next piece, and the next run. */
+/* A note that extends into the next piece and the next run. */
 static void test_across(void)
 {
     g_autofree char *filler = g_strnfill(3000, 'x');
@@ -141,7 +141,7 @@ static void test_across(void)
     check_one(&t, 0x1000 + VMCOREINFO_SCAN_PIECE);
 }
 
-/* Runs that begin and end anywhere; not even a header fits one. */
+/* Unaligned runs, one of them shorter than a header. */
 static void test_odd_runs(void)
 {
     g_auto(TestGuest) t;
@@ -157,7 +157,7 @@ static void test_odd_runs(void)
     check_one(&t, 0x2000);
 }
 
-/* Notes with the bytes of a big-endian guest. */
+/* Notes of a big-endian guest. */
 static void test_big_endian(void)
 {
     static const DumpAbi ppc64 = { ELFCLASS64, ELFDATA2MSB, EM_PPC64 };
@@ -172,7 +172,7 @@ static void test_big_endian(void)
     check_one(&t, 0x30000);
 }
 
-/* The same note twice is one; other text is another. */
+/* Duplicates count once; different text makes a different note. */
 static void test_several(void)
 {
     static const uint64_t places[] = { 0x8000, 0x9000, MEMORY_SIZE - 8192 };
@@ -192,7 +192,7 @@ static void test_several(void)
     check(&t, places, ARRAY_SIZE(places));
 }
 
-/* What nearly is a note. */
+/* Invalid notes. */
 static void test_false_notes(void)
 {
     static const char *const not[][2] = {
@@ -219,7 +219,7 @@ static void test_false_notes(void)
     }
 }
 
-/* Another name, type, place or size. */
+/* Wrong name, type, alignment or size. */
 static void test_false_headers(void)
 {
     static const struct {
@@ -240,7 +240,7 @@ static void test_false_headers(void)
     }
 }
 
-/* Not at the beginning of a page; or memory ends inside. */
+/* Not at the start of a page; or memory ends inside the note. */
 static void test_places(void)
 {
     static const uint64_t places[] = {
@@ -270,7 +270,7 @@ static void test_truncated(void)
     }
 }
 
-/* Every page is a note, whole and with text as long as can be; one is true. */
+/* Every page is a note with maximum text; one of them is valid. */
 static void test_full_of_notes(void)
 {
     g_auto(TestGuest) t;
@@ -289,7 +289,7 @@ static void test_full_of_notes(void)
     check_one(&t, MEMORY_SIZE - 4096);
 }
 
-/* More text than a guest has memory, each page the start of 64 KiB. */
+/* Each page claims 64 KiB of text, in total more than memory. */
 static void test_too_much_text(void)
 {
     const uint32_t size = VMCOREINFO_TEXT_MAX;
@@ -305,10 +305,10 @@ static void test_too_much_text(void)
     test_put_note(&t, NOTE_PADDR, text);
     notes = scan(&t, 2, &whole);
     g_assert_false(whole);
-    g_assert_cmpuint(notes->len, ==, 1);        /* of another piece */
+    g_assert_cmpuint(notes->len, ==, 1);        /* from another piece */
 }
 
-/* As many lines as a text can have are not looked through. */
+/* Notes with the maximum number of lines are ignored. */
 static void test_many_lines(void)
 {
     g_auto(TestGuest) t;
@@ -325,7 +325,7 @@ static void test_many_lines(void)
     check_one(&t, NOTE_PADDR);
 }
 
-/* Notes that memory bears out, in masses. */
+/* A large number of valid notes. */
 static void test_too_many(void)
 {
     g_auto(TestGuest) t;
@@ -343,7 +343,7 @@ static void test_too_many(void)
     g_assert_cmpuint(notes->len, ==, VMCOREINFO_SCAN_KEPT);
 }
 
-/* A note in memory of which pages are lost; nothing is in the way there. */
+/* Put a valid note into memory with unreadable pages. */
 static void put_lossy_note(TestLossy *l, const TestGuest *t, size_t at,
                            const char *text)
 {

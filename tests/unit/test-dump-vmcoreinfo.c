@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * VMCOREINFO: good lines, and text that only looks like them.
+ * VMCOREINFO: valid and invalid lines.
  */
 
 #include "qemu/osdep.h"
@@ -38,7 +38,7 @@ static void test_good(void)
     g_assert_null(vmcoreinfo_get(NULL, "OSRELEASE"));
 }
 
-/* A decimal number of digits only must not be read as hexadecimal. */
+/* A number without prefix is decimal. */
 static void test_decimal(void)
 {
     g_autoptr(VmcoreInfo) i = parse("NUMBER(phys_base)=16777216");
@@ -107,7 +107,7 @@ static void test_limits(void)
     g_assert_false(vmcoreinfo_get_address(i, "B", &a));
 }
 
-/* What is no address leaves the caller's value alone. */
+/* An invalid address does not change the caller's value. */
 static void test_bad_address(void)
 {
     static const char *const bad[] = {

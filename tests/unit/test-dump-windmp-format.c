@@ -25,7 +25,7 @@ static void put(uint8_t *p, uint64_t v, unsigned n)
     }
 }
 
-/* A header that is good as far as it is looked at, noise otherwise. */
+/* A header whose checked fields are valid; the rest is random. */
 static void make_header(uint8_t *buf, bool is64)
 {
     for (size_t i = 0; i < WINDMP_HEADER_SIZE64; i++) {
@@ -62,7 +62,7 @@ static void test_read(void)
 
 static void refuse(const uint8_t *buf, size_t len, const char *word)
 {
-    /* Of exactly that size, for the sanitizer. */
+    /* Exact size, for the sanitizer. */
     g_autofree uint8_t *copy = g_memdup2(buf, len);
     WinDmpHeader hdr;
     Error *err = NULL;
@@ -99,7 +99,7 @@ static void test_refuse(void)
     check_refuse(false);
 }
 
-/* Where each field lies: 32-bit offset and width, 64-bit offset and width. */
+/* For each field: 32-bit offset and width, 64-bit offset and width. */
 static const struct {
     WinDmpField field;
     unsigned at32, n32, at64, n64;
@@ -162,7 +162,7 @@ static void check_runs(bool is64)
         put(buf + (is64 ? 0xa0 + 16 * i : 0x70 + 8 * i), i + 0x2000,
             is64 ? 8 : 4);
     }
-    /* And nothing else: the last run ends before the context record. */
+    /* Nothing else changed: the last run ends before the context record. */
     g_assert_cmpmem(hdr.bytes, hdr.size, buf, header_size(is64));
 }
 
@@ -266,7 +266,7 @@ static void test_context32(void)
     g_free(c);
 }
 
-/* The tag word that the 32-bit form has, from what fxsave stores. */
+/* Conversion of fxsave's tags to the tag word of the 32-bit format. */
 static void test_x87_tags(void)
 {
     static const struct {
@@ -280,7 +280,7 @@ static void test_x87_tags(void)
         { 1ULL << 63, 0x7fff, 2 },      /* infinity */
         { 3ULL << 62, 0xffff, 2 },      /* NaN */
         { 5, 0, 2 },                    /* denormal */
-        { 5, 0x1234, 2 },               /* no number at all */
+        { 5, 0x1234, 2 },               /* invalid */
     };
     uint8_t c[0x2cc];
     WinDmpCpu cpu = { 0 };

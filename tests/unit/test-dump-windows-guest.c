@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Windows guests: from the header to the context frames; and guests that
- * lie about every step of the way.
+ * Windows guests: from the header to the context frames, and with invalid data
+ * at every step.
  */
 
 #include "qemu/osdep.h"
@@ -13,7 +13,7 @@ static uint64_t field(const TestWindows *w, WinDmpField f)
     return windmp_get(&w->t.g.windows->header, f);
 }
 
-/* The frame of processor @i, as the dump has it, is that of @cpu. */
+/* In the dump, the frame of processor @i has the registers of @cpu. */
 static void check_context(TestWindows *w, unsigned i, unsigned cpu)
 {
     uint8_t want[WINDMP_CONTEXT_SIZE64], got[WINDMP_CONTEXT_SIZE64];
@@ -25,7 +25,7 @@ static void check_context(TestWindows *w, unsigned i, unsigned cpu)
     g_assert_cmpmem(got, n, want, n);
 }
 
-/* Memory as the dump has it: that of the guest but for the frames. */
+/* In the dump, memory is that of the guest except for the frames. */
 static void check_memory(TestWindows *w, unsigned nr_contexts)
 {
     g_autofree uint8_t *got = g_malloc(WIN_RAM_SIZE);
@@ -43,7 +43,7 @@ static void check_memory(TestWindows *w, unsigned nr_contexts)
     g_assert_cmpuint(w->t.g.ram.bytes, ==, WIN_RAM_SIZE);
 }
 
-/* The header's own context is that of @cpu. */
+/* The header's context record has the registers of @cpu. */
 static void check_current(TestWindows *w, unsigned cpu)
 {
     uint8_t want[WINDMP_CONTEXT_SIZE64];
@@ -85,7 +85,7 @@ static void test_good(void)
     check_good(false);
 }
 
-/* Windows counts its processors otherwise than we do; GS or FS tells. */
+/* Windows and QEMU number CPUs differently; GS or FS identifies them. */
 static void check_order(bool is64)
 {
     static const unsigned order[WIN_CPUS] = { 2, 0, 1 };
@@ -98,7 +98,7 @@ static void check_order(bool is64)
         cpu->fs_base = cpu->gs_base = w.base + WIN_PRCB +
                                       i * WIN_PRCB_STEP - WIN_PCR_PRCB;
         if (is64 && i == 1) {
-            /* A CPU in user mode has swapped them. */
+            /* A CPU in user mode has swapped GS bases. */
             cpu->kernel_gs_base = cpu->gs_base;
             cpu->gs_base = 0x7ff00000;
         }
@@ -116,7 +116,7 @@ static void test_order(void)
     check_order(false);
 }
 
-/* 32-bit user mode: nothing tells; they are taken in order. */
+/* 32-bit user mode: CPUs cannot be identified and are used in order. */
 static void test_order_unknown(void)
 {
     g_auto(TestWindows) w;
@@ -131,7 +131,7 @@ static void test_order_unknown(void)
     }
 }
 
-/* One CPU tells which it is, the others get what is left. */
+/* One CPU is identified; the others are assigned in order. */
 static void test_order_in_part(void)
 {
     static const unsigned order[WIN_CPUS] = { 2, 1, 0 };
@@ -146,7 +146,7 @@ static void test_order_in_part(void)
     }
 }
 
-/* The KDBG is encoded; the driver left a plain copy's address. */
+/* The KDBG is encoded; the driver stored the address of a copy. */
 static void check_copy(bool is64)
 {
     g_auto(TestWindows) w;
@@ -192,7 +192,7 @@ static void test_crashed(void)
     check_crashed(false);
 }
 
-/* A header with a bug check in it, and a kernel that shows none. */
+/* A bug check in the header only. */
 static void test_bugcheck_in_header(void)
 {
     g_auto(TestWindows) w;
@@ -205,9 +205,9 @@ static void test_bugcheck_in_header(void)
     g_assert_cmphex(field(&w, WINDMP_BUGCHECK_PARAM1), ==, 17);
 }
 
-/* -- lies ---------------------------------------------------------------- */
+/* -- invalid data -------------------------------------------------------- */
 
-/* What @lie does costs @lost contexts, and says @word in a warning. */
+/* After @lie, @lost contexts are missing and a warning has @word. */
 static void check_lie(void (*lie)(TestWindows *w), unsigned lost,
                       const char *word)
 {
@@ -294,7 +294,7 @@ static void lie_context_wraps(TestWindows *w)
             w->is64 ? 8 : 4);
 }
 
-/* What user space has mapped is not the kernel's. */
+/* Addresses of user space are not accepted. */
 static void lie_context_in_user_space(TestWindows *w)
 {
     unsigned entry = w->is64 ? 8 : 4;
@@ -355,7 +355,7 @@ static void test_lies(void)
     check_lie(lie_word_size, 3, "no CPU runs");
 }
 
-/* Two processors with one frame: the later one has it. */
+/* Two processors with the same frame: the last one is written. */
 static void test_shared_frame(void)
 {
     g_auto(TestWindows) w;
@@ -368,7 +368,7 @@ static void test_shared_frame(void)
     check_context(&w, 2, 2);
 }
 
-/* Frames laid over the very structures that lead to them. */
+/* Frames that overlay the structures which refer to them. */
 static void test_frame_over_structures(void)
 {
     g_auto(TestWindows) w;
@@ -385,7 +385,7 @@ static void test_frame_over_structures(void)
     g_assert_cmpmem(got, sizeof(got), want, sizeof(want));
 }
 
-/* Fewer CPUs than the tables have: no more than these are looked at. */
+/* Fewer CPUs than processors in the tables. */
 static void test_fewer_cpus(void)
 {
     g_autofree char *warning = NULL;
@@ -400,9 +400,9 @@ static void test_fewer_cpus(void)
 }
 
 /*
- * Bytes changed at random in all that is looked at. Whatever comes of it,
- * the guest's memory is the same afterwards (win_describe looks), and no
- * byte outside of it is read (the sanitizer looks).
+ * Random changes in all structures that are read. Guest memory must not be
+ * modified (checked by win_describe), and nothing outside of it may be read
+ * (checked by the sanitizer).
  */
 static void fuzz(GRand *rand, bool is64)
 {
@@ -418,7 +418,7 @@ static void fuzz(GRand *rand, bool is64)
     win_init(&w, is64);
     for (int n = g_rand_int_range(rand, 1, 12); n > 0; n--) {
         int kind = g_rand_int_range(rand, 0, ARRAY_SIZE(places) + 1);
-        /* A value that is likely to be an address, or a limit. */
+        /* A random word, or one near a limit. */
         uint64_t value = g_rand_boolean(rand) ? g_rand_int(rand) :
                          w.base + WIN_RAM + WIN_RAM_SIZE -
                          g_rand_int_range(rand, 0, 0x2000);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * ELF cores read back: headers, notes, and every byte of memory.
+ * ELF cores are read back: headers, notes, and every byte of memory.
  */
 
 #include "qemu/osdep.h"
@@ -80,7 +80,7 @@ static uint64_t get_shnum(const TestImage *f)
     return test_get(f, is64(f) ? 60 : 48, 2);
 }
 
-/* Offset of a field of section header @i, given for both classes. */
+/* A field of section header @i; its offset is given for both classes. */
 static uint64_t get_section(const TestImage *f, uint64_t i, unsigned at64,
                             unsigned size64, unsigned at32)
 {
@@ -101,7 +101,7 @@ static void check_note(const TestImage *f, const TestGuest *t)
                     t->g.notes->data, t->g.notes->len);
 }
 
-/* Segment @i is [@paddr, + @size) at @vaddr and has the guest's bytes. */
+/* Segment @i maps @size bytes of @paddr at @vaddr, with right contents. */
 static void check_load(const TestImage *f, const TestGuest *t, uint64_t i,
                        uint64_t paddr, uint64_t vaddr, uint64_t size)
 {
@@ -137,7 +137,7 @@ static void check_memory(const DumpAbi *abi, TestOutput kind)
 
     test_guest_init(&t, abi, 4096);
     add_notes(&t);
-    /* Out of order; joined in the guest but not on the host; odd ends. */
+    /* Unsorted; contiguous in the guest, not on the host; unaligned. */
     test_guest_add(&t, 0x40000000, 0x280000);
     test_guest_add(&t, 0, 0xa0000);
     test_guest_add(&t, 0xa0000, 0x10);
@@ -164,7 +164,7 @@ static void test_memory(void)
     for (size_t i = 0; i < ARRAY_SIZE(abis); i++) {
         check_memory(&abis[i], TEST_FILE);
         check_memory(&abis[i], TEST_STREAM);
-        /* Old bytes must not shine through where memory is zero. */
+        /* Zero memory must overwrite old data. */
         check_memory(&abis[i], TEST_OLD_FILE);
     }
 }
@@ -186,7 +186,7 @@ static void test_clip(void)
     check_load(f, &t, 2, 0x20000, 0x20000, 0x10);
 }
 
-/* Segments are of what is kept; frames that are memory in part have a part. */
+/* Segments describe the kept pages, cut to memory. */
 static void test_kept(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -217,7 +217,7 @@ static void test_kept(void)
                     "calls all of it pages that are left out");
 }
 
-/* Of more pieces than the header counts, those with small gaps are joined. */
+/* If there are too many segments, those with small gaps are merged. */
 static void test_many_kept(void)
 {
     g_auto(TestGuest) t;
@@ -251,7 +251,7 @@ static uint8_t untrue[1 << 20];
 static unsigned gets;
 static bool told_lies;
 
-/* Now and then what is there is other than it was at the moment. */
+/* Some reads return data that is changed, which put reports. */
 static DumpPagesKind get_at_times(DumpPagesReader *reader, uint64_t paddr,
                                   uint64_t *len, const uint8_t **bytes)
 {
@@ -270,7 +270,7 @@ static bool put_at_times(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
     return !told_lies;
 }
 
-/* What was written is written over, zeroes too; a pipe gets it right first. */
+/* Wrong data is overwritten in a file, and never written to a stream. */
 static void check_changing(TestOutput kind, uint8_t lie)
 {
     g_auto(TestGuest) t;
@@ -305,7 +305,7 @@ static void test_changing(void)
     }
 }
 
-/* A guest that runs gets all its memory back, once, and what is left out. */
+/* All memory is released exactly once, including excluded pages. */
 static void test_given(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -318,7 +318,7 @@ static void test_given(void)
     g_assert_cmpuint(giving.bytes, ==, UINT64_MAX);
 }
 
-/* What cannot be read is zero, and told. */
+/* Unreadable memory is zero in the dump, and reported. */
 static void check_lost(TestOutput kind)
 {
     g_autoptr(TestImage) f = NULL;
@@ -349,7 +349,7 @@ static void test_lost(void)
     check_lost(TEST_STREAM);
 }
 
-/* The last page of the address space: its end is 2^64. */
+/* The last page of the address space, whose end is 2^64. */
 static void test_top(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -369,7 +369,7 @@ static void test_top(void)
                     b->host, 0x1000);
 }
 
-/* Zeroes in the middle and at the end of a new file take no room. */
+/* Zeroes in the middle and at the end of a new file become holes. */
 static void test_holes(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -412,11 +412,11 @@ static void check_paging(TestOutput kind)
     test_guest_add(&t, 0x10000, 0x10000);
     test_guest_add(&t, 0x40000, 0x10000);
     dump_guest_seal(&t.g, 0, 0);
-    map(&t, 0x8000, 0xffffffff80000000ULL, 0x10000);    /* over two blocks */
-    map(&t, 0x8000, 0xffff888000000000ULL, 0x1000);     /* the same again */
-    map(&t, 0x1f000, 0x7000, 0x22000);                  /* over a gap */
-    map(&t, 0x30000, 0x9000, 0x1000);                   /* no memory there */
-    map(&t, 0x1000, 0x1000, 0);                         /* nothing */
+    map(&t, 0x8000, 0xffffffff80000000ULL, 0x10000);    /* two blocks */
+    map(&t, 0x8000, 0xffff888000000000ULL, 0x1000);     /* alias */
+    map(&t, 0x1f000, 0x7000, 0x22000);                  /* across a gap */
+    map(&t, 0x30000, 0x9000, 0x1000);                   /* not memory */
+    map(&t, 0x1000, 0x1000, 0);                         /* empty */
     map(&t, 0x4f000, 0xa000, UINT64_MAX);               /* beyond 2^64 */
 
     f = test_dump(&elf, &t, kind, 1, &plan);
@@ -427,7 +427,7 @@ static void check_paging(TestOutput kind)
     check_load(f, &t, 3, 0x1f000, 0x7000, 0x1000);
     check_load(f, &t, 4, 0x40000, 0x28000, 0x1000);
     check_load(f, &t, 5, 0x4f000, 0xa000, 0x1000);
-    /* Two views of a page share its bytes in the file. */
+    /* Two mappings of a page share its bytes in the file. */
     g_assert_cmpuint(get_segment(f, 1).offset, ==, get_segment(f, 2).offset);
 }
 
@@ -437,7 +437,7 @@ static void test_paging(void)
     check_paging(TEST_STREAM);
 }
 
-/* A guest that maps nothing still gives a core with notes. */
+/* Without mappings the core still has notes. */
 static void test_paging_nothing(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -511,7 +511,7 @@ static void test_xnum(void)
     }
 }
 
-/* Two sections of a target: one with data, at a name of its own. */
+/* Two sections of a target, one of them with data. */
 static const char extra_data[] = "section data";
 
 static bool extra_headers(void *opaque, uint64_t data_offset, GArray *names,
@@ -630,7 +630,7 @@ static void test_extra_fails(void)
 
 /* -- refusals and failures ----------------------------------------------- */
 
-/* A plan does not look at memory, so that any size can be tried. */
+/* Planning does not read memory, so any size can be tested. */
 static char *plan_error(const DumpAbi *abi, uint64_t paddr, uint64_t size)
 {
     g_auto(TestGuest) t;
@@ -686,8 +686,8 @@ static void test_failures(void)
 /* -- incomplete dumps -------------------------------------------------- */
 
 /*
- * To a file that must not grow beyond @limit. Memory that got there is to
- * be right, and the header has to say that it is not all.
+ * Dump to a file that cannot grow beyond @limit. Memory in the file must be
+ * correct, and the header must mark the core as incomplete.
  */
 static void check_incomplete(const DumpAbi *abi, const TestGuest *t,
                              uint64_t limit)
@@ -710,7 +710,7 @@ static void check_incomplete(const DumpAbi *abi, const TestGuest *t,
                     f->len - s.offset, want, f->len - s.offset);
 }
 
-/* The last limit is met only when the file, which ends with a hole, grows. */
+/* The last limit is only exceeded by extending over the trailing hole. */
 static void test_incomplete(void)
 {
     signal(SIGXFSZ, SIG_IGN);

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * kdump-compressed files read back: headers, bitmaps, and every page,
- * unpacked by the compression libraries themselves.
+ * kdump-compressed files are read back: headers, bitmaps, and every page,
+ * decompressed by the compression libraries.
  */
 
 #include "qemu/osdep.h"
@@ -33,7 +33,7 @@ static const DumpFormat zlib_flat = {
     .kind = DUMP_KIND_KDUMP, .codec = DUMP_CODEC_ZLIB, .flat = true,
 };
 
-/* The flag of each codec, as the format has it. */
+/* The format's flag for each codec. */
 static const uint32_t codec_flags[DUMP_CODEC__MAX] = {
     [DUMP_CODEC_ZLIB] = 0x1,
     [DUMP_CODEC_LZO] = 0x2,
@@ -56,14 +56,14 @@ static uint64_t get_be64(const TestImage *f, uint64_t offset)
 
 typedef struct FlatStats {
     unsigned records;
-    uint64_t last_offset;       /* of the last record, in the dump */
+    uint64_t last_offset;       /* of the last record in the dump */
 } FlatStats;
 
 typedef struct FlatRecord {
     uint64_t offset, size;      /* in the dump */
 } FlatRecord;
 
-/* A byte that is written twice is read by each reader as it likes. */
+/* Readers differ in handling bytes that are written twice. */
 static void check_overlap(const GArray *records)
 {
     for (guint i = 0; i < records->len; i++) {
@@ -93,7 +93,7 @@ static void place_record(TestImage *image, const FlatRecord *r,
     memcpy(image->data + r->offset, data, r->size);
 }
 
-/* What the records describe; gaps are zero. */
+/* The file that the records describe; gaps are zero. */
 static TestImage *rearrange(const TestImage *flat, FlatStats *stats)
 {
     g_autoptr(GArray) records = g_array_new(false, false, sizeof(FlatRecord));
@@ -113,7 +113,7 @@ static TestImage *rearrange(const TestImage *flat, FlatStats *stats)
         pos += 16 + r.size;
         stats->last_offset = r.offset;
     }
-    /* Both words of the end record, and nothing behind it. */
+    /* Both words of the end record, and nothing after it. */
     g_assert_cmpuint(get_be64(flat, pos + 8), ==, UINT64_MAX);
     g_assert_cmpuint(pos + 16, ==, flat->len);
     check_overlap(records);
@@ -129,11 +129,11 @@ typedef struct Kdump {
     uint64_t max_mapnr;
     uint64_t bitmap1, bitmap2, descs;   /* file offsets */
     uint64_t nr_descs;                  /* bits of bitmap 2 */
-    uint64_t limit;                     /* from here on pages are missing */
+    uint64_t limit;                     /* pages from here on are missing */
     uint32_t status;
 } Kdump;
 
-/* The first page frame that bitmap 1 has and bitmap 2 has not. */
+/* The first page frame that is in bitmap 1 but not in bitmap 2. */
 static uint64_t find_limit(const Kdump *k)
 {
     for (uint64_t i = 0; i < k->descs - k->bitmap2; i++) {
@@ -179,7 +179,7 @@ static Kdump open_any_kdump(const TestImage *f, const DumpAbi *abi)
     return k;
 }
 
-/* Pages may be missing from it only if the file says so. */
+/* Pages may be missing only if the file is marked incomplete. */
 static Kdump open_kdump(const TestImage *f, const DumpAbi *abi)
 {
     Kdump k = open_any_kdump(f, abi);
@@ -236,7 +236,7 @@ typedef struct PageCount {
     unsigned zero, packed, raw;
 } PageCount;
 
-/* One page: its descriptor and data against what the guest has. */
+/* Compare one page's descriptor and data to guest memory. */
 static void check_page(const Kdump *k, uint64_t index, uint32_t flag,
                        const uint8_t *want, uint64_t *zero_at,
                        PageCount *count)
@@ -266,7 +266,7 @@ static void check_page(const Kdump *k, uint64_t index, uint32_t flag,
     }
 }
 
-/* The bits of eight pages, and that they say where memory is. */
+/* Returns the bits of eight pages, compared to guest memory. */
 static uint8_t check_bits(const Kdump *k, const TestGuest *t, uint64_t pfn)
 {
     uint8_t bits = *test_at(k->f, k->bitmap1 + pfn / 8, 1);
@@ -287,7 +287,7 @@ static uint8_t check_bits(const Kdump *k, const TestGuest *t, uint64_t pfn)
     return bits;
 }
 
-/* All pages, and that none is there which is not memory. */
+/* Check all pages, and that only memory is in the file. */
 static PageCount check_pages(const Kdump *k, const TestGuest *t,
                              uint32_t flag)
 {
@@ -309,7 +309,7 @@ static PageCount check_pages(const Kdump *k, const TestGuest *t,
     return count;
 }
 
-/* A dump by one writer and back, through the flattened form or not. */
+/* Write a dump and load it, unpacking the flattened form. */
 static TestImage *dump(const DumpFormat *format, TestGuest *t,
                        TestOutput kind, unsigned threads, FlatStats *stats)
 {
@@ -327,8 +327,8 @@ static TestImage *dump(const DumpFormat *format, TestGuest *t,
 /* -- pages --------------------------------------------------------------- */
 
 /*
- * Blocks that begin and end inside pages, two that meet inside one, two in
- * one page with a gap, and enough memory for several chunks.
+ * Unaligned blocks, two that meet inside a page, two in one page with a gap,
+ * and enough memory for several chunks.
  */
 static void add_memory(TestGuest *t)
 {
@@ -357,7 +357,7 @@ static void check_pages_of(const DumpFormat *format, const DumpAbi *abi,
     f = dump(format, &t, kind, threads, &stats);
     k = open_kdump(f, abi);
     g_assert_cmpuint(k.block, ==, page_size);
-    /* The page of the very last byte counts. */
+    /* The last, partial page is included. */
     g_assert_cmpuint(k.max_mapnr, ==, 0x4010000 / page_size + 1);
     count = check_pages(&k, &t, codec_flags[format->codec]);
     g_assert_cmpuint(count.packed, >, 0);
@@ -366,7 +366,7 @@ static void check_pages_of(const DumpFormat *format, const DumpAbi *abi,
         g_assert_cmpuint(count.raw, >, 0);
     }
     if (format->flat) {
-        /* Pieces are large, and the main header comes last. */
+        /* Records are large, and the main header is written last. */
         g_assert_cmpuint(stats.records, <, 16);
         g_assert_cmpuint(stats.last_offset, ==, 0);
     }
@@ -407,7 +407,7 @@ static void test_abis(void)
     }
 }
 
-/* Bitmap 2 has what is kept, and so have descriptors and data. */
+/* Bitmap 2, descriptors and data have the kept pages only. */
 static void check_kept(const DumpFormat *format, const DumpAbi *abi)
 {
     uint64_t sub_level = abi->elf_class == ELFCLASS64 ? 8 : 4;
@@ -427,7 +427,7 @@ static void check_kept(const DumpFormat *format, const DumpAbi *abi)
         test_guest_leave_out(&t.g, pfn, 1);
     }
     test_guest_leave_out(&t.g, 0x2010, 0x1e0);
-    t.g.dump_level = 0x3f;              /* of which the file has 31 */
+    t.g.dump_level = 0x3f;              /* the file's dump_level is 31 */
     f = dump(format, &t, TEST_FILE, 2, &stats);
     k = open_any_kdump(f, abi);
     g_assert_cmpuint(test_get(f, 4096 + sub_level, 4), ==, 31);
@@ -457,7 +457,7 @@ static void test_kept(void)
     }
 }
 
-/* A guest that runs gets all its memory back, once, and what is left out. */
+/* All memory is released exactly once, including excluded pages. */
 static void test_given(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -492,7 +492,7 @@ static void test_one_page(void)
     g_assert_cmpuint(count.packed, ==, 1);
 }
 
-/* Nothing but zeroes: one page in the file for all of them. */
+/* All pages are zero and share one page of the file. */
 static void test_zero_guest(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -513,7 +513,7 @@ static void test_zero_guest(void)
     g_assert_cmpuint(f->len, <=, k.descs + 1280 * 24 + 2 * 4096);
 }
 
-/* Memory far up: bitmaps of more than a megabyte, written in windows. */
+/* High addresses: bitmaps of more than 1 MiB, written in pieces. */
 static void test_far_up(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -532,7 +532,7 @@ static void test_far_up(void)
     check_pages(&k, &t, 0x1);
 }
 
-/* However many workers, the bytes are the same. */
+/* The file does not depend on the number of workers. */
 static void test_threads_agree(void)
 {
     g_autoptr(TestImage) one = NULL;
@@ -563,7 +563,7 @@ static void describe(TestGuest *t)
     g->time_usec = 123456;
     g->nr_cpus = 5;
     g->phys_base = -0x1f600000;
-    /* More than a block of notes, VMCOREINFO somewhere in them. */
+    /* More than a block of notes that include VMCOREINFO. */
     g_byte_array_set_size(g->notes, 10000);
     test_fill(g->notes->data, 10000, 1);
     g->vmcoreinfo_pos = 5000;
@@ -618,7 +618,7 @@ static void test_headers(void)
     }
 }
 
-/* Without a guest note the sub header must not point anywhere. */
+/* Without a guest note the sub header has no VMCOREINFO. */
 static void test_no_vmcoreinfo(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -675,8 +675,8 @@ static void test_refused(void)
 }
 
 /*
- * Pages that cannot be read are memory, but not in the file; all others are,
- * each with its own descriptor.
+ * Unreadable pages are in bitmap 1 only. All other pages are in the file, with
+ * their own descriptors.
  */
 static void check_lost(const DumpFormat *format, uint32_t page_size,
                        TestOutput kind, unsigned threads)
@@ -755,7 +755,7 @@ static void test_failures(void)
 
 /* -- incomplete dumps ----------------------------------------------------- */
 
-/* Much that costs little: of eight pages, one cannot be made smaller. */
+/* A lot of memory, of which one page in eight is incompressible. */
 static void add_large_memory(TestGuest *t)
 {
     uint64_t size = 56 << 20;
@@ -774,7 +774,7 @@ static void add_large_memory(TestGuest *t)
     dump_guest_seal(&t->g, 0, 0);
 }
 
-/* The pages of a file that is a dump, however many; none if it is not. */
+/* The number of pages in a file, 0 if it is not a dump. */
 static uint64_t check_incomplete(const DumpFormat *format,
                                  const TestGuest *t, const char *path)
 {
@@ -803,8 +803,8 @@ static uint64_t check_incomplete(const DumpFormat *format,
 }
 
 /*
- * A file that must not grow beyond @limit. Returns the pages that can be
- * read of it.
+ * Dump to a file that cannot grow beyond @limit. Returns the number of
+ * readable pages.
  */
 static uint64_t check_disk_full(const DumpFormat *format, const TestGuest *t,
                                 unsigned threads, uint64_t limit)
@@ -816,7 +816,7 @@ static uint64_t check_disk_full(const DumpFormat *format, const TestGuest *t,
     return pages;
 }
 
-/* A disk that fills up early, midway, at the very end: what is there counts. */
+/* Disk full at different stages: the pages written are readable. */
 static void check_disks_full(const DumpFormat *format, unsigned threads)
 {
     g_autofree char *path = NULL;
@@ -841,7 +841,7 @@ static void check_disks_full(const DumpFormat *format, unsigned threads)
 
         g_assert_cmpuint(pages, >=, last);
         g_assert_cmpuint(pages, <=, all);
-        /* What was on its way is lost: here no more than a third. */
+        /* Data in flight is lost: in this case at most a third. */
         g_assert_cmpuint(pages, >=, i < 2 ? 0 : all * (i - 2) / 6);
         last = pages;
     }
@@ -856,11 +856,11 @@ static void test_disk_full(void)
     check_disks_full(&zlib_flat, 3);
 }
 
-/* A reader that has had enough at some point, but does not go away. */
+/* A reader that cancels the dump but keeps its end open. */
 typedef struct CancellingReader {
     int fd;
-    uint64_t after;             /* bytes, then the dump is cancelled */
-    bool stall;                 /* and nothing is read any more */
+    uint64_t after;             /* bytes after which it cancels */
+    bool stall;                 /* stop reading after that */
     DumpProgress *progress;
     GByteArray *got;
 } CancellingReader;
@@ -887,7 +887,7 @@ static gpointer cancelling_reader(gpointer opaque)
     }
 }
 
-/* Cancelled down a pipe after @after bytes; the pages that can be read. */
+/* Cancel a stream after @after bytes. Returns the readable pages. */
 static uint64_t check_cancel(const TestGuest *t, unsigned threads,
                              uint64_t after, bool stall)
 {
@@ -935,7 +935,7 @@ static void test_cancel(void)
         uint64_t late = check_cancel(&t, threads, 5 << 20, false);
 
         g_assert_cmpuint(early, <, late);
-        /* Without a reader there is no way to close it, and no end. */
+        /* Without a reader the dump cannot be closed. */
         g_assert_cmpuint(check_cancel(&t, threads, 100000, true), ==, 0);
     }
 }

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Windows crash dumps read back: header, runs, every page.
+ * Windows crash dumps are read back: header, runs, every page.
  */
 
 #include "qemu/osdep.h"
@@ -34,9 +34,9 @@ static Run get_run(const TestImage *f, uint64_t i)
 }
 
 /*
- * Header and runs fit the file and one another; each page is the guest's
- * as @w's ram has it. The guest may be without pages at the end of the list
- * of runs that are not its memory: they are zero.
+ * Header and runs are consistent with the file and with each other; each page
+ * has the contents of guest memory. Pages of runs that are not memory are
+ * zero.
  */
 static void check_file(const TestImage *f, TestGuest *t)
 {
@@ -78,7 +78,7 @@ static void check_dump(bool wide, TestOutput kind)
 
     win_init(&w, wide);
     test_guest_add(&w.t, 0, 0xa0000);
-    /* Not on the host, but in the guest, it follows; with odd ends. */
+    /* Contiguous in the guest, not on the host; unaligned. */
     test_guest_add(&w.t, WIN_RAM + WIN_RAM_SIZE, 0x1010);
     test_guest_add(&w.t, 0xfffc0800, 0x3f800);
     g_assert_null(win_describe(&w, WIN_CPUS));
@@ -94,7 +94,7 @@ static void check_dump(bool wide, TestOutput kind)
     g_assert_cmpuint(r.first, ==, WIN_RAM >> 12);
     g_assert_cmpuint(r.count, ==, (WIN_RAM_SIZE >> 12) + 2);
     check_file(f, &w.t);
-    /* The rest of the header is what it was. */
+    /* The rest of the header is unchanged. */
     g_assert_cmpmem(test_at(f, wide ? 0xfa8 : 0xfa8, 0x58), 0x58,
                     w.header + 0xfa8, 0x58);
     g_assert_cmpuint(test_get(f, wide ? 0x38 : 0x28, 4), ==, 0x161);
@@ -109,7 +109,7 @@ static void test_memory(void)
     }
 }
 
-/* As many runs as there is room for; and many more, which are joined. */
+/* The maximum number of runs, and more, which are merged. */
 static void check_many(bool wide, unsigned n, uint64_t want)
 {
     g_autoptr(TestImage) f = NULL;
@@ -126,7 +126,7 @@ static void check_many(bool wide, unsigned n, uint64_t want)
     f = test_dump(&windmp, &w.t, TEST_STREAM, 1, &plan);
     g_assert_cmpuint(nr_runs(f), ==, want);
     check_file(f, &w.t);
-    /* No large gap was filled while there were small ones. */
+    /* Only the smallest gaps were filled. */
     g_assert_cmpuint(f->len, <=, 0x2000 + WIN_RAM_SIZE +
                      (2 * n + 3 * (n - want)) * 4096);
 }
@@ -141,7 +141,7 @@ static void test_many_runs(void)
     check_many(false, 300, 86);
 }
 
-/* Zeroes of a new file take no room. */
+/* Zeroes in a new file become holes. */
 static void test_holes(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -160,7 +160,7 @@ static void test_holes(void)
 
 /* -- failures ------------------------------------------------------------ */
 
-/* A header at the end of 32-bit page frames fits, one page more does not. */
+/* The maximum number of 32-bit page frames fits, one more does not. */
 static void test_too_large(void)
 {
     g_autofree char *text = NULL;
@@ -231,8 +231,8 @@ static void test_cancel(void)
 }
 
 /*
- * A file that was cut short has no signature: not in a new file, and not one
- * left over from what was there before.
+ * An incomplete file has no signature, neither in a new file nor one left over
+ * from its old contents.
  */
 static void check_cut(TestOutput kind)
 {

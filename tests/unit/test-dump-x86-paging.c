@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * x86 page tables, walked in all modes; and tables of noise.
+ * x86 page tables, walked in all modes, and random tables.
  */
 
 #include "qemu/osdep.h"
@@ -16,7 +16,7 @@
 
 typedef struct Machine {
     TestMemory memory;          /* RAM_SIZE bytes at RAM_BASE */
-    void *far;                  /* all the rest of memory, NULL for none */
+    void *far;                  /* the rest of memory, or NULL */
     X86Paging paging;
 } Machine;
 
@@ -27,7 +27,7 @@ static void machine_init(Machine *m, X86PagingMode mode)
     m->paging = (X86Paging) { .mode = mode, .root = RAM_BASE };
 }
 
-/* Memory that is mapped by tables, and never looked at. */
+/* Memory that is mapped by tables, but never read. */
 static void machine_add_far(Machine *m, uint64_t paddr, uint64_t size)
 {
     if (!m->far) {
@@ -76,7 +76,7 @@ static void test_32bit(void)
     Machine m;
 
     machine_init(&m, X86_PAGING_PSE);
-    m.paging.root |= 0xabc00000fffULL;          /* not looked at */
+    m.paging.root |= 0xabc00000fffULL;          /* ignored */
     put(&m, 0x10000 + 4 * 0x201, 0x11067, 4);   /* 0x80400000.. */
     put(&m, 0x11000 + 4 * 0x3ff, 0x12345007, 4);
     put(&m, 0x11000 + 4 * 0x3fe, 0x12345006, 4);        /* not present */
@@ -90,7 +90,7 @@ static void test_32bit(void)
     check(&m, 0xff800000, 0xf7fc00000ULL, 0x400000);
     check_none(&m, 0xffffffff807ff123ULL);
     check_none(&m, 0x1807ff123ULL);
-    /* Without large pages they are tables, where there is no memory. */
+    /* Without large pages these are tables outside of memory. */
     m.paging.mode = X86_PAGING_32BIT;
     check(&m, 0x807ff123, 0x12345123, 0xedd);
     check_none(&m, 0xfffffffe);
@@ -102,7 +102,7 @@ static void test_pae(void)
     Machine m;
 
     machine_init(&m, X86_PAGING_PAE);
-    m.paging.root = 0x10fe0 | 0x1f;             /* need not be a page */
+    m.paging.root = 0x10fe0 | 0x1f;             /* need not be page-aligned */
     put(&m, 0x10fe0 + 8 * 2, 0x11001, 8);       /* 0x80000000.. */
     put(&m, 0x11000 + 8 * 0x1ff, 0x12067, 8);
     put(&m, 0x12000, 0x8000001234567001ULL, 8); /* no-execute */
@@ -131,7 +131,7 @@ static void check_long(X86PagingMode mode)
     table += 0x1000;
     put(&m, table, table + 0x1063, 8);
     put(&m, table + 8, 0x7fffc0000083ULL | 1ULL << 63, 8);      /* 1 GiB */
-    put(&m, table + 16, (1ULL << 40) | 3, 8);   /* a table that is no RAM */
+    put(&m, table + 16, (1ULL << 40) | 3, 8);   /* table outside of RAM */
     table += 0x1000;
     put(&m, table, table + 0x1063, 8);
     put(&m, table + 8, 0x40000001e3ULL | 1ULL << 62, 8);        /* 2 MiB */
@@ -144,7 +144,7 @@ static void check_long(X86PagingMode mode)
     check_none(&m, kernel + 0x6000);
     check_none(&m, kernel + 0x80000000);
     check_none(&m, kernel + 0x400000);
-    /* The same bits below, others above. */
+    /* Non-canonical addresses with the same low bits. */
     check_none(&m, 0x0000f80000000000ULL + (mode == X86_PAGING_5LEVEL ?
                                             1ULL << 56 : 0));
     check_none(&m, 0x7ffff80000000000ULL);
@@ -166,7 +166,7 @@ static void test_read(void)
     put(&m, 0x10000, 0x11003, 4);
     put(&m, 0x11000 + 4, 0x2f003, 4);           /* the last page of RAM */
     put(&m, 0x11000 + 8, 0x20003, 4);
-    put(&m, 0x11000 + 12, 0x30003, 4);          /* behind it */
+    put(&m, 0x11000 + 12, 0x30003, 4);          /* the page after it */
     for (int i = 0; i < 0x1000; i++) {
         m.memory.host[0x1f000 + i] = i;
         m.memory.host[0x10000 + i] = 3 * i + 1;
@@ -177,7 +177,7 @@ static void test_read(void)
     g_assert_true(read_at(&m, 0x1ffe, buf, 4));
     g_assert_cmpmem(buf, 2, m.memory.host + 0x1fffe, 2);
     g_assert_cmpmem(buf + 2, 2, m.memory.host + 0x10000, 2);
-    /* One byte that is not memory, not mapped, or beyond all addresses. */
+    /* One byte that is not memory, not mapped, or beyond 2^64. */
     g_assert_false(read_at(&m, 0x1000, buf, 0x2001));
     g_assert_false(read_at(&m, 0xfff, buf, 2));
     g_assert_false(read_at(&m, 0xffffffff, buf, 2));
@@ -186,7 +186,7 @@ static void test_read(void)
     machine_deinit(&m);
 }
 
-/* Everything that one or two CPUs see. */
+/* All mappings of one or two CPUs. */
 static GArray *all_mappings(const Machine *m, const X86Paging *other,
                             bool *whole)
 {
@@ -228,8 +228,8 @@ static void test_mappings_32bit(void)
     put(&m, 0x10000 + 4 * 0x3fe, 0x7fdfe0e7, 4);        /* 4 MiB each */
     put(&m, 0x10000 + 4 * 0x3ff, 0x801fe0e7, 4);
     put(&m, 0x10000, 0x12003, 4);
-    put(&m, 0x12000, 0x12347003, 4);    /* does not follow the last page */
-    put(&m, 0x10000 + 4, 0x40000003, 4);        /* a table that is no RAM */
+    put(&m, 0x12000, 0x12347003, 4);    /* not contiguous */
+    put(&m, 0x10000 + 4, 0x40000003, 4);        /* table outside of RAM */
     machine_add_far(&m, 0x12000000, 0x1000000);
     machine_add_far(&m, 0xff40000000ULL, 0x80000000);
     check_all(&m, NULL, want, 4);
@@ -257,7 +257,7 @@ static void test_mappings_pae(void)
     machine_deinit(&m);
 }
 
-/* Two CPUs with the same kernel, and a page more for the second. */
+/* Two CPUs with the same kernel; the second maps one more page. */
 static void check_mappings_long(X86PagingMode mode)
 {
     bool five = mode == X86_PAGING_5LEVEL;
@@ -292,14 +292,14 @@ static void check_mappings_long(X86PagingMode mode)
     put(&m, 0x14000, 0x15003, 8);
     put(&m, 0x14000 + 8, 0x200083, 8);                  /* 2 MiB */
     put(&m, 0x15000 + 8 * 5, 0x5003 | 1ULL << 63, 8);
-    /* The last page of all; and the first, which follows but in memory. */
+    /* The last and the first page of address space, adjacent in memory. */
     put(&m, 0x13000 + 8 * 0x1ff, 0x19003, 8);
     put(&m, 0x19000 + 8 * 0x1ff, 0x1a003, 8);
     put(&m, 0x1a000 + 8 * 0x1ff, 0x5003, 8);
     put(&m, 0x16000, 0x17003, 8);
     put(&m, 0x17000, 0x18003, 8);
     put(&m, 0x18000, 0x6003, 8);
-    /* The other's alone. */
+    /* Mapped by the other CPU only. */
     put(&m, (five ? 0x1e000 : 0x1f000) + 8 * 0xfe, 0x1b003, 8);
     put(&m, 0x1b000, 0x1d003, 8);
     put(&m, 0x1d000, 0x20003, 8);
@@ -319,13 +319,13 @@ static void test_mappings_long(void)
     check_mappings_long(X86_PAGING_5LEVEL);
 }
 
-/* A page that is memory in three places, and one that is not anywhere. */
+/* A large page with three pieces of memory, and one without memory. */
 static void test_mappings_cut(void)
 {
     const DumpMapping want[] = {
         { 0x200000, 0x80000000, 0x1000 },
         { 0x280000, 0x80080000, 0x80000 },
-        { 0x3ff000, 0x801ff000, 0x2000 },       /* and of the next page */
+        { 0x3ff000, 0x801ff000, 0x2000 },       /* continues in the next page */
     };
     Machine m;
 
@@ -341,7 +341,7 @@ static void test_mappings_cut(void)
     machine_deinit(&m);
 }
 
-/* Tables that are their own entries, all of them. */
+/* All entries of a table refer to the table itself. */
 static void test_mappings_too_many(void)
 {
     const X86PagingMode mode = X86_PAGING_5LEVEL;
@@ -350,7 +350,7 @@ static void test_mappings_too_many(void)
     g_autoptr(GArray) pages = NULL;
     g_autoptr(GArray) empty = NULL;
 
-    /* The kernel's half is there; so is all that there was room for. */
+    /* The kernel's half and all that fits the limit is included. */
     machine_init(&m, mode);
     for (unsigned i = 0; i < 512; i++) {
         put(&m, RAM_BASE + 8 * i, RAM_BASE | 1, 8);
@@ -361,7 +361,7 @@ static void test_mappings_too_many(void)
     g_assert_cmphex(g_array_index(pages, DumpMapping, 0).vaddr, ==,
                     0xff00000000000000ULL);
 
-    /* Five levels of tables, and none of the last has a page. */
+    /* Five levels of tables without any page. */
     for (unsigned level = 0; level < 4; level++) {
         for (unsigned i = 0; i < 512; i++) {
             put(&m, RAM_BASE + 4096 * level + 8 * i,
@@ -374,7 +374,7 @@ static void test_mappings_too_many(void)
     machine_deinit(&m);
 }
 
-/* Tables of noise: the two ways to read them agree. */
+/* Random tables: translation and the list of mappings agree. */
 static void check_noise_mappings(const Machine *m, GRand *rand)
 {
     bool whole;
@@ -392,7 +392,7 @@ static void check_noise_mappings(const Machine *m, GRand *rand)
     }
 }
 
-/* Tables that point anywhere, at themselves too: every walk ends. */
+/* Random tables, which may refer to themselves: every walk ends. */
 static void test_noise(void)
 {
     GRand *rand = g_rand_new_with_seed(5);

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Write a dump of made-up memory, for tests/engine/ to read back:
+ * Write a dump of generated memory, for tests/engine/ to read back:
  *
  *   vmcore-make out=FILE ram=FILE [key=value...]
  *
- * run=PADDR:SIZE (again and again) gives the memory; what it holds goes to
- * the ram file, run after run in the order given. See options[] below for
+ * run=PADDR:SIZE (repeatable) adds memory. Its contents are written to the
+ * ram file, run after run in the order given. See options[] below for
  * the other keys. Exit code 1 and the error on standard error if the dump
  * fails.
  */
@@ -47,7 +47,7 @@ static const struct {
     { "flat", &o.flat },
     { "threads", &o.threads },
     { "maps", &o.maps },            /* mappings of the first page */
-    { "stream", &o.stream },        /* write as to a pipe */
+    { "stream", &o.stream },        /* write to a stream */
     { "sections", &o.sections },    /* sections of the target */
     { "vmcoreinfo", NULL, &o.vmcoreinfo },
 };
@@ -66,7 +66,7 @@ static void fill(uint8_t *p, uint64_t size, uint64_t seed)
 
     for (uint64_t at = 0; at < size; at += 512) {
         uint64_t n = MIN(512, size - at);
-        /* Mostly whole pages of a kind, so that zero pages do occur. */
+        /* Mostly whole pages of one kind, so that there are zero pages. */
         int kind = (seed + at / 8192) % 4;
 
         if (kind == 1) {
@@ -125,7 +125,7 @@ static void parse(int argc, char **argv, GuestRam *ram, GByteArray *saved)
     }
 }
 
-/* Sections as a target would have them: two bytes of data each. */
+/* Sections like those of a target, with two bytes of data each. */
 static bool section_headers(void *opaque, uint64_t data_offset,
                             GArray *names, uint8_t *buf, size_t len)
 {
@@ -199,7 +199,7 @@ static void add_mappings(DumpGuest *guest)
 
     guest->mappings = g_array_new(false, false, sizeof(DumpMapping));
     for (uint64_t i = 0; i < o.maps; i++) {
-        /* Each reaches past the run: what is not RAM must not show. */
+        /* Each extends beyond the run: only RAM must be included. */
         DumpMapping m = {
             .paddr = run->paddr + run->size - MIN(run->size, o.page),
             .vaddr = 0xc0000000 + i * o.page * 2,
