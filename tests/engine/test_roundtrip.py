@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps of made-up memory, written by the engine and read independently.
+"""Dumps of generated memory, written by the engine and read independently.
 
-vmcore-make (tests/unit/) writes them; the reader of tests/functional/ has no
-code in common with the writers. $VMCORE_MAKE names the program.
+vmcore-make (tests/unit/) writes them; the reader in tests/functional/ shares
+no code with the writers. $VMCORE_MAKE is the path of the program.
 """
 
 import os
@@ -31,7 +31,7 @@ LAYOUTS = {
     'plain': [(0, 0x300000)],
     'holes': [(0, 0xa0000), (0x100000, 0x133000), (0xfffc0000, 0x40000)],
     'adjacent': [(0x10000, 0x5000), (0x15000, 0x8000), (0x1d000, 0x1000)],
-    # Begins and ends inside pages; two share one; the last is partial.
+    # Unaligned runs; two share a page; the last is partial.
     'partial': [(0x1800, 0x100), (0x1a00, 0x2700), (0x7fff, 2),
                 (0x10000, 0x10001)],
     'tiny': [(0x123456, 1)],
@@ -60,7 +60,7 @@ def target(name):
 
 
 def check(dump, runs, content):
-    """Every byte of every run, and nothing around them but zeroes."""
+    """Check every byte of every run, and that the rest is zero."""
     pos = 0
     for start, size in runs:
         assert dump.read(start, size) == content[pos:pos + size], f'{start:#x}'
@@ -75,7 +75,7 @@ def check_kdump(dump, runs, content, page):
         want |= set(range(start // page, (start + size - 1) // page + 1))
     assert set(dump.ram) == want == set(dump.pfns)
     assert dump.max_mapnr == max(want) + 1
-    # Beside the runs a partial page is zero.
+    # The rest of a partial page is zero.
     for pfn in want:
         data = bytearray(dump.page(pfn))
         for start, size in runs:
@@ -156,7 +156,7 @@ def test_vmcoreinfo(tmp_path, kdump):
 @pytest.mark.parametrize('name', ['x86_64', 'i686', 's390x', 'ppc'])
 @pytest.mark.parametrize('maps', [1, 7, 65533, 65534, 66000])
 def test_mappings_and_many_headers(tmp_path, name, maps):
-    """One segment per mapping, cut to RAM; more than e_phnum can count."""
+    """One segment per mapping, clipped to RAM; more than e_phnum holds."""
     runs = [(0x100000, 0x3000), (0x200000, 0x1000)]
     path, content = make(tmp_path, runs, maps=maps, **target(name))
     dump = open_dump(path)
@@ -170,13 +170,13 @@ def test_mappings_and_many_headers(tmp_path, name, maps):
         assert (s['paddr'], s['memsz']) == (0x102000, 0x1000)
     assert dump.read_virtual(dump.segments[-1]['vaddr'], 0x1000) == \
         content[0x2000:0x3000]
-    # All memory is in the file, mapped or not.
+    # All memory is in the file, whether mapped or not.
     assert content[:0x3000] in dump.data[:]
 
 
 @pytest.mark.parametrize('name', ['s390x', 'x86_64', 'ppc'])
 def test_sections_of_the_target(tmp_path, name):
-    """Program headers stay at their place, sections have their data."""
+    """With sections, program headers do not move; sections have data."""
     runs = LAYOUTS['holes']
     path, content = make(tmp_path, runs, sections=3, **target(name))
     dump = open_dump(path)
@@ -239,7 +239,7 @@ def test_random_layouts(tmp_path):
 
 
 def test_cut_file_is_no_dump(tmp_path):
-    """What was written when a dump was cut short is taken for nothing."""
+    """A truncated file is not accepted as a dump."""
     for flat in (0, 1):
         path, _ = make(tmp_path, LAYOUTS['plain'], kdump=1, flat=flat)
         size = os.path.getsize(path)

@@ -1,14 +1,14 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Struct pages of any content, and a kernel that may say anything of them.
+ * Struct pages with arbitrary contents, and arbitrary VMCOREINFO about them.
  *
- * The kernel is made up once: page tables of x86_64 or AArch64, a map of its
- * memory, VMCOREINFO. The fuzzer fills in the struct pages; then what is kept
- * must be what a second reading of them finds, which takes one page frame
- * after the other and asks of every struct page whether it claims it. Or the
- * fuzzer changes what leads there, too, and then all that is left out must at
- * least be counted.
+ * A synthetic kernel has page tables of x86_64 or AArch64, a memory map and
+ * VMCOREINFO. The fuzzer fills in the struct pages. The set of kept pages must
+ * be the one found by a reference implementation, which checks for each page
+ * frame whether any struct page excludes it. If the fuzzer also changes page
+ * tables, memory map or VMCOREINFO, only the counters of excluded pages are
+ * checked.
  */
 
 #include "fuzz.h"
@@ -19,11 +19,11 @@
 
 #define MEMORY      (1u << 20)
 #define FRAMES      (MEMORY / 4096)
-#define TABLES      0x1000u         /* four levels, the top one first */
+#define TABLES      0x1000u         /* four levels, top level first */
 #define KERNEL      0x10000u        /* 64 KiB; mapped at VADDR */
 #define PAGES       0x20000u        /* struct pages, at VADDR + 0x10000 */
 #define VADDR       0xffffffff81000000ULL
-#define UTS         0x100u          /* in the kernel */
+#define UTS         0x100u          /* offset in KERNEL */
 #define ROOTS       0x1000u
 #define SECTIONS    0x2000u
 #define PAGE        64u
@@ -34,7 +34,7 @@ typedef struct Case {
     DumpReport report;
     GString *text;              /* VMCOREINFO */
     unsigned level;
-    bool types;                 /* a kernel of types: 6.16 */
+    bool types;                 /* with page types: Linux 6.16 */
 } Case;
 
 /* -- making a guest -------------------------------------------------------- */
@@ -95,7 +95,7 @@ static void put_text(Case *c, bool arm)
         "OFFSET(page.compound_dtor)=16\nNUMBER(HUGETLB_PAGE_DTOR)=2\n");
 }
 
-/* A struct page with something in it that means something, and the next. */
+/* Fill a struct page, and the next one, with meaningful values. */
 static void fill_page(Case *c, FuzzInput *in, unsigned pfn)
 {
     static const uint32_t types[] = {
@@ -120,7 +120,7 @@ static void fill_page(Case *c, FuzzInput *in, unsigned pfn)
     }
 }
 
-/* Any word of what leads to struct pages, or another line. */
+/* Change a word of page tables or memory map, or a line of VMCOREINFO. */
 static void spoil(Case *c, FuzzInput *in)
 {
     unsigned at = fuzz_u16(in), lines = 0;
@@ -153,7 +153,7 @@ static void spoil(Case *c, FuzzInput *in)
     g_free(line);
 }
 
-/* -- the second opinion ---------------------------------------------------- */
+/* -- reference implementation ---------------------------------------------- */
 
 static uint64_t get(const Case *c, unsigned pfn, unsigned at, unsigned n)
 {
@@ -166,7 +166,7 @@ static uint64_t get(const Case *c, unsigned pfn, unsigned at, unsigned n)
     return v;
 }
 
-/* How many pages the first of them, @pfn, has taken out at this level. */
+/* Number of page frames from @pfn on that its struct page excludes. */
 static uint64_t claims(const Case *c, unsigned pfn)
 {
     uint64_t flags = get(c, pfn, 0, 8);

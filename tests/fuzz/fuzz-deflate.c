@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Pages as zlib streams: zlib gets them back, and nothing of what came
- * before is in them.
+ * Pages as zlib streams: zlib must restore them, and the result must not
+ * depend on previous pages.
  */
 
 #include "fuzz.h"
@@ -11,7 +11,7 @@
 
 enum { MOST = 160 * 1024 };
 
-/* The bytes over and over, each time with one of them changed. */
+/* Repeat the bytes, each time with one of them changed. */
 static uint8_t *make_page(FuzzInput *in, size_t *len)
 {
     unsigned times = 1 + fuzz_u8(in) % 64;

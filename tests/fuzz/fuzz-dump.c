@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Whole dumps: any memory, some of which cannot be read, any target, any
- * format, to any kind of output, some of which fail. What was reported as
- * good is read back and compared with the memory; what failed must have said
- * why and left nothing.
+ * Complete dumps with arbitrary memory, partly unreadable, of any target in
+ * any format to any kind of output, which may fail. A successful dump is read
+ * back and compared to memory. A failed dump must have set an error and must
+ * not be accepted as a complete one.
  */
 
 #include "fuzz.h"
@@ -21,18 +21,18 @@
 
 #define MEMORY_LIMIT    (5 << 19)       /* 2.5 MiB: several chunks */
 
-/* A larger bitmap is planned, but not written: it would take too long. */
+/* Dumps with larger bitmaps are only planned, to save time. */
 #define BITMAP_LIMIT    (1 << 19)
 
 #define FILE_LIMIT      (1 << 24)
 
-/* Program headers beyond what the ELF header can count. */
+/* More program headers than e_phnum can count. */
 #define MANY_MAPPINGS   65600
 
 typedef enum Output {
-    OUT_FILE,                   /* new: may have holes */
-    OUT_OFFSET,                 /* begins behind other bytes */
-    OUT_OLD,                    /* full of old bytes */
+    OUT_FILE,                   /* new: holes are possible */
+    OUT_OFFSET,                 /* starts after other data */
+    OUT_OLD,                    /* full of old data */
     OUT_APPEND,                 /* cannot seek */
     OUT_PIPE,
     OUT_SOCKET,
@@ -47,7 +47,7 @@ typedef struct Case {
     FuzzFacts facts;
     DumpExtraSections extra;
     DumpReport report;
-    uint64_t bitmap;            /* bytes that one bitmap needs */
+    uint64_t bitmap;            /* bytes per bitmap */
 } Case;
 
 /* -- the guest ------------------------------------------------------------- */
@@ -71,7 +71,7 @@ static void make_abi(Case *c, FuzzInput *in)
     c->facts.is64 = targets[t].is64;
     c->facts.be = targets[t].be;
     if (i >= 128) {
-        /* Also what no target is. */
+        /* Includes combinations that no target has. */
         c->facts.is64 = i & 32;
         c->facts.be = i & 64;
     }
@@ -113,7 +113,7 @@ static void make_notes(Case *c, FuzzInput *in)
                         i, desc, size);
         if (info) {
             c->facts.info_size = size;
-            /* The padding of a last note is up to three bytes. */
+            /* The last note has up to three bytes of padding. */
             c->facts.info_pos = c->g.notes->len - (size + 3) / 4 * 4;
         }
     }
@@ -159,7 +159,7 @@ static void make_memory(Case *c, FuzzInput *in)
     dump_guest_seal(&c->g, 0, 0);
 }
 
-/* How memory is read, and how that fails. */
+/* Select the method of reading memory and its failures. */
 static void make_reads(Case *c, FuzzInput *in)
 {
     if (fuzz_seldom(in, 3)) {
@@ -254,7 +254,7 @@ static void make_sections(Case *c, FuzzInput *in)
     c->g.extra = &c->extra;
 }
 
-/* -- what is asked for ----------------------------------------------------- */
+/* -- format ---------------------------------------------------------------- */
 
 static void make_format(Case *c, FuzzInput *in)
 {
@@ -324,9 +324,9 @@ static bool must_fit(Case *c)
 /* -- outputs --------------------------------------------------------------- */
 
 typedef struct Sink {
-    int fd;                     /* that the engine gets */
+    int fd;                     /* passed to the engine */
     int peer;                   /* to read from; -1: a file */
-    int file;                   /* the same file, ours to keep */
+    int file;                   /* the same file, kept open */
     uint64_t base;
     GThread *thread;
     GByteArray *got;
@@ -384,7 +384,7 @@ static void sink_open(Sink *s, Output output)
     s->thread = g_thread_new("drain", drain, s);
 }
 
-/* All that was written. The engine must have closed its descriptor. */
+/* Read all output. The engine must have closed its descriptor. */
 static void sink_collect(Sink *s)
 {
     struct stat st;
@@ -415,7 +415,7 @@ static void check_error(const Error *err)
     FUZZ_CHECK(err);
     text = error_get_pretty(err);
     FUZZ_CHECK(g_str_has_prefix(text, "dump: "));
-    /* No dump fails without a reason. */
+    /* A dump must not fail without a fault or a cancel. */
     FUZZ_CHECK(f->failed || dump_progress_cancelled(f->progress));
     if (f->failed && f->error) {
         FUZZ_CHECK(strstr(text, strerror(f->error)));
@@ -465,11 +465,11 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
     g_autoptr(GByteArray) inner = NULL;
 
     if (!ok && c->output == OUT_OLD) {
-        /* Old bytes behind a failed dump are the job's to cut off. */
+        /* Old data after a failed dump is truncated by the job. */
         return;
     }
     if (c->format.flat) {
-        /* It has no holes; old bytes may follow. */
+        /* There are no holes; old data may follow. */
         img.len = ok ? MIN(img.len, fuzz_faults.written) : img.len;
         inner = fuzz_unflatten(&img, FILE_LIMIT, !ok);
         if (!inner) {
@@ -480,7 +480,7 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
     }
     if (ok) {
         (elf ? fuzz_read_elf : fuzz_read_kdump)(&img, &c->facts);
-        /* The size that was announced is the file's. */
+        /* The file has the planned size. */
         FUZZ_CHECK(size == UINT64_MAX || c->output == OUT_OLD ||
                    size == img.len);
     } else {
@@ -489,7 +489,7 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
     }
 }
 
-/* Of memory: what is lost, or the pages that have any of it. */
+/* Bytes of lost memory; for kdump formats, of the pages affected. */
 static uint64_t lost_bytes(const Case *c)
 {
     uint64_t page = c->facts.page_size, lost = 0, next = 0;
@@ -510,7 +510,7 @@ static uint64_t lost_bytes(const Case *c)
     return lost;
 }
 
-/* What was read before a dump failed is counted, or not, as it came. */
+/* If the dump failed, memory may not have been read and counted. */
 static void check_report(Case *c, bool ok)
 {
     uint64_t told = dump_report_lost(&c->report), lost = lost_bytes(c);
@@ -533,7 +533,7 @@ static void dump(Case *c, DumpWriter *w, DumpProgress *progress)
     g_byte_array_unref(s.got);
 }
 
-/* Of memory: what is there, or the pages that have any of it. */
+/* Bytes of memory; for other formats than ELF, of the pages affected. */
 static uint64_t planned_bytes(const Case *c)
 {
     uint64_t page = c->format.kind == DUMP_KIND_ELF ? 1 : c->facts.page_size;
@@ -557,13 +557,13 @@ static void plan_and_dump(Case *c)
     bool fits;
 
     if (!dump_writer_available(&c->format)) {
-        return;                 /* a codec that this build lacks */
+        return;                 /* codec not in this build */
     }
     dump_progress_init(&progress);
     w = dump_writer_plan(&c->format, &c->g, &progress, &err);
     fits = must_fit(c);
     FUZZ_CHECK(!w == !!err);
-    /* A plan takes memory, which may be refused. */
+    /* Allocations of the plan may fail. */
     FUZZ_CHECK(!w == !fits || (!w && fuzz_faults.failed));
     if (!w) {
         FUZZ_CHECK(g_str_has_prefix(error_get_pretty(err), "dump: "));
@@ -584,7 +584,7 @@ static size_t read_memory(const Case *c, uint64_t paddr, void *buf,
     DumpPagesReader *reader;
     size_t found;
 
-    /* The fault is meant for the dump. */
+    /* Do not inject allocation failures here. */
     fuzz_faults.no_memory = 0;
     reader = dump_pages_reader_new(c->g.pages, &error_abort);
     found = dump_pages_read(reader, paddr, buf, len, lost);
@@ -593,7 +593,7 @@ static size_t read_memory(const Case *c, uint64_t paddr, void *buf,
     return found;
 }
 
-/* Any stretch near an edge of memory reads as it should. */
+/* Reads near the ends of memory give the right bytes. */
 static void check_reads(const Case *c, FuzzInput *in)
 {
     const GArray *pieces = c->memory.pieces;
@@ -614,7 +614,7 @@ static void check_reads(const Case *c, FuzzInput *in)
     }
 }
 
-/* The pages that have any memory, one run for all without a gap. */
+/* Compare the runs of pages that are at least partly memory. */
 static void check_pfn_runs(const Case *c)
 {
     uint64_t page = c->facts.page_size;

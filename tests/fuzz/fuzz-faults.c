@@ -15,9 +15,9 @@ FuzzFaults fuzz_faults = { .fd = -1 };
 
 #define SHORT_CALLS     500
 
-#define MAX_IOV         32      /* more than the engine has for a write */
+#define MAX_IOV         32      /* more than the engine uses */
 
-/* Of calls that write where the descriptor stands. */
+/* For calls that write at the file offset. */
 #define NO_OFFSET       (-1)
 
 static const int errors[] = { ENOSPC, EIO, EDQUOT, EFBIG, EPIPE };
@@ -69,7 +69,7 @@ void fuzz_faults_make(FuzzInput *in)
     }
 }
 
-/* A full disk still has the room that the file has already. */
+/* On a full disk, allocated parts of the file can be overwritten. */
 static bool has_room(off_t offset, size_t len)
 {
     const FuzzFaults *f = &fuzz_faults;
@@ -80,7 +80,7 @@ static bool has_room(off_t offset, size_t len)
            offset + len <= MAX((uint64_t)st.st_size, f->reserved);
 }
 
-/* Is the @call-th call to be made again? Then errno says why. */
+/* Must call number @call be retried? If so, sets errno. */
 static bool again(unsigned call)
 {
     const FuzzFaults *f = &fuzz_faults;
@@ -96,7 +96,7 @@ static bool again(unsigned call)
     return false;
 }
 
-/* -1 with errno, 0, or the bytes of @len that the call may write. */
+/* The number of bytes to write, at most @len; -1 with errno to fail. */
 static ssize_t allow(off_t offset, size_t len)
 {
     FuzzFaults *f = &fuzz_faults;
@@ -117,7 +117,7 @@ static ssize_t allow(off_t offset, size_t len)
     if (f->error) {
         len = MIN(len, f->fail_at - f->written);
     }
-    /* Not for ever: the last byte counts, not how long it takes. */
+    /* Only the first calls are shortened, to save time. */
     return f->shorten && call < SHORT_CALLS ? MIN(len, f->shorten) : len;
 }
 
@@ -135,7 +135,7 @@ static ssize_t account(int fd, ssize_t n)
     return n;
 }
 
-/* The vector cut to @len bytes; its number of elements. */
+/* Truncate the vector to @len bytes. Returns its number of elements. */
 static int cut(struct iovec *to, const struct iovec *iov, int n, size_t len)
 {
     int i;
@@ -159,8 +159,8 @@ static size_t total(const struct iovec *iov, int n)
 }
 
 /*
- * What of the vector may be written, in @some: its number of elements. -1
- * with errno if the call is to fail.
+ * Store the part of the vector to write in @some. Returns its number of
+ * elements, or -1 with errno if the call must fail.
  */
 static int divert(int fd, off_t offset, const struct iovec *iov, int n,
                   struct iovec some[MAX_IOV])
@@ -265,7 +265,7 @@ int __wrap_close(int fd)
 
 /* -- guest memory ---------------------------------------------------------- */
 
-/* Returns which one it is. */
+/* Count a read of memory. Returns its number. */
 static unsigned count_read(void)
 {
     FuzzFaults *f = &fuzz_faults;
@@ -277,7 +277,7 @@ static unsigned count_read(void)
     return n;
 }
 
-/* What is lost fails for the whole range, with one errno or another. */
+/* Fails for the whole range if any of it is lost; errno varies. */
 int __wrap_madvise(void *start, size_t len, int advice)
 {
     static const int lost[] = { EFAULT, EHWPOISON, ENOMEM };
@@ -299,8 +299,8 @@ int __wrap_madvise(void *start, size_t len, int advice)
 }
 
 /*
- * Up to the first byte that is lost. The manual page says that no element of
- * the vector is split, and older kernels split none; today's do.
+ * Reads up to the first lost byte. According to the manual page no element of
+ * the vector is split. Older kernels split none; current ones do.
  */
 ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local,
                                 unsigned long nlocal,
@@ -335,7 +335,7 @@ ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local,
 
 /* -- allocations ----------------------------------------------------------- */
 
-/* Snappy's workers ask, too. */
+/* Called by Snappy's workers, too. */
 static bool refuse_memory(void)
 {
     if (fuzz_faults.no_memory &&

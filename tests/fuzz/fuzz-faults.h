@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Faults of the output, below the engine's own sinks, and of guest memory:
- * the system calls it makes are diverted when a fuzzer is linked (--wrap).
+ * Injection of faults below the engine's sinks and into reads of guest memory:
+ * the linker diverts the engine's system calls (--wrap).
  */
 
 #ifndef FUZZ_FAULTS_H
@@ -14,39 +14,39 @@
 #include "fuzz-memory.h"
 #include "progress.h"
 
-/* What happens to one descriptor, and to memory. */
+/* Faults of one descriptor and of memory. */
 typedef struct FuzzFaults {
-    int fd;                     /* -1: nothing happens */
+    int fd;                     /* -1: no faults */
     uint64_t fail_at;           /* bytes that can be written, then: */
     int error;                  /* errno; 0: no failure */
     uint64_t cancel_at;         /* bytes after which the dump is cancelled */
-    unsigned cancel_reads;      /* ... reads of memory; 0: never */
+    unsigned cancel_reads;      /* the same, in reads; 0: never */
     DumpProgress *progress;
-    size_t shorten;             /* bytes that one call writes; 0: all */
-    unsigned interrupt;         /* each n-th call fails: EINTR; 0: none */
-    unsigned block;             /* ... EAGAIN */
-    int close_error;            /* what close says; 0: nothing */
+    size_t shorten;             /* maximum bytes per call; 0: no limit */
+    unsigned interrupt;         /* every n-th call fails: EINTR; 0: none */
+    unsigned block;             /* the same with EAGAIN */
+    int close_error;            /* errno of close; 0: success */
     int truncate_error;
     int reserve_error;
     gint no_memory;             /* the n-th g_try_malloc fails; 0: none */
-    const FuzzMemory *memory;   /* what is lost of it; NULL: nothing is */
+    const FuzzMemory *memory;   /* with its lost pages; NULL: none */
     bool whole;                 /* process_vm_readv splits no element */
 
-    uint64_t written;           /* what came of it */
-    uint64_t reserved;          /* end of what was reserved, in the file */
+    uint64_t written;           /* result */
+    uint64_t reserved;          /* end of reserved space in the file */
     unsigned calls;
     gint allocations;           /* atomic */
     unsigned reads;             /* of any thread, atomic */
     bool failed, closed;
 } FuzzFaults;
 
-/* One dump at a time, whose output only one thread writes. */
+/* There is one dump at a time; one thread writes its output. */
 extern FuzzFaults fuzz_faults;
 
-/* Bytes of this input decide; about half of all dumps get no fault. */
+/* Select faults by the input; about half of all dumps get none. */
 void fuzz_faults_make(FuzzInput *in);
 
-/* The diverted calls, as the linker names them. */
+/* The diverted calls, with the linker's names. */
 ssize_t __real_writev(int fd, const struct iovec *iov, int niov);
 ssize_t __wrap_writev(int fd, const struct iovec *iov, int niov);
 ssize_t __real_pwritev64(int fd, const struct iovec *iov, int niov,

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * VMCOREINFO text, what is believed of it, and whether a search finds it.
+ * Arbitrary VMCOREINFO text: its analysis, and the search for it.
  *
- * The text is looked through once more here, with arithmetic in 128 bits;
- * the guest's description of itself must be what that finds.
+ * A reference implementation parses the text with 128-bit arithmetic; the
+ * result of the analysis must be the same.
  */
 
 #include "fuzz-memory.h"
@@ -14,12 +14,12 @@
 #include "linux-guest.h"
 #include "vmcoreinfo-scan.h"
 
-/* Where the search is to find the note. */
+/* Address of the note that the search must find. */
 #define NOTE_PADDR 0x123456789000
 
 typedef __int128 Wide;
 
-/* What is known of the made-up guest. */
+/* The synthetic guest. */
 typedef struct Case {
     DumpGuest g;
     FuzzMemory memory;
@@ -32,9 +32,9 @@ static const uint16_t machines[] = {
     EM_MIPS,
 };
 
-/* -- the second opinion ---------------------------------------------------- */
+/* -- reference implementation ---------------------------------------------- */
 
-/* The value of the first line "@key=..."; length in *@n. */
+/* The value of the first line "@key=..."; *@n: its length. */
 static const char *find(const Case *c, const char *key, size_t *n)
 {
     size_t end = strnlen(c->text, c->len), klen = strlen(key);
@@ -55,7 +55,7 @@ static const char *find(const Case *c, const char *key, size_t *n)
     return NULL;
 }
 
-/* All @n characters are one number of that base that fits 64 bits. */
+/* Are all @n characters a number of that base that fits 64 bits? */
 static bool digits(const char *s, size_t n, unsigned base, Wide *value)
 {
     *value = 0;
@@ -148,7 +148,7 @@ static void check_lookups(const Case *c, const VmcoreInfo *info)
     }
 }
 
-/* Returns the warnings: 1 if the number made no sense. */
+/* Returns the number of warnings: 1 if the value is invalid. */
 static unsigned check_page_size(const Case *c, uint32_t page_size)
 {
     unsigned bad = 0;
@@ -168,7 +168,7 @@ static unsigned check_page_size(const Case *c, uint32_t page_size)
     return bad;
 }
 
-/* Returns 1 if the number makes no sense, and leaves *@phys_base alone. */
+/* Returns 1, with *@phys_base unchanged, if the number is invalid. */
 static unsigned read_phys_base(const Case *c, int64_t *phys_base)
 {
     size_t n;
@@ -203,7 +203,7 @@ static uint64_t to_phys(const Case *c, uint64_t vaddr)
     return vaddr;
 }
 
-/* Is what the symbol lies at the only place where it can? */
+/* Is the physical address of the symbol certain? */
 static bool certain(const Case *c, uint64_t symbol)
 {
     int64_t v;
@@ -223,8 +223,8 @@ static bool certain(const Case *c, uint64_t symbol)
 }
 
 /*
- * The kernel's own utsname, if what is there agrees with the note. *@gone:
- * it does not, but must.
+ * Read the kernel's utsname. Returns false if it does not match the note;
+ * *@gone is then set if the address is certain.
  */
 static bool kernel_uts(const Case *c, char uts[6][65], bool *gone)
 {
@@ -250,7 +250,7 @@ static bool kernel_uts(const Case *c, char uts[6][65], bool *gone)
     return agrees;
 }
 
-/* Returns the warnings. @targets_base: phys_base if the note is not good */
+/* @targets_base: phys_base if the note is not used. Returns warnings. */
 static unsigned check_kernel(const Case *c, int64_t targets_base)
 {
     const char *machine = kdump_machine_name(&c->g.abi);
@@ -283,7 +283,7 @@ static unsigned check_kernel(const Case *c, int64_t targets_base)
     return bad + gone;
 }
 
-/* Is it a note that a search has to find? */
+/* Must the search find this note? */
 static bool worth_finding(const Case *c)
 {
     int64_t size;
@@ -302,7 +302,7 @@ static bool worth_finding(const Case *c)
            kernel_uts(&by_note, uts, &gone);
 }
 
-/* The text lies at NOTE_PADDR as the note @bytes. */
+/* Search for the note @bytes at NOTE_PADDR. */
 static void check_search(const Case *c, const GByteArray *bytes)
 {
     g_autofree uint8_t *there = g_malloc(bytes->len);
@@ -312,7 +312,7 @@ static void check_search(const Case *c, const GByteArray *bytes)
 
     if (fuzz_memory_read(&c->memory, NOTE_PADDR, there, bytes->len) !=
         bytes->len || memcmp(there, bytes->data, bytes->len)) {
-        return;                         /* something else lies over it */
+        return;                         /* overlapped by other memory */
     }
     dump_progress_init(&progress);
     notes = vmcoreinfo_scan(&c->g, 1, &progress, &whole, &error_abort);
@@ -327,7 +327,7 @@ static void check_search(const Case *c, const GByteArray *bytes)
 
 /* -- making a guest -------------------------------------------------------- */
 
-/* A line as a kernel might have it, or nearly. */
+/* Append a line like those of kernels, or a similar one. */
 static void compose_line(GString *text, FuzzInput *in)
 {
     static const char *const keys[] = {
@@ -355,7 +355,7 @@ static void compose_line(GString *text, FuzzInput *in)
     }
 }
 
-/* A kernel's utsname at the place that the text names, or beside it. */
+/* Put a utsname at or near the address that the text gives. */
 static void compose_kernel(Case *c, GString *text, FuzzInput *in)
 {
     char memory[395] = "Linux";
@@ -376,7 +376,7 @@ static void compose_kernel(Case *c, GString *text, FuzzInput *in)
     number(&so_far, "NUMBER(phys_base)", &so_far.g.phys_base);
     paddr = to_phys(&so_far, symbol + offset);
     if (paddr <= UINT64_MAX - sizeof(memory)) {
-        /* In two blocks, sometimes with some of it missing. */
+        /* In two blocks, sometimes with a gap. */
         unsigned at = fuzz_u16(in) % 394 + 1;
 
         fuzz_memory_add(&c->memory, paddr, memory, at);

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * "fuzz-NAME --seeds=DIR" writes the inputs to begin with to DIR, and the
- * dictionary to DIR.dict; all else is libFuzzer's own command line.
+ * "fuzz-NAME --seeds=DIR" writes the seed corpus to DIR and the dictionary to
+ * DIR.dict; all other options are libFuzzer's.
  */
 
 #include "fuzz.h"

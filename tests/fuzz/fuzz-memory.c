@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Made-up guest memory.
+ * Synthetic guest memory.
  */
 
 #include "fuzz-memory.h"
@@ -46,7 +46,7 @@ static uint32_t next_random(uint32_t *state)
     return *state >> 8;
 }
 
-/* A page of some kind; @fresh: it is zero, and better left alone if so. */
+/* Fill a page. @fresh: it is zero and untouched; keep it so if possible. */
 static void fill_page(uint8_t *p, size_t len, uint32_t *state, bool fresh)
 {
     uint32_t kind = next_random(state) % 7;
@@ -98,7 +98,7 @@ static void alloc_plain(FuzzBlock *b, uint32_t seed)
     b->run.host = p;
 }
 
-/* @inside: where in its page the block begins. */
+/* @inside: offset of the block in its first page. */
 static void alloc_map(FuzzBlock *b, uint32_t seed, size_t inside)
 {
     bool anon = b->run.backing == GUEST_RAM_ANON ||
@@ -120,7 +120,7 @@ static void alloc_map(FuzzBlock *b, uint32_t seed, size_t inside)
     b->map = p;
     b->run.host = p + inside;
     if (b->run.backing == GUEST_RAM_PRIVATE_FILE && b->run.size > 3) {
-        /* Some of it is in the file, some only in this mapping. */
+        /* Part of the data is in the file, part only in this mapping. */
         FUZZ_CHECK(pwrite(b->run.fd, "x", 1, inside + b->run.size / 3) == 1);
     }
     fill((uint8_t *)b->run.host, b->run.size, seed, true);
@@ -153,7 +153,7 @@ static uint64_t pick_paddr(FuzzInput *in, uint64_t before)
 {
     switch (fuzz_u8(in) % 8) {
     case 0:
-        return before;                          /* right behind */
+        return before;                          /* adjacent */
     case 1:
         return before + fuzz_u16(in);
     case 2:
@@ -231,7 +231,7 @@ void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
 
 /* -- memory that is lost --------------------------------------------------- */
 
-/* One in @of is lost, @grain pages together. */
+/* One in @of is lost, in groups of @grain pages. */
 static bool is_lost(size_t page, uint32_t seed, unsigned of, unsigned grain)
 {
     uint32_t state = seed + page / grain * 2654435761u;
@@ -240,7 +240,7 @@ static bool is_lost(size_t page, uint32_t seed, unsigned of, unsigned grain)
     return next_random(&state) % of == 0;
 }
 
-/* Nobody reads these pages again: not by accident either. */
+/* Make pages inaccessible, so that every access is detected. */
 static void lose_pages(FuzzBlock *b, uint32_t seed, unsigned of,
                        unsigned grain)
 {
@@ -253,7 +253,7 @@ static void lose_pages(FuzzBlock *b, uint32_t seed, unsigned of,
         FUZZ_CHECK(!b->lost[i] ||
                    mprotect(b->map + i * size, size, PROT_NONE) == 0);
     }
-    /* What was never touched is known to be zero, lost or not. */
+    /* Otherwise untouched lost pages would be known to be zero. */
     b->run.backing = GUEST_RAM_OTHER;
 }
 
@@ -269,7 +269,7 @@ void fuzz_memory_lose(FuzzMemory *m, FuzzInput *in)
     }
 }
 
-/* Bytes from @host on of which the same is true, @len at most. */
+/* Bytes from @host to the end of its host page, at most @len. */
 static size_t page_rest(const uint8_t *host, size_t len)
 {
     size_t size = qemu_real_host_page_size();
@@ -300,7 +300,7 @@ size_t fuzz_memory_readable(const FuzzMemory *m, const uint8_t *host,
     return n;
 }
 
-/* What can be read at @host to @to, if that is not NULL; the bytes lost. */
+/* Copy readable bytes to @to unless NULL. Returns the bytes lost. */
 static size_t copy_readable(const FuzzMemory *m, uint8_t *to,
                             const uint8_t *host, size_t len)
 {
@@ -317,9 +317,9 @@ static size_t copy_readable(const FuzzMemory *m, uint8_t *to,
     return lost;
 }
 
-/* -- the engine's view, and ours ------------------------------------------- */
+/* -- reference implementation ---------------------------------------------- */
 
-/* The block as one run, or as two in any order. Returns how many. */
+/* Convert the block to one or two runs. Returns their number. */
 static unsigned block_runs(const FuzzBlock *b, GuestRamRun runs[2])
 {
     uint64_t half = b->run.size / 2;
@@ -343,7 +343,7 @@ static gint compare_addr(gconstpointer a, gconstpointer b)
     return x < y ? -1 : x > y;
 }
 
-/* Of the pieces, keep what is in [from, to). */
+/* Clip the pieces to [from, to). */
 static void keep_range(FuzzMemory *m, FuzzAddr from, FuzzAddr to)
 {
     g_autoptr(GArray) all = m->pieces;
@@ -361,7 +361,7 @@ static void keep_range(FuzzMemory *m, FuzzAddr from, FuzzAddr to)
     }
 }
 
-/* What is at @at: of all blocks that have it, the one that starts first. */
+/* The host address of @at in the block with the lowest start. */
 static const uint8_t *find_owner(const GArray *parts, FuzzAddr at)
 {
     const FuzzPiece *best = NULL;
@@ -377,7 +377,7 @@ static const uint8_t *find_owner(const GArray *parts, FuzzAddr at)
     return best ? best->host + (size_t)(at - best->start) : NULL;
 }
 
-/* Between two edges, all bytes belong to the same block, or to none. */
+/* Between two edges all bytes belong to the same block or to none. */
 static void find_pieces(FuzzMemory *m, const GArray *parts, GArray *edges)
 {
     g_array_sort(edges, compare_addr);
@@ -426,7 +426,7 @@ void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
     }
 }
 
-/* Is the range, of pieces without a gap, out of all proportion? */
+/* Is the contiguous range too far away for @bytes of memory? */
 static bool is_far(FuzzAddr end, FuzzAddr bytes)
 {
     return end > (FuzzAddr)4 << 40 && end > bytes * 64;

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Made-up guest memory, and what a reader must find of it.
+ * Synthetic guest memory, and the contents that a reader must find.
  *
- * The blocks are what the engine is told. The pieces say the same by this
- * folder's own arithmetic, in 128 bits, where no address wraps.
+ * The engine gets the blocks. The pieces are a reference for the result,
+ * computed with 128-bit arithmetic, in which no address wraps.
  */
 
 #ifndef FUZZ_MEMORY_H
@@ -17,13 +17,13 @@ typedef unsigned __int128 FuzzAddr;
 
 typedef struct FuzzBlock {
     GuestRamRun run;
-    uint8_t *map;               /* to unmap; NULL: g_malloc */
+    uint8_t *map;               /* mapping; NULL: host is from g_malloc */
     size_t map_size;
-    uint8_t *lost;              /* of each host page of map, is it? or NULL */
-    bool split;                 /* told to the engine in two runs */
+    uint8_t *lost;              /* flag per host page of map, or NULL */
+    bool split;                 /* passed to the engine as two runs */
 } FuzzBlock;
 
-/* Bytes of memory without a gap; [start, end) */
+/* A contiguous range of memory: [start, end). */
 typedef struct FuzzPiece {
     FuzzAddr start, end;
     const uint8_t *host;
@@ -33,37 +33,37 @@ typedef struct FuzzMemory {
     GArray *blocks;             /* FuzzBlock, in any order, may overlap */
     GArray *pieces;             /* FuzzPiece, sorted, do not overlap */
     size_t left;                /* bytes that may still be allocated */
-    bool loses;                 /* some of it will be lost: see below */
+    bool loses;                 /* see fuzz_memory_lose */
 } FuzzMemory;
 
 void fuzz_memory_init(FuzzMemory *m, size_t limit);
 void fuzz_memory_deinit(FuzzMemory *m);
 
-/* Blocks anywhere in 64 bits, near one another or not. */
+/* Create blocks anywhere in the 64-bit address space. */
 void fuzz_memory_make(FuzzMemory *m, FuzzInput *in);
 
 /*
- * If @m loses memory, which is to be set before it is made: no host page of a
- * random set of them can be read any more.
+ * If @m->loses, which must be set before fuzz_memory_make: make a random set
+ * of host pages unreadable.
  */
 void fuzz_memory_lose(FuzzMemory *m, FuzzInput *in);
 
-/* Bytes from @host on that can be read, @len at most. */
+/* The number of readable bytes at @host, at most @len. */
 size_t fuzz_memory_readable(const FuzzMemory *m, const uint8_t *host,
                             size_t len);
 
-/* One block of @size bytes at @paddr that holds @host's bytes. */
+/* Add a block of @size bytes at @paddr with a copy of the data at @host. */
 void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
                      size_t size);
 
 /*
- * Tell @ram of all memory, which is left to be sealed and clipped, and work
- * the pieces out. [begin, begin + length) is kept, all if @length is 0.
+ * Add all memory to @ram, which the caller seals and clips, and compute the
+ * pieces, clipped to [begin, begin + length), or not if @length is 0.
  */
 void fuzz_memory_tell(FuzzMemory *m, GuestRam *ram, uint64_t begin,
                       uint64_t length);
 
-/* Forget pieces that are too far away; see guest_ram_drop_far(). */
+/* Drop pieces that are too far away; see guest_ram_drop_far(). */
 void fuzz_memory_drop_far(FuzzMemory *m);
 
 static inline const FuzzPiece *fuzz_piece(const FuzzMemory *m, size_t i)
@@ -72,13 +72,13 @@ static inline const FuzzPiece *fuzz_piece(const FuzzMemory *m, size_t i)
 }
 
 /*
- * What is at @start, zeroes between the pieces and for what is lost. Returns
- * the bytes of RAM, lost ones included.
+ * Copy the bytes at @start; gaps and lost bytes become zero. Returns the number
+ * of bytes of RAM, including lost ones.
  */
 size_t fuzz_memory_read(const FuzzMemory *m, FuzzAddr start, uint8_t *buf,
                         size_t len);
 
-/* Bytes of RAM in [@start, @start + @len) that are lost. */
+/* The number of lost bytes of RAM in [@start, @start + @len). */
 size_t fuzz_memory_lost(const FuzzMemory *m, FuzzAddr start, size_t len);
 
 #endif

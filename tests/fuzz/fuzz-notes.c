@@ -1,18 +1,17 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Notes as a guest may publish them: the walk, and what is made of them
- * for the dump.
+ * Arbitrary notes published by a guest: parsing, and conversion for the dump.
  *
- * Each note is also found by a reading of its own here; the two must agree
- * on every one of them and on where the damage begins.
+ * A reference implementation parses the notes, too; both must find the same
+ * notes and the same end of the valid part.
  */
 
 #include "fuzz.h"
 #include "linux-guest.h"
 #include "elf-notes.h"
 
-/* A note by this file's own reading. */
+/* A note found by the reference implementation. */
 typedef struct Seen {
     uint64_t name, namesz, desc, descsz, type;  /* offsets and bytes */
 } Seen;
@@ -23,7 +22,7 @@ static uint64_t word(const uint8_t *p, bool be)
                 (uint64_t)p[3] << 24 | p[2] << 16 | p[1] << 8 | p[0];
 }
 
-/* Read one note at *@pos; false at the end, its mark, or at damage. */
+/* Parse the note at *@pos; false at the end, end mark or damage. */
 static bool see(const uint8_t *buf, uint64_t len, bool be, uint64_t *pos,
                 Seen *s)
 {
@@ -70,7 +69,7 @@ static void check_note(const ElfNote *note, const Seen *s, const uint8_t *buf)
                same_name(buf + s->name, s->namesz, ""));
 }
 
-/* Returns the bytes that whole notes take. */
+/* Returns the size of all complete notes. */
 static uint64_t check_walk(const DumpAbi *abi, const uint8_t *buf, size_t len)
 {
     bool be = abi->elf_data == ELFDATA2MSB;
@@ -89,7 +88,7 @@ static uint64_t check_walk(const DumpAbi *abi, const uint8_t *buf, size_t len)
     return at;
 }
 
-/* A rebuilt note: the name ends at its first NUL, and has one. */
+/* A converted note: the name is terminated at its first NUL. */
 static void check_rebuilt(const uint8_t *theirs, const Seen *t,
                           const uint8_t *ours, const Seen *s)
 {
@@ -182,10 +181,10 @@ void fuzz_seeds(FuzzEmit *seed, FuzzEmit *word)
                             i, "PAGESIZE=4096\n", sizes[i]);
         }
         seed(in->data, in->len);
-        /* The last one cut in its padding, and in its descriptor. */
+        /* The last note truncated in its padding and in its descriptor. */
         seed(in->data, in->len - 1);
         seed(in->data, in->len - 5);
-        /* Padding as Linux has it. */
+        /* Zeroes after the note, as in Linux. */
         g_byte_array_append(in, (uint8_t[41]) { 0 }, 41);
         seed(in->data, in->len - 1);
         in->data[in->len - 1] = 1;

@@ -1,15 +1,14 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * x86 page tables of any content: addresses looked up, and all that is
- * mapped.
+ * Arbitrary x86 page tables: translation of addresses, and collection of all
+ * mappings.
  *
- * An address is also translated by this file's own reading of the manual;
- * the two ways of the engine must agree with it. What is mapped counts as
- * far as it is memory.
+ * A reference implementation translates addresses according to the manual. The
+ * engine's translation and its mappings, which are limited to RAM, must agree
+ * with it.
  *
- * Then aliases of a page may be dropped, if it keeps an address, and memory
- * that is not mapped is added.
+ * Finally aliases of pages are dropped and unmapped memory is added.
  */
 
 #include <sys/mman.h>
@@ -22,7 +21,7 @@
 #define ZERO_SIZE       (1ULL << 31)
 
 typedef struct Case {
-    uint64_t base;              /* of RAM, guest-physical */
+    uint64_t base;              /* guest-physical start of RAM */
     uint8_t *host;              /* PAGES pages */
     uint64_t zero_base, zero_size;      /* zeroes, if any */
     GuestRam ram;
@@ -31,7 +30,7 @@ typedef struct Case {
     GArray *paging;             /* X86Paging */
 } Case;
 
-/* -- the second opinion ---------------------------------------------------- */
+/* -- reference implementation ---------------------------------------------- */
 
 static bool entry_at(const Case *c, uint64_t at, unsigned size, uint64_t *e)
 {
@@ -62,7 +61,7 @@ static bool look_up_32(const Case *c, uint64_t root, bool pse, uint32_t va,
     return true;
 }
 
-/* Tables of 512 entries, from the one whose entries are for 2^@shift bytes. */
+/* Walk tables of 512 entries; those of the first map 2^@shift bytes. */
 static bool look_up_512(const Case *c, uint64_t table, unsigned shift,
                         uint64_t va, uint64_t *pa)
 {
@@ -129,7 +128,7 @@ static bool is_memory(const Case *c, uint64_t pa)
     return pa - c->base < PAGES * 4096 || pa - c->zero_base < c->zero_size;
 }
 
-/* Does any CPU see this? */
+/* Check that a CPU maps @va to @pa. */
 static void check_seen(const Case *c, uint64_t va, uint64_t pa)
 {
     FUZZ_CHECK(is_memory(c, pa));
@@ -169,7 +168,7 @@ static bool has_page(const GArray *found, uint64_t paddr, bool virtual)
     return false;
 }
 
-/* How the analysis of a guest goes on. */
+/* Check the further steps of the analysis. */
 static void check_rest(const Case *c, GArray *found)
 {
     g_autoptr(GArray) all = g_array_copy(found);
@@ -227,13 +226,13 @@ static uint64_t make_address(const Case *c, FuzzInput *in)
 {
     unsigned kind = fuzz_u8(in);
 
-    /* A page of RAM, one just outside, or anything. */
+    /* A page of RAM, one just outside, or an arbitrary one. */
     return kind < 224 ? c->base + kind % PAGES * 4096 :
            kind < 240 ? c->base + kind % 2 * (PAGES + 1) * 4096 - 4096 :
                         fuzz_edge(in);
 }
 
-/* Any entry of a table, and often its first or last. */
+/* An entry of a table, often its first or last. */
 static void make_entry(Case *c, FuzzInput *in)
 {
     unsigned where = fuzz_u8(in);
@@ -248,7 +247,7 @@ static void make_entry(Case *c, FuzzInput *in)
     memcpy(c->host + where % PAGES * 4096 + index * size, &entry, size);
 }
 
-/* Memory that nobody has written to. */
+/* Untouched memory. */
 static const uint8_t *zeroes(void)
 {
     static const uint8_t *map;
@@ -316,7 +315,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* A top level with @n entries that are itself: n to the power of 4 pages. */
+/* A top level with @n entries that refer to itself: n^4 pages. */
 static void seed_cycle(FuzzEmit *seed, uint8_t n)
 {
     static const uint8_t head[] = { 0, 0, 0, X86_PAGING_4LEVEL, 0, 0 };
@@ -340,7 +339,7 @@ void fuzz_seeds(FuzzEmit *seed, FuzzEmit *word)
         size_t n = i % 4 ? 200 : sizeof(in);
 
         for (size_t j = 0; j < n; j++) {
-            /* Low indices meet: small numbers are as good as any. */
+            /* Small numbers make low indices, which meet more often. */
             in[j] = g_rand_int(rand) % (i % 3 ? 256 : 8);
         }
         in[0] = i;

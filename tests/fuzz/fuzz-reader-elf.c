@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Reading ELF cores.
+ * Strict reader of ELF cores.
  */
 
 #include "fuzz-reader.h"
@@ -53,8 +53,8 @@ static Header read_header(const FuzzImage *img, bool is64)
 
     if (h.phnum == 0xffff) {
         /*
-         * More than fit: section header 0 has the number. A file that is
-         * too short for it has too few program headers, too.
+         * Section header 0 has the number if it does not fit e_phnum. A
+         * file that is too short for it lacks program headers, too.
          */
         uint64_t at = h.shoff + 12 + 4 * h.word;
 
@@ -105,7 +105,7 @@ static Segment read_segment(const FuzzImage *img, const Header *h, uint64_t i)
     };
 }
 
-/* The file has this guest memory, all of which is RAM. */
+/* Check that the range is RAM and has the right bytes in the file. */
 static void check_memory(const FuzzImage *img, const FuzzFacts *f,
                          uint64_t offset, FuzzAddr paddr, uint64_t size)
 {
@@ -127,7 +127,7 @@ static void check_load(const FuzzImage *img, const FuzzFacts *f,
     check_memory(img, f, s->offset, paddr, size);
 }
 
-/* Ranges without a gap: pieces that follow one another. */
+/* Contiguous ranges of pieces. */
 static GArray *find_ranges(const FuzzMemory *m)
 {
     GArray *ranges = g_array_new(false, false, sizeof(FuzzPiece));
@@ -146,7 +146,7 @@ static GArray *find_ranges(const FuzzMemory *m)
     return ranges;
 }
 
-/* Memory that is in the file once does not lie over other memory. */
+/* Segments do not overlap in the file. */
 static void check_apart(const FuzzImage *img, const Header *h, uint64_t from)
 {
     for (uint64_t i = 1; i < h->phnum; i++) {
@@ -188,7 +188,7 @@ static void check_loads(const FuzzImage *img, const FuzzFacts *f,
     FUZZ_CHECK(h->phnum == n);
 }
 
-/* Section headers: null, the target's as it wrote them, names. */
+/* Section headers: null, the target's, names. */
 static void check_sections(const FuzzImage *img, const FuzzFacts *f,
                            const Header *h)
 {
@@ -200,7 +200,7 @@ static void check_sections(const FuzzImage *img, const FuzzFacts *f,
 
     FUZZ_CHECK(h->shoff >= h->phoff + h->phnum * h->phentsize);
     for (uint64_t i = 0; i < h->shentsize; i++) {
-        /* All of the first is zero but sh_info, see read_header(). */
+        /* The first one is zero except sh_info, see read_header(). */
         FUZZ_CHECK(fuzz_get(img, h->shoff + i, 1) == 0 ||
                    (h->phnum >= 0xffff && i - (12 + 4 * w) < 4));
     }
@@ -264,7 +264,7 @@ void fuzz_read_failed_elf(const FuzzImage *img, const FuzzFacts *f)
         need = MAX(need, fuzz_get(img, last + 8 + 2 * h.word, h.word) +
                          fuzz_get(img, last + 8 + 3 * h.word, h.word));
     }
-    /* A file that is too short is told from a whole one by all readers. */
+    /* Readers detect a file that is too short. */
     if (img->len >= need) {
         fuzz_read_elf(img, f);
     }

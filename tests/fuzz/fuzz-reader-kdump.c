@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Reading kdump-compressed files, and the flattened form.
+ * Strict reader of kdump-compressed files and of the flattened form.
  */
 
 #include "fuzz-reader.h"
@@ -16,9 +16,9 @@
 #include <zstd.h>
 #endif
 
-#define INCOMPLETE      8       /* of the status */
+#define INCOMPLETE      8       /* bit of status */
 
-/* Where things are. */
+/* Offsets of the parts of the file. */
 typedef struct Places {
     uint64_t block;
     uint64_t max_pfn;
@@ -28,7 +28,7 @@ typedef struct Places {
 
 /* -- headers --------------------------------------------------------------- */
 
-/* The fields behind utsname. Returns the status. */
+/* Check the fields after utsname. Returns the status. */
 static uint32_t check_main(const FuzzImage *img, const FuzzFacts *f,
                            Places *p)
 {
@@ -63,7 +63,7 @@ static uint32_t check_main(const FuzzImage *img, const FuzzFacts *f,
     return status;
 }
 
-/* Offsets of the sub header's fields by target. */
+/* Offsets of the sub header's fields, per target. */
 typedef struct SubFields {
     unsigned word, dump_level, info, info_size, note, note_size, max_mapnr,
              end;
@@ -131,7 +131,7 @@ static void unpack(uint32_t flag, const uint8_t *src, uint32_t size,
     FUZZ_CHECK(n == page_size);
 }
 
-/* Reusable room, and where data of pages is. */
+/* Buffers, and the locations of page data. */
 typedef struct Pages {
     uint8_t *want, *got;
     uint64_t zero;              /* file offset, 0: not seen */
@@ -149,7 +149,7 @@ static gint compare_places(gconstpointer a, gconstpointer b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Data of no page lies over that of another, or below @from. */
+/* Data of pages does not overlap, and is not below @from. */
 static void check_apart(const Pages *pages, uint64_t from)
 {
     g_array_sort(pages->places, compare_places);
@@ -171,7 +171,7 @@ static void add_place(const FuzzFacts *f, Pages *pages, uint64_t offset,
         zero = !pages->want[i];
     }
     if (zero && pages->zero) {
-        /* All zero pages share one. */
+        /* All zero pages share the same data. */
         FUZZ_CHECK(offset == pages->zero);
         return;
     }
@@ -181,7 +181,7 @@ static void add_place(const FuzzFacts *f, Pages *pages, uint64_t offset,
     g_array_append_val(pages->places, p);
 }
 
-/* Pages of which any byte is lost are not in the file. */
+/* Pages with lost bytes are not in the file. */
 static bool is_lost(const FuzzFacts *f, uint64_t pfn)
 {
     return fuzz_memory_lost(f->memory, (FuzzAddr)pfn * f->page_size,
@@ -211,7 +211,7 @@ static void check_page(const FuzzImage *img, const FuzzFacts *f,
     add_place(f, pages, offset, size);
 }
 
-/* Has the page any byte of RAM? */
+/* Is the page at least partly RAM? */
 static bool is_ram(const FuzzFacts *f, uint64_t pfn)
 {
     FuzzAddr start = (FuzzAddr)pfn * f->page_size;
@@ -231,7 +231,7 @@ static bool bit(const FuzzImage *img, uint64_t bitmap, uint64_t n)
     return fuzz_get(img, bitmap + n / 8, 1) >> n % 8 & 1;
 }
 
-/* Bits of pages that are no RAM are clear, to the bitmap's end. */
+/* Bits of pages that are not RAM are clear up to the bitmap's end. */
 static void check_clear(const FuzzImage *img, const Places *p,
                         uint64_t from, uint64_t to)
 {
@@ -259,7 +259,7 @@ static uint64_t count_bits(const FuzzImage *img, uint64_t bitmap,
     return n;
 }
 
-/* There is a place for each page's descriptor, but no gap between them. */
+/* The rest of the table, reserved for missing descriptors, is zero. */
 static void check_table_rest(const FuzzImage *img, uint64_t from, uint64_t to)
 {
     for (uint64_t at = from; at < to; at += 8) {
@@ -267,7 +267,7 @@ static void check_table_rest(const FuzzImage *img, uint64_t from, uint64_t to)
     }
 }
 
-/* @whole: every page must be in the file that is not lost. */
+/* @whole: all pages but lost ones must be in the file. */
 static void check_pages(const FuzzImage *img, const FuzzFacts *f,
                         const Places *p, bool whole)
 {
@@ -334,7 +334,7 @@ void fuzz_read_failed_kdump(const FuzzImage *img, const FuzzFacts *f)
     if (img->len < 8 || memcmp(img->data, "KDUMP   ", 8)) {
         return;
     }
-    /* A header that is there only in part has no last field. */
+    /* An incomplete header lacks its last field. */
     if (img->len < f->page_size || !f->nr_cpus ||
         fuzz_get(img, f->is64 ? 460 : 448, 4) != f->nr_cpus) {
         return;
@@ -390,7 +390,7 @@ static void check_flat_header(const FuzzImage *img)
 GByteArray *fuzz_unflatten(const FuzzImage *guest, uint64_t limit,
                            bool failed)
 {
-    /* Big-endian, whatever the guest is. */
+    /* Always big-endian. */
     FuzzImage img = { guest->data, guest->len, true };
     g_autoptr(GArray) records = g_array_new(false, false, sizeof(Record));
     GByteArray *out;
@@ -410,7 +410,7 @@ GByteArray *fuzz_unflatten(const FuzzImage *guest, uint64_t limit,
     for (size_t i = 0; i < records->len; i++) {
         const Record *r = &g_array_index(records, Record, i);
 
-        FUZZ_CHECK(r->offset >= end);           /* no byte twice */
+        FUZZ_CHECK(r->offset >= end);           /* no overlap */
         FUZZ_CHECK(r->offset + r->size <= limit);
         g_byte_array_set_size(out, r->offset + r->size);
         memset(out->data + end, 0, r->offset - end);

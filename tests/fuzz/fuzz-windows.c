@@ -1,18 +1,17 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A Windows guest that says anything of itself: a kernel as the unit tests
- * make it, with words of it, of its page tables and of its crash dump header
- * replaced.
+ * Windows guests with arbitrary data: the synthetic kernel of the unit tests,
+ * with words of its structures, page tables and crash dump header replaced.
  *
- * Whatever it says, its memory is not changed, and what is laid over it is
- * no more than the registers of its processors.
+ * Guest memory must not be modified, and only the registers of its processors
+ * may be overlaid.
  */
 
 #include "fuzz.h"
 #include "../unit/dump-test-windows.h"
 
-/* Where words are replaced: what the path to the registers goes through. */
+/* Where words are replaced: the structures on the path to registers. */
 static const struct {
     uint32_t at, size;
 } places[] = {
@@ -22,7 +21,7 @@ static const struct {
     { WIN_RAM, WIN_RAM_SIZE },
 };
 
-/* Bytes of @old that are others in @new. */
+/* Number of bytes that differ. */
 static size_t changed(const uint8_t *old, const uint8_t *new, size_t len)
 {
     size_t n = 0;
@@ -61,7 +60,7 @@ static void check(const TestWindows *w, const uint8_t *before,
                d->contexts * windmp_context_size(w->is64));
 }
 
-/* An address of the kernel, a table entry, a small number, or anything. */
+/* A kernel address, a table entry, a small or an arbitrary number. */
 static uint64_t make_word(const TestWindows *w, FuzzInput *in)
 {
     unsigned kind = fuzz_u8(in);
@@ -92,7 +91,7 @@ static void replace_word(TestWindows *w, FuzzInput *in)
 
 static void make_case(TestWindows *w, FuzzInput *in, uint8_t flags)
 {
-    if (flags & 2) {            /* half a page of memory is not there */
+    if (flags & 2) {            /* half a page of memory is missing */
         g_array_set_size(w->t.g.all.runs, 0);
         guest_ram_add(&w->t.g.all, WIN_RAM, 0x51800, w->ram.host);
         guest_ram_add(&w->t.g.all, WIN_RAM + 0x52000, WIN_RAM_SIZE - 0x52000,
@@ -124,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     dump_guest_seal(&w.t.g, 0, 0);
     if (windmp_header_read(&hdr, w.header, w.is64 ? WINDMP_HEADER_SIZE64 :
                            WINDMP_HEADER_SIZE32, NULL)) {
-        /* Of exactly that size, for the sanitizer. */
+        /* Exact size, for the sanitizer. */
         g_autofree WinDmpCpu *cpus = g_memdup2(w.cpus,
                                                nr_cpus * sizeof(*cpus));
         g_autoptr(DumpPagesReader) mem =

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the fuzzers share: values decoded from the fuzzer's bytes, and a
- * check that ends the process.
+ * Helpers for fuzzers: values decoded from the fuzzer's input, and a check that
+ * aborts the process.
  */
 
 #ifndef FUZZ_H
@@ -17,15 +17,15 @@
 G_NORETURN void fuzz_fail(const char *file, int line, const char *text);
 
 /*
- * Bytes that the fuzzer made up, used front to back. Behind the end all
- * values are 0, so a short input is a simple one.
+ * The fuzzer's input, used front to back. Beyond its end all values are 0, so
+ * short inputs are simple ones.
  */
 typedef struct FuzzInput {
     const uint8_t *data;
     size_t len;
 } FuzzInput;
 
-/* An integer of @n bytes, 8 at most. */
+/* An integer of @n bytes, at most 8. */
 static inline uint64_t fuzz_uint(FuzzInput *in, unsigned n)
 {
     uint64_t v = 0;
@@ -58,13 +58,13 @@ static inline uint64_t fuzz_u64(FuzzInput *in)
     return fuzz_uint(in, 8);
 }
 
-/* One time in @n. */
+/* True for about one input in @n. */
 static inline bool fuzz_seldom(FuzzInput *in, unsigned n)
 {
     return fuzz_u8(in) % n == n - 1;
 }
 
-/* 64 bits, mostly near a power of two or near the top. */
+/* A 64-bit value, mostly near a power of two or the maximum. */
 static inline uint64_t fuzz_edge(FuzzInput *in)
 {
     switch (fuzz_u8(in) % 4) {
@@ -79,13 +79,13 @@ static inline uint64_t fuzz_edge(FuzzInput *in)
     }
 }
 
-/* Up to @n of the bytes, as a copy of exactly the length in *@len. */
+/* A copy of up to @n bytes of input, of exactly *@len bytes. */
 static inline uint8_t *fuzz_bytes(FuzzInput *in, size_t n, size_t *len)
 {
     uint8_t *copy;
 
     *len = MIN(n, in->len);
-    /* Never NULL: a block of one byte has no byte to read behind it. */
+    /* Never NULL: an empty copy has one byte. */
     copy = g_malloc(MAX(*len, 1));
     memcpy(copy, in->data, *len);
     in->data += *len;
@@ -93,15 +93,15 @@ static inline uint8_t *fuzz_bytes(FuzzInput *in, size_t n, size_t *len)
     return copy;
 }
 
-/* In fuzz-main.c; libFuzzer calls it before anything else. */
+/* In fuzz-main.c; called by libFuzzer at startup. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-/* Each fuzzer has these. */
+/* Implemented by each fuzzer. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 typedef void FuzzEmit(const void *data, size_t len);
 
-/* Inputs to begin with; @word is for words that mutations may put in. */
+/* Emit the seed corpus; @word adds to the dictionary. */
 void fuzz_seeds(FuzzEmit *seed, FuzzEmit *word);
 
 #endif
