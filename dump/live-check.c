@@ -28,7 +28,7 @@ static const struct {
     { "vhost-vdpa", "hardware writes to guest memory" },
     { "x-pci-proxy-dev", "another process writes to guest memory" },
     { "x-vfio-user-server", "another process writes to guest memory" },
-    { "hv-balloon", "it takes guest memory away" },
+    { "hv-balloon", "it discards guest memory" },
 };
 
 static int check_object(Object *obj, void *opaque)
@@ -70,7 +70,7 @@ static bool check_net(Error **errp)
 bool live_check_guest(Error **errp)
 {
     if (xen_enabled()) {
-        error_setg(errp, "guest memory is Xen's");
+        error_setg(errp, "guest memory is managed by Xen");
         return false;
     }
     if (replay_mode != REPLAY_MODE_NONE) {

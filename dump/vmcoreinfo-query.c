@@ -75,7 +75,7 @@ static bool query_admit(Error **errp)
 {
     if (runstate_check(RUN_STATE_INMIGRATE) ||
         migration_in_incoming_postcopy()) {
-        error_setg(errp, "VMCOREINFO is not to be had during incoming "
+        error_setg(errp, "VMCOREINFO is not available during incoming "
                    "migration");
         return false;
     }

@@ -163,8 +163,8 @@ static bool search_note(const DumpGuest *guest, const DumpFindings *findings,
         return false;
     }
     if (!whole) {
-        dump_report_warn(guest->report, "there is more in guest memory that "
-                         "looks like VMCOREINFO than was looked at");
+        dump_report_warn(guest->report, "guest memory has more candidates "
+                         "for VMCOREINFO than could be examined");
     }
     s->memory = s->driver_idle ?
                 vmcoreinfo_pick_running(guest, mem, findings->paging,
@@ -188,11 +188,11 @@ static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
         guest->vmcoreinfo_place = s->memory->paddr;
     }
     if (s->driver && s->memory) {
-        dump_report_warn(guest->report, "guest note: %s, as if another kernel "
-                         "had been started by kexec; that kernel's VMCOREINFO "
-                         "was found in memory and is taken instead",
+        dump_report_warn(guest->report, "guest note: %s; another kernel may "
+                         "have been started by kexec: its VMCOREINFO was "
+                         "found in memory and is used instead",
                          s->driver_idle ? "no CPU runs its kernel" :
-                         "guest memory does not bear it out");
+                         "guest memory does not confirm it");
     }
     return true;
 }
@@ -246,9 +246,8 @@ static void comment_sources(const Sources *s, const DumpFindings *findings,
         return;
     }
     if (s->driver_gone) {
-        dump_report_warn(report, "guest note: guest memory does not bear it "
-                         "out, as if another kernel had been started by "
-                         "kexec");
+        dump_report_warn(report, "guest note: guest memory does not confirm "
+                         "it; another kernel may have been started by kexec");
     } else if (findings->guest_note && !s->driver) {
         dump_report_warn(report, "guest note has no VMCOREINFO");
     } else if (findings->note_awaited) {
@@ -333,8 +332,8 @@ static void analyse_mappings(DumpGuest *guest, const DumpFindings *findings,
                                           &whole);
     if (!whole && !dump_progress_cancelled(progress)) {
         dump_report_warn(guest->report, "the guest's page tables map too "
-                         "much: %u pieces of address space are taken, others "
-                         "left out", guest->mappings->len);
+                         "much: %u mappings are included, others left out",
+                         guest->mappings->len);
     }
     dump_mappings_drop_aliases(guest->mappings, X86_PAGING_PAGE_SIZE);
     dump_mappings_add_rest(guest->mappings, &guest->ram);

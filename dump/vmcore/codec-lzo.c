@@ -15,7 +15,7 @@ static void *lzo_create(Error **errp)
     void *state;
 
     if (lzo_init() != LZO_E_OK) {
-        error_setg(errp, "dump: the LZO library cannot be set up");
+        error_setg(errp, "dump: failed to initialize the LZO library");
         return NULL;
     }
     state = g_try_malloc(LZO1X_1_MEM_COMPRESS);

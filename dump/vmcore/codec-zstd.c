@@ -53,7 +53,7 @@ static void *zstd_create(Error **errp)
     ZSTD_CCtx *ctx = ZSTD_createCCtx();
 
     if (!ctx || !zstd_warm_up(ctx)) {
-        error_setg(errp, "dump: the zstd library cannot be set up");
+        error_setg(errp, "dump: failed to initialize the zstd library");
         ZSTD_freeCCtx(ctx);
         return NULL;
     }

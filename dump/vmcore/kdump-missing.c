@@ -28,7 +28,7 @@ bool kdump_missing_reserve(KdumpMissing *m, const KdumpSlot *slot,
     size = MAX(need, 2 * m->size);
     runs = g_try_renew(PfnRun, m->runs, size);
     if (!runs) {
-        error_setg(errp, "dump: no memory to keep account of missing pages");
+        error_setg(errp, "dump: no memory to track missing pages");
         return false;
     }
     m->runs = runs;

@@ -110,7 +110,7 @@ KernelSpace *kernel_space_new(const DumpGuest *guest, DumpPagesReader *mem,
     bool ok;
 
     if (!kernel_space_known_target(&guest->abi)) {
-        error_setg(errp, "page tables of this target are not known");
+        error_setg(errp, "page tables of this target are not supported");
         return NULL;
     }
     if (!linux_guest_find_tables(guest, mem, info, &root)) {
@@ -125,7 +125,7 @@ KernelSpace *kernel_space_new(const DumpGuest *guest, DumpPagesReader *mem,
         return NULL;
     }
     if (!shows_kernel(s, guest, mem, info)) {
-        error_setg(errp, "the kernel's page tables do not show the kernel");
+        error_setg(errp, "the kernel's page tables do not map the kernel");
         return NULL;
     }
     return g_steal_pointer(&s);

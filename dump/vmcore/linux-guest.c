@@ -58,8 +58,7 @@ VmcoreInfo *linux_guest_add_notes(DumpGuest *guest, const uint8_t *buf,
 
 static void warn_of_number(DumpGuest *guest, const char *what)
 {
-    dump_report_warn(guest->report, "guest note: a %s that makes no sense is "
-                     "passed over", what);
+    dump_report_warn(guest->report, "guest note: invalid %s ignored", what);
 }
 
 static bool describe_page_size(DumpGuest *guest, const VmcoreInfo *info)
@@ -219,7 +218,7 @@ static void describe_kernel(DumpGuest *guest, DumpPagesReader *mem,
         break;
     case LINUX_KERNEL_GONE:
         dump_report_warn(guest->report, "guest note: guest memory does not "
-                         "bear it out, as if another kernel had been started "
+                         "confirm it; another kernel may have been started "
                          "by kexec; physical base and release are not taken "
                          "from it");
         return;

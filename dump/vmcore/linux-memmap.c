@@ -77,7 +77,7 @@ static bool memmap_describe(LinuxMemMap *m, const DumpGuest *guest,
     m->frame_bits = section_bits - ctz64(guest->page_size);
     if (m->nr_roots != DIV_ROUND_UP(1ULL << (all_bits - section_bits),
                                     m->per_root)) {
-        error_setg(errp, "the guest's memory model is not known");
+        error_setg(errp, "the guest's memory model is not supported");
         return false;
     }
     return true;
@@ -153,7 +153,7 @@ static bool memmap_find(LinuxMemMap *m, const DumpGuest *guest,
          memmap_has_memory(m, guest, mem))) {
         return true;
     }
-    error_setg(errp, "the guest's map of its memory was not found");
+    error_setg(errp, "the guest's memory map was not found");
     return false;
 }
 

@@ -122,7 +122,7 @@ static bool flat_complete_record(FlatSink *s, Error **errp)
     uint64_t head = s->owed > s->record_len ? s->owed - s->record_len : 0;
 
     if (s->pos < FLAT_HEADER_SIZE) {
-        error_setg(errp, "dump: the flattened header was cut");
+        error_setg(errp, "dump: the flattened header is incomplete");
         return false;
     }
     if (!s->owed || head == FLAT_RECORD_SIZE) {

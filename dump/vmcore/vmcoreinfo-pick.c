@@ -140,8 +140,8 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
     }
     if (c.rivals) {
         dump_report_warn(guest->report, "VMCOREINFO in guest memory is left "
-                         "out: there is that of %u kernels, and it cannot be "
-                         "told which one runs", c.rivals + 1);
+                         "out: there are notes of %u kernels, and it is not "
+                         "known which one runs", c.rivals + 1);
         return NULL;
     }
     if (c.word == VMCOREINFO_UNKNOWN &&

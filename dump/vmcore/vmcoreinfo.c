@@ -125,7 +125,7 @@ bool vmcoreinfo_get_number(const VmcoreInfo *info, const char *key,
 
 bool vmcoreinfo_lacks(const char *key, Error **errp)
 {
-    error_setg(errp, "VMCOREINFO has no %s that makes sense", key);
+    error_setg(errp, "VMCOREINFO has no valid %s", key);
     return false;
 }
 

@@ -104,8 +104,8 @@ static bool win_find_paging(WinGuest *g, const GArray *paging,
             return true;
         }
     }
-    error_setg(warning, "Windows guest: no CPU runs with paging for %d bits, "
-               "so that the dump is without the CPUs' registers",
+    error_setg(warning, "Windows guest: no CPU runs with %d-bit paging, so "
+               "the dump lacks the CPUs' registers",
                win_is64(g) ? 64 : 32);
     return false;
 }
@@ -136,7 +136,7 @@ static bool win_find_kdbg(WinGuest *g, Error **warning)
         }
     }
     error_setg(warning, "Windows guest: no KDBG at 0x%" PRIx64 " or 0x%"
-               PRIx64 ", so that the dump is without the CPUs' registers",
+               PRIx64 ", so the dump lacks the CPUs' registers",
                windmp_get(hdr, places[0]), windmp_get(hdr, places[1]));
     return false;
 }
@@ -183,8 +183,8 @@ static void win_count_processors(WinGuest *g, Error **warning)
 
     g->nr_prcbs = claimed;
     if (!claimed || claimed > g->nr_cpus) {
-        error_setg(warning, "Windows guest: claims to have %" PRIu32
-                   " processors, taken as %u", claimed, g->nr_cpus);
+        error_setg(warning, "Windows guest: its header claims %" PRIu32
+                   " processors, using %u", claimed, g->nr_cpus);
         g->nr_prcbs = g->nr_cpus;
         windmp_put(hdr, WINDMP_NR_CPUS, g->nr_cpus);
     }
@@ -334,8 +334,8 @@ static void win_put_processors(WinGuest *g, Error **warning)
     g_free(g->cpu_of);
     g_free(g->taken);
     if (g->dump->contexts < g->nr_prcbs) {
-        error_setg(warning, "Windows guest: the dump is without the registers "
-                   "of %u of %u processors: no place for them was found",
+        error_setg(warning, "Windows guest: the dump lacks the registers of "
+                   "%u of %u processors: their location was not found",
                    g->nr_prcbs - g->dump->contexts, g->nr_prcbs);
     }
 }

@@ -185,7 +185,7 @@ def test_tables_that_never_end(tmp_path, out, name):
         else:
             # All of that is some pages, over and over.
             assert 100 < len(dump.segments) < 65536
-            assert 'map too much: 524288 pieces' in vm.stderr()
+            assert 'map too much: 524288 mappings' in vm.stderr()
         # All memory is in the file, whatever maps it.
         with open(out, 'rb') as f:
             assert vm.memory[9 * MiB:10 * MiB] in f.read()

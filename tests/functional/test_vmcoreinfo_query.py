@@ -143,13 +143,13 @@ def test_drivers_kernel_gone(made_up):  # noqa: F811
     publish(made_up, note(old))
     answer = query(made_up)
     assert (answer['source'], answer['text']) == ('device', old)
-    assert 'does not bear it out' in answer['warnings'][0]
+    assert 'does not confirm it' in answer['warnings'][0]
     put(made_up.memory, 9 * MiB, note(new))
     put(made_up.memory, 5 * MiB, uts('6.1.0'))
     answer = query(made_up)
     assert (answer['source'], answer['text']) == ('search', new)
     assert answer['address'] == 9 * MiB
-    assert 'is taken instead' in answer['warnings'][0]
+    assert 'is used instead' in answer['warnings'][0]
 
 
 def test_hostile_text(made_up):  # noqa: F811

@@ -274,8 +274,8 @@ def test_nobody_tells(made_up, tmp_path):
     dump = dump_of(made_up, tmp_path)
     assert source(made_up) == 'none'
     assert warnings(made_up) == [
-        'VMCOREINFO in guest memory is left out: there is that of 2 '
-        'kernels, and it cannot be told which one runs',
+        'VMCOREINFO in guest memory is left out: there are notes of 2 '
+        'kernels, and it is not known which one runs',
         'guest note is not present']
     assert not [n for n in dump.notes if n[0] == 'VMCOREINFO']
 
@@ -303,7 +303,7 @@ def test_drivers_kernel_gone(made_up, tmp_path):
     assert (dump.release, dump.phys_base) == ('6.1.0', 5 * MiB)
     assert text_of(dump).decode() == new
     assert len(warnings(made_up)) == 1
-    assert 'is taken instead' in warnings(made_up)[0]
+    assert 'is used instead' in warnings(made_up)[0]
     # Not if only the device is asked.
     dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib', vmcoreinfo='device')
     assert (source(made_up), dump.release) == ('device', '')

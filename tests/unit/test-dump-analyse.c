@@ -167,7 +167,7 @@ static void test_driver_gone(void)
     case_init(&c);
     put_kernel(&c, KERNEL_PADDR, 0x8000);
     tell(&c, OTHER_PADDR);
-    check(&c, KERNEL_PADDR, 0x8000, true, "is taken instead");
+    check(&c, KERNEL_PADDR, 0x8000, true, "is used instead");
 }
 
 /* kexec: the driver's kernel is in memory, but another one runs. */
@@ -225,7 +225,7 @@ static void test_driver_gone_only(void)
     case_init(&c);
     c.findings.want_search = false;
     tell(&c, OTHER_PADDR);
-    check(&c, OTHER_PADDR, DRIVER_AT + 24, false, "does not bear it out");
+    check(&c, OTHER_PADDR, DRIVER_AT + 24, false, "does not confirm it");
 }
 
 static void test_driver_without(void)

@@ -96,14 +96,14 @@ static void test_refused_x86(void)
     check_refused(&l, mem, "the guest's memory is encrypted");
     test_linux_say(&l, "NUMBER(sme_mask)", "0");
     test_linux_say(&l, "NUMBER(pgtable_l5_enabled)", "1");
-    check_refused(&l, mem, "the kernel's page tables do not show the kernel");
+    check_refused(&l, mem, "the kernel's page tables do not map the kernel");
     test_linux_say(&l, "NUMBER(pgtable_l5_enabled)", "0");
     kernel_space_free(find(&l, mem, &error_abort));
     test_linux_say(&l, "SYMBOL(swapper_pg_dir)", NULL);
     check_refused(&l, mem, "the kernel that VMCOREINFO describes is not in "
                   "guest memory");
     l.t.g.abi.elf_machine = EM_RISCV;
-    check_refused(&l, mem, "page tables of this target are not known");
+    check_refused(&l, mem, "page tables of this target are not supported");
     g_clear_pointer(&mem, dump_pages_reader_free);
 }
 
@@ -123,7 +123,7 @@ static void test_refused_arm64(void)
                       "addresses are translated");
     }
     test_linux_say(&l, "NUMBER(VA_BITS)", "48");
-    check_refused(&l, mem, "the kernel's page tables do not show the kernel");
+    check_refused(&l, mem, "the kernel's page tables do not map the kernel");
     test_linux_say(&l, "PAGESIZE", "8192");
     check_refused(&l, mem, "VMCOREINFO does not say how the kernel's "
                   "addresses are translated");

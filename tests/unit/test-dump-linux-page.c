@@ -299,7 +299,7 @@ static void test_release(void)
         { "3.10.0", "the guest's Linux 3.10 is too old: 4.16 is needed" },
         { "4.16.0", NULL },
         { "6.12-rc1", NULL },
-        { "next", "VMCOREINFO has no OSRELEASE that makes sense" },
+        { "next", "VMCOREINFO has no valid OSRELEASE" },
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {

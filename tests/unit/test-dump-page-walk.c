@@ -218,24 +218,24 @@ static void test_refused(void)
     check_refused(&l, "SYMBOL(mem_section)", NULL,
                   "VMCOREINFO has no SYMBOL(mem_section)");
     check_refused(&l, "SYMBOL(mem_section)", "ffffffff81010000",
-                  "the guest's map of its memory was not found");
+                  "the guest's memory map was not found");
     check_refused(&l, "LENGTH(mem_section)", "65537",
-                  "the guest's memory model is not known");
-    check_refused(&l, "NUMBER(SECTION_SIZE_BITS)", "23", "VMCOREINFO has no "
-                  "NUMBER(SECTION_SIZE_BITS) that makes sense");
-    check_refused(&l, "NUMBER(MAX_PHYSMEM_BITS)", "53", "VMCOREINFO has no "
-                  "NUMBER(MAX_PHYSMEM_BITS) that makes sense");
-    check_refused(&l, "SIZE(mem_section)", "7", "VMCOREINFO has no "
-                  "SIZE(mem_section) that makes sense");
+                  "the guest's memory model is not supported");
+    check_refused(&l, "NUMBER(SECTION_SIZE_BITS)", "23",
+                  "VMCOREINFO has no valid NUMBER(SECTION_SIZE_BITS)");
+    check_refused(&l, "NUMBER(MAX_PHYSMEM_BITS)", "53",
+                  "VMCOREINFO has no valid NUMBER(MAX_PHYSMEM_BITS)");
+    check_refused(&l, "SIZE(mem_section)", "7",
+                  "VMCOREINFO has no valid SIZE(mem_section)");
     check_refused(&l, "OFFSET(mem_section.section_mem_map)", "9",
-                  "VMCOREINFO has no OFFSET(mem_section.section_mem_map) that "
-                  "makes sense");
+                  "VMCOREINFO has no valid "
+                  "OFFSET(mem_section.section_mem_map)");
     check_refused(&l, "NUMBER(PG_lru)", NULL,
-                  "VMCOREINFO has no NUMBER(PG_lru) that makes sense");
+                  "VMCOREINFO has no valid NUMBER(PG_lru)");
     test_linux_set_section(&l, 0, false);
     test_linux_set_section(&l, 1, false);
     check_refused(&l, "PAGESIZE", "4096",
-                  "the guest's map of its memory was not found");
+                  "the guest's memory map was not found");
 }
 
 static void test_no_note(void)

@@ -393,7 +393,7 @@ static void test_fewer_cpus(void)
 
     win_init(&w, true);
     warning = win_describe(&w, 1);
-    g_assert_nonnull(strstr(warning, "taken as 1"));
+    g_assert_nonnull(strstr(warning, "using 1"));
     check_memory(&w, 1);
     check_context(&w, 0, 0);
     g_assert_cmpuint(field(&w, WINDMP_NR_CPUS), ==, 1);
