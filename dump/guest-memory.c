@@ -133,8 +133,8 @@ static uint64_t find_last_ram(const GuestPhysBlockList *blocks)
     return last ?: UINT64_MAX;
 }
 
-static void leave_out(GuestRam *ram, const GuestPhysBlockList *blocks,
-                      const GuestStateQuery *query, DumpReport *report)
+static void exclude_memory(GuestRam *ram, const GuestPhysBlockList *blocks,
+                           const GuestStateQuery *query, DumpReport *report)
 {
     uint64_t beyond = query->low_memory_only ? guest_ram_drop_far(ram) : 0;
     uint64_t above = query->ends_with_ram ?
@@ -162,7 +162,7 @@ uint64_t guest_memory_bytes(const GuestStateQuery *query)
     guest_ram_init(&ram);
     guest_ram_clip_of(&ram, &all, query->has_range ? query->begin : 0,
                       query->has_range ? query->length : 0);
-    leave_out(&ram, &blocks, query, NULL);
+    exclude_memory(&ram, &blocks, query, NULL);
     bytes = ram.bytes;
     guest_ram_deinit(&ram);
     guest_ram_deinit(&all);
@@ -183,6 +183,7 @@ void guest_memory_collect(GuestState *state, const GuestStateQuery *query)
     }
     dump_guest_seal(guest, target->filter_area_begin,
                     target->filter_area_length);
-    leave_out(&guest->ram, &target->guest_phys_blocks, query, guest->report);
+    exclude_memory(&guest->ram, &target->guest_phys_blocks, query,
+                   guest->report);
     target->total_size = guest->ram.bytes;
 }

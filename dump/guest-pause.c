@@ -292,7 +292,7 @@ static void guest_pause_listen(GuestPause *pause)
     qemu_register_reset_nosnapshotload(guest_pause_reset, pause);
 }
 
-static void guest_pause_listen_no_more(GuestPause *pause)
+static void guest_pause_unlisten(GuestPause *pause)
 {
     timer_free(pause->tell_timer);
     qemu_bh_delete(pause->later_bh);
@@ -326,7 +326,7 @@ void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
 }
 
 /* Is the run state still the one that was set here? */
-static bool guest_pause_is_ours(const GuestPause *pause)
+static bool guest_pause_owns_state(const GuestPause *pause)
 {
     if (!pause->stopped) {
         return false;
@@ -345,9 +345,9 @@ void guest_pause_end(GuestPause *pause)
     guest_pause_later(pause);
     pause->active = false;
     if (pause->kind != GUEST_PAUSE_MOMENT) {
-        guest_pause_listen_no_more(pause);
+        guest_pause_unlisten(pause);
     }
-    if (!guest_pause_is_ours(pause)) {
+    if (!guest_pause_owns_state(pause)) {
         return;
     }
     if (pause->was_shut_down) {

@@ -239,8 +239,8 @@ static void describe_source(const Sources *s, VmcoreInfoFound *v)
 }
 
 /* Warn about a doubtful result, or say why there is none. */
-static void comment_sources(const Sources *s, const DumpFindings *findings,
-                            DumpReport *report)
+static void warn_sources(const Sources *s, const DumpFindings *findings,
+                         DumpReport *report)
 {
     if (s->memory) {
         return;
@@ -277,7 +277,7 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
         return false;
     }
     describe_source(&s, v);
-    comment_sources(&s, findings, guest->report);
+    warn_sources(&s, findings, guest->report);
     return true;
 }
 

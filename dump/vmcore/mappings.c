@@ -12,7 +12,7 @@
  * the same translation or directly follow it? Address spaces do not wrap: a
  * mapping that ends with the last address has no successor at 0.
  */
-static bool mapping_goes_on(const DumpMapping *m, const DumpMapping *next)
+static bool mapping_continues(const DumpMapping *m, const DumpMapping *next)
 {
     return next->vaddr >= m->vaddr &&
            next->vaddr - m->vaddr == next->paddr - m->paddr &&
@@ -29,7 +29,7 @@ void dump_mappings_add(GArray *mappings, const DumpMapping *m)
     DumpMapping *last = mappings->len ?
         &g_array_index(mappings, DumpMapping, mappings->len - 1) : NULL;
 
-    if (last && m->paddr >= last->paddr && mapping_goes_on(last, m)) {
+    if (last && m->paddr >= last->paddr && mapping_continues(last, m)) {
         mapping_extend(last, m);
     } else {
         g_array_append_val(mappings, *m);
@@ -64,7 +64,7 @@ void dump_mappings_sort(GArray *mappings)
 
     g_array_sort(mappings, compare_shift);
     for (size_t i = 0; i < mappings->len; i++) {
-        if (n && mapping_goes_on(&m[n - 1], &m[i])) {
+        if (n && mapping_continues(&m[n - 1], &m[i])) {
             mapping_extend(&m[n - 1], &m[i]);
         } else {
             m[n++] = m[i];

@@ -74,8 +74,8 @@ typedef struct Choice {
 } Choice;
 
 /* Is @shorter's text a prefix of @longer's? */
-static bool goes_on(const VmcoreInfoNote *shorter,
-                    const VmcoreInfoNote *longer)
+static bool is_prefix(const VmcoreInfoNote *shorter,
+                      const VmcoreInfoNote *longer)
 {
     return longer->size >= shorter->size &&
            !memcmp(longer->text, shorter->text, shorter->size);
@@ -86,9 +86,9 @@ static void consider(Choice *c, const VmcoreInfoNote *note,
 {
     if (!c->best || word > c->word) {
         *c = (Choice) { .best = note, .word = word };
-    } else if (word < c->word || goes_on(note, c->best)) {
+    } else if (word < c->word || is_prefix(note, c->best)) {
         return;
-    } else if (goes_on(c->best, note)) {
+    } else if (is_prefix(c->best, note)) {
         c->best = note;
     } else {
         c->rivals++;

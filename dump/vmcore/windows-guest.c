@@ -271,8 +271,8 @@ static uint8_t *win_page(const WinGuest *g, uint64_t paddr)
 }
 
 /* Overlay guest-virtual memory with @buf, completely or not at all. */
-static bool win_lay_over(const WinGuest *g, uint64_t vaddr,
-                         const uint8_t *buf, size_t len)
+static bool win_overlay(const WinGuest *g, uint64_t vaddr,
+                        const uint8_t *buf, size_t len)
 {
     /* Destination and length of the parts in at most two pages. */
     uint8_t *to[2];
@@ -317,7 +317,7 @@ static bool win_put_processor(const WinGuest *g, unsigned i)
         return false;
     }
     windmp_put_context(win_is64(g), &g->cpus[g->cpu_of[i]], context);
-    return win_lay_over(g, frame, context, windmp_context_size(win_is64(g)));
+    return win_overlay(g, frame, context, windmp_context_size(win_is64(g)));
 }
 
 static void win_put_processors(WinGuest *g, Error **warning)
@@ -353,7 +353,7 @@ static void win_put_current(const WinGuest *g)
     windmp_put_current(&g->dump->header, &g->cpus[current]);
 }
 
-static void win_lay_pages_over(const DumpWindows *dump, GuestRam *ram)
+static void win_overlay_pages(const DumpWindows *dump, GuestRam *ram)
 {
     GHashTableIter iter;
     gpointer paddr, page;
@@ -388,7 +388,7 @@ DumpWindows *dump_windows_new(const WinDmpHeader *header, GuestRam *ram,
     if (follow) {
         win_put_processors(&g, &rest);
     }
-    win_lay_pages_over(dump, ram);
+    win_overlay_pages(dump, ram);
     /* Report the first of several warnings. */
     error_propagate(warning, count);
     error_propagate(warning, rest);
