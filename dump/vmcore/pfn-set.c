@@ -349,6 +349,22 @@ uint64_t pfn_set_nth(const PfnSet *set, uint64_t index)
            block_nth(&set->blocks[lo], index - set->blocks[lo].rank);
 }
 
+uint64_t pfn_set_rank(const PfnSet *set, uint64_t pfn)
+{
+    size_t i = set_block_above(set, pfn);
+    uint32_t below = pfn % PFN_SET_BLOCK;
+    const PfnBlock *b;
+
+    if (i == set->n) {
+        return set->count;
+    }
+    b = &set->blocks[i];
+    if (b->index != pfn / PFN_SET_BLOCK || !b->count) {
+        return b->rank;
+    }
+    return b->rank + (b->bits ? block_count(b, 0, below) : below);
+}
+
 /* The bytes of the block that lie in the window. */
 static void fill_block(const PfnBlock *b, uint64_t first_pfn, uint8_t *buf,
                        size_t len)

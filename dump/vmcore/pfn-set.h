@@ -8,7 +8,7 @@
  * without any memory are not there at all, so that a set takes some bytes for
  * each 256 MiB of guest memory, wherever that lies, up to a 32768th of it.
  * Each block knows how many frames the ones before it have: what is the n-th
- * frame takes no walk through those before.
+ * frame, and how many there are below one, takes no walk through those before.
  *
  * Frames are page frame numbers, of whatever page size the user has. A set
  * that is not changed any more may be read by any thread.
@@ -57,6 +57,9 @@ bool pfn_set_next(const PfnSet *set, uint64_t from, uint64_t max,
 
 /* The @index-th frame (from 0); UINT64_MAX if there are not so many. */
 uint64_t pfn_set_nth(const PfnSet *set, uint64_t index);
+
+/* How many frames of the set are below @pfn? */
+uint64_t pfn_set_rank(const PfnSet *set, uint64_t pfn);
 
 /* As pfn_bitmap_fill, of the frames in the set. */
 void pfn_set_fill(const PfnSet *set, uint64_t first_pfn, uint64_t limit,

@@ -52,6 +52,9 @@ static void check_count(const Twin *t)
     uint64_t n = 0;
 
     for (uint64_t i = 0; i < FRAMES; i++) {
+        if (i % 61 == 0 || i % B < 2 || t->has[i] != t->has[i + 1]) {
+            g_assert_cmpuint(pfn_set_rank(t->set, t->base + i), ==, n);
+        }
         if (t->has[i]) {
             if (n % 97 == 0 || !t->has[i + 1]) {
                 g_assert_cmpuint(pfn_set_nth(t->set, n), ==, t->base + i);
@@ -61,6 +64,11 @@ static void check_count(const Twin *t)
     }
     g_assert_cmpuint(pfn_set_count(t->set), ==, n);
     g_assert_cmpuint(pfn_set_nth(t->set, n), ==, UINT64_MAX);
+    g_assert_cmpuint(pfn_set_rank(t->set, t->base + FRAMES), ==, n);
+    g_assert_cmpuint(pfn_set_rank(t->set, UINT64_MAX), ==, n);
+    if (t->base) {
+        g_assert_cmpuint(pfn_set_rank(t->set, t->base - 1), ==, 0);
+    }
 }
 
 /* Walk all page frames in pieces of @max. */
