@@ -117,6 +117,15 @@ static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
     return kind;
 }
 
+/* What is not there now was not there at the moment; see above. */
+static uint64_t live_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
+                                uint64_t len)
+{
+    const LiveReader *r = container_of(reader, LiveReader, parent);
+
+    return dump_pages_zero_ahead(r->still, paddr, len);
+}
+
 static bool live_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
 {
     const LiveReader *r = container_of(reader, LiveReader, parent);
@@ -200,6 +209,7 @@ static const DumpPagesOps live_ops = {
     .reader_new = live_reader_new,
     .reader_free = live_reader_free,
     .get = live_get,
+    .zero_ahead = live_zero_ahead,
     .put = live_put,
     .give = live_give,
     .free = live_free,

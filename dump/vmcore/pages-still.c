@@ -317,6 +317,14 @@ static DumpPagesKind still_get(DumpPagesReader *reader, uint64_t paddr,
            DUMP_PAGES_DATA : DUMP_PAGES_LOST;
 }
 
+static uint64_t still_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
+                                 uint64_t len)
+{
+    const StillPages *s = container_of(reader->pages, StillPages, parent);
+
+    return dump_untouched_ahead(s->untouched, s->ram, paddr, len);
+}
+
 static void still_reader_free(DumpPagesReader *reader)
 {
     StillReader *r = container_of(reader, StillReader, parent);
@@ -355,6 +363,7 @@ static const DumpPagesOps still_ops = {
     .reader_new = still_reader_new,
     .reader_free = still_reader_free,
     .get = still_get,
+    .zero_ahead = still_zero_ahead,
     .free = still_free,
 };
 

@@ -41,6 +41,16 @@ DumpPagesKind dump_pages_get(DumpPagesReader *reader, uint64_t paddr,
     return kind;
 }
 
+uint64_t dump_pages_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
+                               uint64_t len)
+{
+    uint64_t n = reader->pages->ops->zero_ahead ?
+                 reader->pages->ops->zero_ahead(reader, paddr, len) : 0;
+
+    assert(n <= len);
+    return n;
+}
+
 bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len)
 {
     return !reader->pages->ops->put ||

@@ -37,6 +37,9 @@ typedef struct DumpPagesOps {
     void (*reader_free)(DumpPagesReader *reader);
     DumpPagesKind (*get)(DumpPagesReader *reader, uint64_t paddr,
                          uint64_t *len, const uint8_t **bytes);
+    /* May be NULL: nothing is known without a look. */
+    uint64_t (*zero_ahead)(DumpPagesReader *reader, uint64_t paddr,
+                           uint64_t len);
     /* May be NULL: what was read is always that of the moment. */
     bool (*put)(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
     /* May be NULL: what is in memory does not change. */
@@ -98,6 +101,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpPagesReader, dump_pages_reader_free)
  */
 DumpPagesKind dump_pages_get(DumpPagesReader *reader, uint64_t paddr,
                              uint64_t *len, const uint8_t **bytes);
+
+/*
+ * How many of the @len bytes from @paddr on are memory that is zero, and has
+ * not to be read to know that? 0 if the first is not, and often where a piece
+ * of memory ends. It is asked for any length at little more cost than for a
+ * page, and there is no put.
+ */
+uint64_t dump_pages_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
+                               uint64_t len);
 
 /*
  * The @len bytes at @paddr were used as the last get gave them. False if

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #ifdef CONFIG_LINUX
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
@@ -18,6 +19,9 @@
 
 /* Bytes of a file that are data if the first of them is. */
 #define FILE_GRAIN      (64 * KiB)
+
+/* Bytes that one scan may go through: the kernel has locks meanwhile. */
+#define SCAN_BYTES      GiB
 
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_SWAPPED (1ULL << 62)
@@ -33,9 +37,37 @@
 #define BTRFS_SUPER_MAGIC 0x9123683e
 #endif
 
+/*
+ * Linux's PAGEMAP_SCAN, with names of our own: the headers that QEMU is built
+ * with may be older than the kernel that it runs on.
+ */
+typedef struct ScanRegion {
+    uint64_t start, end;        /* addresses */
+    uint64_t categories;        /* SCAN_* */
+} ScanRegion;
+
+typedef struct ScanArg {
+    uint64_t size;              /* of this structure */
+    uint64_t flags;
+    uint64_t start, end;        /* addresses to be looked at, whole pages */
+    uint64_t walk_end;          /* on return: where it ended */
+    uint64_t vec;               /* address of vec_len regions */
+    uint64_t vec_len;
+    uint64_t max_pages;         /* to be found; 0: all */
+    uint64_t category_inverted;
+    uint64_t category_mask;
+    uint64_t category_anyof_mask;
+    uint64_t return_mask;
+} ScanArg;
+
+#define SCAN_IOCTL      _IOWR('f', 16, ScanArg)
+#define SCAN_PRESENT    (1ULL << 3)
+#define SCAN_SWAPPED    (1ULL << 4)
+
 struct DumpUntouched {
     int pagemap;                /* -1 if it cannot be had */
     size_t page;                /* bytes of a host page */
+    bool no_scan;               /* as if the kernel were an older one */
 };
 
 /* -1, or opened by dump_untouched_prepare. */
@@ -243,6 +275,71 @@ bool dump_untouched_protected(const DumpUntouched *u, const uint8_t *host,
     return u && probe_pagemap(u, host, entry_protected, len);
 }
 
+/* -- far ahead ----------------------------------------------------------- */
+
+/*
+ * How many of the @len bytes, whole pages, at @host are before the first page
+ * that is there or in swap? False if the kernel cannot say.
+ */
+static bool scan_ahead(const DumpUntouched *u, uintptr_t host, uint64_t len,
+                       uint64_t *ahead)
+{
+#ifdef CONFIG_LINUX
+    for (*ahead = 0; *ahead < len; ) {
+        uint64_t n = MIN(len - *ahead, SCAN_BYTES);
+        ScanRegion region;
+        ScanArg arg = {
+            .size = sizeof(arg),
+            .start = host + *ahead,
+            .end = host + *ahead + n,
+            .vec = (uintptr_t)&region,
+            .vec_len = 1,
+            .max_pages = 1,
+            .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+            .return_mask = SCAN_PRESENT | SCAN_SWAPPED,
+        };
+        int found = ioctl(u->pagemap, SCAN_IOCTL, &arg);
+
+        if (found < 0) {
+            return false;
+        }
+        if (found) {
+            *ahead = region.start - host;
+            return true;
+        }
+        *ahead += n;
+    }
+    return true;
+#else
+    return false;
+#endif
+}
+
+/* The same of any bytes, and by older kernels. */
+static uint64_t absent_ahead(const DumpUntouched *u, const uint8_t *host,
+                             uint64_t len)
+{
+    uint64_t inside = (uintptr_t)host % u->page;
+    uint64_t ahead, n = u->page, step = n;
+
+    if (u->pagemap < 0) {
+        return 0;
+    }
+    if (!u->no_scan && scan_ahead(u, (uintptr_t)host - inside,
+                                  ROUND_UP(inside + len, u->page), &ahead)) {
+        return ahead > inside ? MIN(ahead - inside, len) : 0;
+    }
+    /* The first look is a short one, as it is often the last, too. */
+    for (ahead = 0; ahead < len && n == step; ahead += n) {
+        step = MIN(len - ahead, ahead ? PAGEMAP_BATCH * u->page : u->page);
+        n = step;
+        if (!probe_pagemap(u, host + ahead, entry_untouched, &n)) {
+            break;
+        }
+    }
+    return ahead;
+}
+
 /* Is there a hole at @offset? *@len: bytes asked for, and of the hole. */
 static bool file_hole(int fd, uint64_t offset, uint64_t *len)
 {
@@ -308,4 +405,49 @@ bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
     default:
         return false;
     }
+}
+
+/* By as many probes as it takes. */
+static uint64_t probe_ahead(const DumpUntouched *u, const GuestRam *ram,
+                            uint64_t paddr, uint64_t len)
+{
+    uint64_t ahead = 0, n;
+
+    while (ahead < len) {
+        n = len - ahead;
+        if (!dump_untouched_probe(u, ram, paddr + ahead, &n)) {
+            break;
+        }
+        ahead += n;
+    }
+    return ahead;
+}
+
+uint64_t dump_untouched_ahead(const DumpUntouched *u, const GuestRam *ram,
+                              uint64_t paddr, uint64_t len)
+{
+    const GuestRamRun *run = guest_ram_run_at(ram, paddr);
+    uint64_t at;
+
+    if (!u || !run) {
+        return 0;
+    }
+    at = paddr - run->paddr;
+    len = MIN(len, run->size - at);
+    switch (run->backing) {
+    case GUEST_RAM_ANON:
+        return absent_ahead(u, run->host + at, len);
+    case GUEST_RAM_SHARED_FILE:
+        return file_hole(run->fd, run->fd_offset + at, &len) ? len : 0;
+    case GUEST_RAM_PRIVATE_FILE:
+        return file_hole(run->fd, run->fd_offset + at, &len) ?
+               absent_ahead(u, run->host + at, len) : 0;
+    default:
+        return probe_ahead(u, ram, paddr, len);
+    }
+}
+
+void dump_untouched_set_no_scan(DumpUntouched *u)
+{
+    u->no_scan = true;
 }

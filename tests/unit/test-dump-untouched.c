@@ -91,6 +91,81 @@ static uint64_t walk(Mapping *m, uint64_t step, const bool *touched)
     return proven;
 }
 
+/* From every page on, and from inside of it. */
+static void check_ahead(const Mapping *m, const bool *touched)
+{
+    const GuestRamRun *run = guest_ram_run(&m->ram, 0);
+    uint64_t next = SIZE;       /* touched page, or the end */
+
+    for (uint64_t at = SIZE; at; ) {
+        uint64_t n;
+
+        at -= m->page;
+        next = touched[at / m->page] ? at : next;
+        n = MAX(next, at) - at;
+        g_assert_cmpuint(dump_untouched_ahead(m->u, &m->ram, run->paddr + at,
+                                              UINT64_MAX), ==, n);
+        g_assert_cmpuint(dump_untouched_ahead(m->u, &m->ram, run->paddr + at,
+                                              3 * m->page + 5), ==,
+                         MIN(n, 3 * m->page + 5));
+        g_assert_cmpuint(dump_untouched_ahead(m->u, &m->ram,
+                                              run->paddr + at + 100,
+                                              UINT64_MAX), ==,
+                         n ? n - 100 : 0);
+    }
+}
+
+static void test_ahead(gconstpointer opaque)
+{
+    g_autofree bool *touched = g_new0(bool, SIZE / 4096);
+    Mapping m;
+
+    map(&m, GPOINTER_TO_INT(opaque));
+    for (size_t i = 20; i < SIZE / m.page; i = i * 3 / 2) {
+        touched[i] = touched[i + 1] = true;
+        m.host[i * m.page] = 1;
+        m.host[(i + 1) * m.page + 7] = 1;
+    }
+    seal(&m, 0x100000, 0);
+    check_ahead(&m, touched);
+    dump_untouched_set_no_scan(m.u);
+    check_ahead(&m, touched);
+    /* What is not RAM, and what is not known. */
+    g_assert_cmpuint(dump_untouched_ahead(m.u, &m.ram, 0xff000, 8192), ==, 0);
+    g_assert_cmpuint(dump_untouched_ahead(NULL, &m.ram, 0x100000, 8192), ==,
+                     0);
+    g_array_index(m.ram.runs, GuestRamRun, 0).backing = GUEST_RAM_OTHER;
+    g_assert_cmpuint(dump_untouched_ahead(m.u, &m.ram, 0x100000, 8192), ==,
+                     0);
+    unmap(&m);
+}
+
+/* More than one look goes through, and nothing of it is mapped by that. */
+static void test_far_ahead(void)
+{
+    const uint64_t size = 5ULL << 30;
+    GuestRamRun run = { .size = size, .backing = GUEST_RAM_ANON, .fd = -1 };
+    uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+                         MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_autoptr(DumpUntouched) u = dump_untouched_new();
+    const uint64_t end = size - 3 * qemu_real_host_page_size();
+    GuestRam ram;
+
+    g_assert_true(host != MAP_FAILED);
+    madvise(host, size, MADV_NOHUGEPAGE);
+    run.host = host;
+    guest_ram_init(&ram);
+    guest_ram_add_run(&ram, &run);
+    guest_ram_seal(&ram);
+    g_assert_cmpuint(dump_untouched_ahead(u, &ram, 0, UINT64_MAX), ==, size);
+    host[end] = 1;
+    g_assert_cmpuint(dump_untouched_ahead(u, &ram, 0, UINT64_MAX), ==, end);
+    dump_untouched_set_no_scan(u);
+    g_assert_cmpuint(dump_untouched_ahead(u, &ram, 0, UINT64_MAX), ==, end);
+    guest_ram_deinit(&ram);
+    munmap(host, size);
+}
+
 static void test_pattern(gconstpointer opaque)
 {
     static const uint64_t steps[] = { 1000, 4096, MiB, 64 * MiB };
@@ -283,11 +358,15 @@ int main(int argc, char **argv)
                                              names[i]);
         g_autofree char *c = g_strdup_printf("/dump/untouched/%s/zeroed",
                                              names[i]);
+        g_autofree char *d = g_strdup_printf("/dump/untouched/%s/ahead",
+                                             names[i]);
 
         g_test_add_data_func(a, GINT_TO_POINTER(i), test_pattern);
+        g_test_add_data_func(d, GINT_TO_POINTER(i), test_ahead);
         g_test_add_data_func(b, GINT_TO_POINTER(i), test_odd_start);
         g_test_add_data_func(c, GINT_TO_POINTER(i), test_written_zero);
     }
+    g_test_add_func("/dump/untouched/far-ahead", test_far_ahead);
     g_test_add_func("/dump/untouched/private/data", test_private_of_data);
     g_test_add_func("/dump/untouched/all-data", test_all_data);
     g_test_add_func("/dump/untouched/nothing-known", test_nothing_known);
