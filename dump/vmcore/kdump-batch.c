@@ -38,7 +38,32 @@ void kdump_desc_batch_add(KdumpDescBatch *b, const DumpAbi *abi,
 {
     assert(KDUMP_PAGE_DESC_SIZE <= b->size - b->used);
     kdump_put_page_desc(abi, desc, b->buf + b->used);
+    b->same = MIN(b->same, b->used);
     b->used += KDUMP_PAGE_DESC_SIZE;
+}
+
+void kdump_desc_batch_add_same(KdumpDescBatch *b, const DumpAbi *abi,
+                               const KdumpPageDesc *desc, unsigned n)
+{
+    size_t end = b->used + (size_t)n * KDUMP_PAGE_DESC_SIZE;
+    size_t from = MAX(b->used, b->used <= b->same ? b->same : 0);
+    size_t at = from;
+
+    assert(end <= b->size);
+    if (at < end) {
+        kdump_put_page_desc(abi, desc, b->buf + at);
+        at += KDUMP_PAGE_DESC_SIZE;
+    }
+    while (at < end) {
+        size_t len = MIN(at - from, end - at);
+
+        memcpy(b->buf + at, b->buf + from, len);
+        at += len;
+    }
+    if (b->used <= b->same) {
+        b->same = MAX(b->same, end);
+    }
+    b->used = end;
 }
 
 bool kdump_desc_batch_due(const KdumpDescBatch *b)

@@ -19,6 +19,7 @@ typedef struct KdumpDescBatch {
     uint64_t pos;               /* in the extent, of the first byte held */
     size_t used;
     size_t size;
+    size_t same;                /* bytes that are those of add_same already */
     uint8_t *buf;               /* size bytes */
 } KdumpDescBatch;
 
@@ -29,6 +30,13 @@ void kdump_desc_batch_deinit(KdumpDescBatch *b);
 
 void kdump_desc_batch_add(KdumpDescBatch *b, const DumpAbi *abi,
                           const KdumpPageDesc *desc);
+
+/*
+ * Add @n times @desc, which is the same in all calls: where the batch before
+ * had nothing else, they are still there.
+ */
+void kdump_desc_batch_add_same(KdumpDescBatch *b, const DumpAbi *abi,
+                               const KdumpPageDesc *desc, unsigned n);
 
 /* It is to be flushed before the next chunk is added. */
 bool kdump_desc_batch_due(const KdumpDescBatch *b);

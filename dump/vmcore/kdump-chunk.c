@@ -42,6 +42,7 @@ bool kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
 
 void kdump_chunks_deinit(KdumpChunks *chunks)
 {
+    g_clear_pointer(&chunks->worked, pfn_set_free);
     g_clear_pointer(&chunks->own, pfn_set_free);
     g_clear_pointer(&chunks->ram, g_array_unref);
 }
@@ -49,6 +50,99 @@ void kdump_chunks_deinit(KdumpChunks *chunks)
 uint64_t kdump_chunks_count(const KdumpChunks *chunks)
 {
     return DIV_ROUND_UP(chunks->nr_pages, chunks->chunk_pages);
+}
+
+unsigned kdump_chunk_pages(const KdumpChunks *chunks, uint64_t index)
+{
+    return MIN(chunks->nr_pages - index * chunks->chunk_pages,
+               chunks->chunk_pages);
+}
+
+/* -- chunks that need no work -------------------------------------------- */
+
+/*
+ * The pages from the @nth on that are known to be zero end before this one.
+ * One answer is for memory that lies side by side, so there may be more.
+ */
+static uint64_t kdump_zero_end(const KdumpChunks *c, DumpPagesReader *reader,
+                               uint64_t nth)
+{
+    uint64_t size = c->guest->page_size;
+
+    while (nth < c->nr_pages) {
+        uint64_t pfn = pfn_set_nth(c->set, nth);
+        uint64_t n = dump_pages_zero_ahead(reader, pfn * size,
+                                           UINT64_MAX - pfn * size) / size;
+
+        if (!n) {
+            break;
+        }
+        nth = pfn_set_rank(c->set, pfn + n);
+    }
+    return nth;
+}
+
+/* What lies between the first and the last page has no others of the set. */
+static void kdump_give_chunks(const KdumpChunks *c, const PfnRun *chunks)
+{
+    uint64_t size = c->guest->page_size;
+    uint64_t end = MIN((chunks->first + chunks->count) * c->chunk_pages,
+                       c->nr_pages);
+    uint64_t first = pfn_set_nth(c->set, chunks->first * c->chunk_pages);
+    uint64_t last = pfn_set_nth(c->set, end - 1);
+
+    dump_pages_give(c->guest->pages, first * size, (last - first + 1) * size);
+}
+
+static bool kdump_find_untouched(KdumpChunks *c, DumpPagesReader *reader,
+                                 const DumpProgress *progress, Error **errp)
+{
+    uint64_t nr_chunks = kdump_chunks_count(c), removed;
+
+    for (uint64_t i = 0; i < nr_chunks; ) {
+        PfnRun zero = { .first = i };
+        uint64_t end = kdump_zero_end(c, reader, i * c->chunk_pages);
+
+        zero.count = end == c->nr_pages ? nr_chunks - i :
+                                          end / c->chunk_pages - i;
+        if (dump_progress_cancelled(progress)) {
+            error_setg(errp, "dump: cancelled");
+            return false;
+        }
+        if (zero.count) {
+            if (!pfn_set_remove(c->worked, &zero, &removed, errp)) {
+                return false;
+            }
+            kdump_give_chunks(c, &zero);
+        }
+        i += zero.count + 1;    /* the one behind is not zero */
+    }
+    pfn_set_seal(c->worked);
+    return true;
+}
+
+bool kdump_chunks_find_untouched(KdumpChunks *chunks,
+                                 const DumpProgress *progress, Error **errp)
+{
+    const PfnRun all = { .count = kdump_chunks_count(chunks) };
+    g_autoptr(DumpPagesReader) reader = NULL;
+
+    chunks->worked = pfn_set_new(&all, 1, errp);
+    if (!chunks->worked) {
+        return false;
+    }
+    reader = dump_pages_reader_new(chunks->guest->pages, errp);
+    return reader && kdump_find_untouched(chunks, reader, progress, errp);
+}
+
+uint64_t kdump_chunks_nr_worked(const KdumpChunks *chunks)
+{
+    return pfn_set_count(chunks->worked);
+}
+
+uint64_t kdump_chunks_worked(const KdumpChunks *chunks, uint64_t nth)
+{
+    return pfn_set_nth(chunks->worked, nth);
 }
 
 void kdump_chunks_give_rest(const KdumpChunks *chunks)
@@ -70,6 +164,8 @@ void kdump_chunks_give_rest(const KdumpChunks *chunks)
     }
     dump_pages_give(pages, at, UINT64_MAX - at);
 }
+
+/* -- what workers do ----------------------------------------------------- */
 
 void kdump_chunk_slot_free(void *opaque, void *p)
 {
@@ -244,16 +340,16 @@ static void kdump_run_pages(const KdumpChunks *c, KdumpWorker *worker,
     dump_pages_give(c->guest->pages, pfn * size, n * size);
 }
 
-bool kdump_chunk_work(void *opaque, void *p, uint64_t index, void *q,
+bool kdump_chunk_work(void *opaque, void *p, uint64_t nth, void *q,
                       Error **errp)
 {
     const KdumpChunks *c = opaque;
     KdumpSlot *slot = q;
-    uint64_t nth = index * c->chunk_pages;
-    uint64_t pfn = pfn_set_nth(c->set, nth);
+    uint64_t index = kdump_chunks_worked(c, nth);
+    uint64_t pfn = pfn_set_nth(c->set, index * c->chunk_pages);
     unsigned i = 0;
 
-    slot->nr_pages = MIN(c->chunk_pages, c->nr_pages - nth);
+    slot->nr_pages = kdump_chunk_pages(c, index);
     slot->used = 0;
     while (i < slot->nr_pages) {
         PfnRun run;

@@ -23,6 +23,7 @@ typedef struct KdumpChunks {
     PfnSet *own;                /* the same, if it is not the guest's */
     uint64_t nr_pages;          /* in the set */
     unsigned chunk_pages;
+    PfnSet *worked;             /* chunks, not frames: those to be read */
 } KdumpChunks;
 
 /* One page's result. */
@@ -51,6 +52,23 @@ void kdump_chunks_deinit(KdumpChunks *chunks);
 /* Number of chunks; each but the last has chunk_pages pages of the set. */
 uint64_t kdump_chunks_count(const KdumpChunks *chunks);
 
+/* Pages in chunk @index. */
+unsigned kdump_chunk_pages(const KdumpChunks *chunks, uint64_t index);
+
+/*
+ * Find out which chunks are zero without a look at them, by probes that go by
+ * stretches of memory: the workers get the others, in kdump_chunks_worked.
+ * What is zero is not read any more: dump_pages_give. To be called once,
+ * before the pipeline. False with @errp if there is no memory, or @progress
+ * was cancelled.
+ */
+bool kdump_chunks_find_untouched(KdumpChunks *chunks,
+                                 const DumpProgress *progress, Error **errp);
+
+/* How many chunks are for the workers, and which is the @nth (from 0)? */
+uint64_t kdump_chunks_nr_worked(const KdumpChunks *chunks);
+uint64_t kdump_chunks_worked(const KdumpChunks *chunks, uint64_t nth);
+
 /*
  * What is in no chunk is not in the file: dump_pages_give. Nothing of it is
  * read any more.
@@ -68,12 +86,13 @@ void *kdump_chunk_worker_new(void *chunks, Error **errp);
 void kdump_chunk_worker_free(void *chunks, void *worker);
 
 /*
- * Compress chunk @index: from the (index * chunk_pages)-th page of the set on,
- * found without a walk through those before. A page that does not shrink is
+ * Compress the @nth chunk that is for the workers. Chunk i is from the (i *
+ * chunk_pages)-th page of the set on, found without a walk through those
+ * before. A page that does not shrink is
  * stored as it is; one of which a part cannot be read is missing, and counted
  * in the guest's report.
  */
-bool kdump_chunk_work(void *chunks, void *worker, uint64_t index, void *slot,
+bool kdump_chunk_work(void *chunks, void *worker, uint64_t nth, void *slot,
                       Error **errp);
 
 #endif

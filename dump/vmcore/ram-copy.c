@@ -161,20 +161,37 @@ static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
            copy_over(c, reader, live, extent, pos, paddr, *len, errp);
 }
 
+/* A long stretch of nothing becomes a hole at once. Returns its bytes. */
+static uint64_t copy_hole(const DumpRamCopy *c, DumpPagesReader *reader,
+                          unsigned extent, uint64_t paddr, uint64_t len)
+{
+    uint64_t n = 0;
+
+    if (len > COPY_CHUNK && dump_sink_has_holes(c->sink)) {
+        n = dump_pages_zero_ahead(reader, paddr, len);
+        dump_layout_skip(c->layout, extent, n);
+    }
+    return n;
+}
+
 static bool copy_all(const DumpRamCopy *copy, DumpPagesReader *reader,
                      const CopyLive *live, unsigned extent, uint64_t pos,
                      uint64_t paddr, uint64_t len, Error **errp)
 {
     for (uint64_t done = 0; done < len; ) {
-        uint64_t n = MIN(len - done, COPY_CHUNK);
+        uint64_t n;
 
         if (dump_progress_cancelled(copy->progress)) {
             error_setg(errp, "dump: cancelled");
             return false;
         }
-        if (!copy_piece(copy, reader, live, extent, pos + done, paddr + done,
-                        &n, errp)) {
-            return false;
+        n = copy_hole(copy, reader, extent, paddr + done, len - done);
+        if (!n) {
+            n = MIN(len - done, COPY_CHUNK);
+            if (!copy_piece(copy, reader, live, extent, pos + done,
+                            paddr + done, &n, errp)) {
+                return false;
+            }
         }
         if (!copy->keep) {
             dump_pages_give(copy->pages, paddr + done, n);

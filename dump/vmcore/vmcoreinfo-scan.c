@@ -263,6 +263,10 @@ static void scan_stretch(ScanWorker *w, uint64_t paddr, uint64_t *len,
 static void scan_range(ScanWorker *w, uint64_t paddr, uint64_t len,
                        ScanSlot *slot)
 {
+    uint64_t zero = dump_pages_zero_ahead(w->walk, paddr, len);
+
+    paddr += zero;
+    len -= zero;
     while (len) {
         uint64_t n = len;
 

@@ -6,7 +6,8 @@
  *
  * Pages are compressed by a pipeline of workers, a chunk at a time; this
  * thread takes the chunks in order, numbers their pages' offsets and hands
- * descriptors and data to the sink in large pieces.
+ * descriptors and data to the sink in large pieces. Chunks of which nothing
+ * was ever touched are found out beforehand and put in between.
  *
  * The sub header is written first, because crash --osrelease looks for it at
  * the start of a flattened file; bitmap 2 and the main header last, so that
@@ -41,6 +42,7 @@ typedef struct KdumpWriter {
     KdumpDataBatch data_batch;
     KdumpDescBatch desc_batch;
     KdumpMarks marks;
+    uint64_t next_chunk;        /* those before are done */
     uint64_t nr_done;           /* pages in the batches or the output */
     KdumpMissing missing;       /* those of them that are not */
     uint64_t data_pos;          /* bytes of page data handed out */
@@ -146,12 +148,63 @@ static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
     return false;
 }
 
-static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
+/* A chunk of @nr_pages pages was added. */
+static bool kdump_end_chunk(KdumpWriter *w, unsigned nr_pages, Error **errp)
+{
+    w->next_chunk++;
+    if (kdump_desc_batch_due(&w->desc_batch)) {
+        if (!kdump_sync(w, errp)) {
+            return false;
+        }
+    } else if (kdump_data_batch_due(&w->data_batch)) {
+        if (!kdump_flush_data(w, errp)) {
+            return false;
+        }
+    }
+    dump_progress_advance(w->parent.progress, (uint64_t)nr_pages *
+                          w->parent.guest->page_size);
+    return true;
+}
+
+/* A chunk that nobody has to look at: the output is what takes the time. */
+static bool kdump_add_untouched(KdumpWriter *w, Error **errp)
+{
+    unsigned n = kdump_chunk_pages(&w->chunks, w->next_chunk);
+    KdumpPageDesc desc = { .size = w->parent.guest->page_size };
+
+    if (dump_progress_cancelled(w->parent.progress)) {
+        error_setg(errp, "dump: cancelled");
+        return false;
+    }
+    if (!w->zero_page) {
+        kdump_add_zero_page(w);
+    }
+    desc.offset = w->zero_page;
+    kdump_desc_batch_add_same(&w->desc_batch, &w->parent.guest->abi, &desc, n);
+    w->nr_done += n;
+    return kdump_end_chunk(w, n, errp);
+}
+
+/* All chunks before @end that the workers do not get. */
+static bool kdump_add_untouched_to(KdumpWriter *w, uint64_t end, Error **errp)
+{
+    while (w->next_chunk < end) {
+        if (!kdump_add_untouched(w, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool kdump_consume(void *opaque, uint64_t nth, void *p, Error **errp)
 {
     KdumpWriter *w = opaque;
     KdumpSlot *slot = p;
-    bool ok = true;
 
+    if (!kdump_add_untouched_to(w, kdump_chunks_worked(&w->chunks, nth),
+                                errp)) {
+        return false;
+    }
     if (!kdump_missing_reserve(&w->missing, slot, errp)) {
         return false;
     }
@@ -162,17 +215,11 @@ static bool kdump_consume(void *opaque, uint64_t index, void *p, Error **errp)
     for (unsigned i = 0; i < slot->nr_pages; i++) {
         kdump_add_page(w, &slot->pages[i]);
     }
-    if (kdump_desc_batch_due(&w->desc_batch)) {
-        ok = kdump_sync(w, errp);
-    } else if (kdump_data_batch_due(&w->data_batch)) {
-        ok = kdump_flush_data(w, errp);
+    if (!kdump_end_chunk(w, slot->nr_pages, errp)) {
+        return false;
     }
-    if (ok) {
-        kdump_data_batch_give_room(&w->data_batch, slot);
-        dump_progress_advance(w->parent.progress, (uint64_t)slot->nr_pages *
-                              w->parent.guest->page_size);
-    }
-    return ok;
+    kdump_data_batch_give_room(&w->data_batch, slot);
+    return true;
 }
 
 static bool kdump_write_pages(KdumpWriter *w, Error **errp)
@@ -187,8 +234,9 @@ static bool kdump_write_pages(KdumpWriter *w, Error **errp)
     };
 
     return dump_pipeline_run(&ops, &w->chunks, w, w->threads,
-                             kdump_chunks_count(&w->chunks),
+                             kdump_chunks_nr_worked(&w->chunks),
                              w->parent.progress, errp) &&
+           kdump_add_untouched_to(w, kdump_chunks_count(&w->chunks), errp) &&
            kdump_sync(w, errp) &&
            kdump_layout_fill_descs(&w->parts, w->nr_done - w->missing.nr_pages,
                                    w->sink, errp);
@@ -260,6 +308,7 @@ static bool kdump_write(DumpWriter *parent, DumpSink *sink, Error **errp)
     w->sink = sink;
     kdump_chunks_give_rest(&w->chunks);
     if (kdump_begin(w, errp) &&
+        kdump_chunks_find_untouched(&w->chunks, w->parent.progress, errp) &&
         kdump_write_pages(w, errp) &&
         kdump_close(w, w->nr_done, w->data_pos, 0, errp)) {
         assert(dump_layout_complete(w->parent.layout));
