@@ -82,16 +82,23 @@ static uint64_t kdump_zero_end(const KdumpChunks *c, DumpPagesReader *reader,
     return nth;
 }
 
-/* What lies between the first and the last page has no others of the set. */
+/* The pages of these chunks; what lies between them is the rest's. */
 static void kdump_give_chunks(const KdumpChunks *c, const PfnRun *chunks)
 {
     uint64_t size = c->guest->page_size;
-    uint64_t end = MIN((chunks->first + chunks->count) * c->chunk_pages,
-                       c->nr_pages);
-    uint64_t first = pfn_set_nth(c->set, chunks->first * c->chunk_pages);
-    uint64_t last = pfn_set_nth(c->set, end - 1);
+    uint64_t nth = chunks->first * c->chunk_pages;
+    uint64_t end = MIN(nth + chunks->count * c->chunk_pages, c->nr_pages);
+    uint64_t pfn = pfn_set_nth(c->set, nth);
+    PfnRun run;
 
-    dump_pages_give(c->guest->pages, first * size, (last - first + 1) * size);
+    if (!dump_pages_may_change(c->guest->pages)) {
+        return;
+    }
+    while (nth < end && pfn_set_next(c->set, pfn, end - nth, &run)) {
+        dump_pages_give(c->guest->pages, run.first * size, run.count * size);
+        nth += run.count;
+        pfn = run.first + run.count;
+    }
 }
 
 static bool kdump_find_untouched(KdumpChunks *c, DumpPagesReader *reader,

@@ -102,8 +102,23 @@ static inline void test_guest_leave_out(DumpGuest *g, uint64_t first,
 /* A source whose memory may change; records what is released. */
 typedef struct TestGiving {
     DumpPagesOps ops;
+    DumpPagesKind (*get)(DumpPagesReader *reader, uint64_t paddr,
+                         uint64_t *len, const uint8_t **bytes);
     uint64_t bytes;
+    uint64_t got;               /* bytes that were asked for; one thread */
 } TestGiving;
+
+static inline DumpPagesKind test_count_got(DumpPagesReader *reader,
+                                           uint64_t paddr, uint64_t *len,
+                                           const uint8_t **bytes)
+{
+    TestGiving *giving = container_of((DumpPagesOps *)reader->pages->ops,
+                                      TestGiving, ops);
+    DumpPagesKind kind = giving->get(reader, paddr, len, bytes);
+
+    giving->got += *len;
+    return kind;
+}
 
 static inline void test_count_given(DumpPages *pages, uint64_t paddr,
                                     uint64_t len)
@@ -115,6 +130,17 @@ static inline bool test_no_change(DumpPagesReader *reader, uint64_t paddr,
                                   uint64_t len)
 {
     return true;
+}
+
+/* Make that of a sealed guest's memory. */
+static inline void test_guest_make_giving(TestGuest *t, TestGiving *giving)
+{
+    *giving = (TestGiving) { .ops = *t->g.pages->ops };
+    giving->get = giving->ops.get;
+    giving->ops.get = test_count_got;
+    giving->ops.give = test_count_given;
+    giving->ops.put = test_no_change;
+    t->g.pages->ops = &giving->ops;
 }
 
 /* A guest with such memory and some excluded pages. */
@@ -129,10 +155,7 @@ static inline void test_guest_init_giving(TestGuest *t, const DumpAbi *abi,
     test_guest_leave_out(&t->g, 7, 1);
     test_guest_leave_out(&t->g, 0x3f, 1);
     test_guest_leave_out(&t->g, 0x100, 3);
-    *giving = (TestGiving) { .ops = *t->g.pages->ops };
-    giving->ops.give = test_count_given;
-    giving->ops.put = test_no_change;
-    t->g.pages->ops = &giving->ops;
+    test_guest_make_giving(t, giving);
 }
 
 /* Read at @paddr as a dump does; returns the bytes that are memory. */

@@ -16,6 +16,7 @@
 #ifdef CONFIG_ZSTD
 #include <zstd.h>
 #endif
+#include "qemu/units.h"
 #include "dump-test-guest.h"
 
 static const DumpAbi abis[] = {
@@ -468,6 +469,145 @@ static void test_given(void)
     test_guest_init_giving(&t, &abis[0], &giving);
     f = dump(&zlib_raw, &t, TEST_FILE, 1, &stats);
     g_assert_cmpuint(giving.bytes, ==, UINT64_MAX);
+}
+
+/* -- memory that was never touched --------------------------------------- */
+
+/* Anonymous memory in the guest, of which nothing is there yet. */
+typedef struct Sparse {
+    uint8_t *host;
+    uint64_t size;
+} Sparse;
+
+static void sparse_map(Sparse *s, uint64_t size)
+{
+    s->size = size;
+    s->host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+                   MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert_true(s->host != MAP_FAILED);
+    madvise(s->host, size, MADV_NOHUGEPAGE);
+}
+
+static void sparse_add(TestGuest *t, const Sparse *s, uint64_t at,
+                       uint64_t size, uint64_t paddr)
+{
+    GuestRamRun run = {
+        .paddr = paddr, .size = size, .host = s->host + at,
+        .backing = GUEST_RAM_ANON, .fd = -1,
+    };
+
+    guest_ram_add_run(&t->g.all, &run);
+}
+
+/*
+ * Long stretches and short ones; gaps, a part of a page, pages that are left
+ * out; chunks that are zero first, last and in between.
+ */
+static void sparse_guest(TestGuest *t, const Sparse *s, bool told)
+{
+    test_guest_init(t, &abis[0], 4096);
+    t->g.untouched = told ? dump_untouched_new() : NULL;
+    sparse_add(t, s, 0, 60 * MiB, 0x1000);
+    sparse_add(t, s, 60 * MiB, 5 * MiB + 0x234, 0x20000000);
+    sparse_add(t, s, 70 * MiB, 60 * MiB, 0x100000000);
+    dump_guest_seal(&t->g, 0, 0);
+    for (uint64_t pfn = 0x1000; pfn < 0x3000; pfn += 7) {
+        test_guest_leave_out(&t->g, pfn, 1 + pfn % 3);
+    }
+}
+
+static void sparse_touch(const Sparse *s)
+{
+    static const uint64_t pages[] = {
+        3000, 3001, 3200, 9000, 9128, 9255, 60 * 256, 65 * 256 + 1,
+        70 * 256 + 130, 130 * 256 - 2000,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
+        memset(s->host + pages[i] * 4096 + i, i % 3 ? 'x' : 0, 100 * i);
+    }
+}
+
+/* The same bytes, with the same records, as if all of it had been read. */
+static void test_untouched(void)
+{
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        const DumpFormat *format = threads % 2 ? &zlib_flat : &zlib_raw;
+        g_autoptr(TestImage) read = NULL, told = NULL;
+        g_auto(TestGuest) a, b;
+        uint64_t plan;
+        Sparse s;
+
+        sparse_map(&s, 130 * MiB);
+        sparse_touch(&s);
+        sparse_guest(&b, &s, true);
+        told = test_dump(format, &b, TEST_FILE, threads, &plan);
+        sparse_guest(&a, &s, false);
+        read = test_dump(format, &a, TEST_FILE, threads, &plan);
+        g_assert_cmpmem(told->data, told->len, read->data, read->len);
+        munmap(s.host, s.size);
+    }
+}
+
+/* Nobody reads it, and a guest that runs has it back, once. */
+static void test_untouched_given(void)
+{
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    TestGiving giving;
+    uint64_t plan;
+    Sparse s;
+
+    sparse_map(&s, 130 * MiB);
+    sparse_touch(&s);
+    sparse_guest(&t, &s, true);
+    test_guest_make_giving(&t, &giving);
+    f = test_dump(&zlib_raw, &t, TEST_FILE, 1, &plan);
+    g_assert_cmpuint(giving.bytes, ==, UINT64_MAX);
+    g_assert_cmpuint(giving.got, <, 20 * MiB);
+    munmap(s.host, s.size);
+}
+
+/* A million islands, with a page of data in each 256th. */
+static void test_islands(void)
+{
+    const uint64_t islands = 1000000;
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    uint64_t plan, removed;
+    PfnRun run = { .count = 1 };
+    Sparse s;
+    Kdump k;
+
+    sparse_map(&s, 2 * islands * 4096);
+    test_guest_init(&t, &abis[0], 4096);
+    t.g.untouched = dump_untouched_new();
+    sparse_add(&t, &s, 0, s.size, 0);
+    dump_guest_seal(&t.g, 0, 0);
+    test_guest_leave_out(&t.g, 1, 1);
+    for (run.first = 3; run.first < 2 * islands; run.first += 2) {
+        g_assert_true(pfn_set_remove(t.g.kept, &run, &removed, &error_abort));
+    }
+    pfn_set_seal(t.g.kept);
+    for (uint64_t i = 0; i < islands; i += 256) {
+        memcpy(s.host + 2 * i * 4096, &i, sizeof(i));
+        s.host[2 * i * 4096 + 8] = 1;
+    }
+    f = test_dump(&zlib_raw, &t, TEST_FILE, 2, &plan);
+    k = open_any_kdump(f, &abis[0]);
+    g_assert_cmpuint(k.nr_descs, ==, islands);
+    for (uint64_t i = 0; i < islands; i += 256 * 15 + 1) {
+        g_autofree uint8_t *want = g_malloc0(4096);
+        uint64_t zero_at = 0;
+        PageCount count;
+
+        if (i % 256 == 0) {
+            memcpy(want, &i, sizeof(i));
+            want[8] = 1;
+        }
+        check_page(&k, i, 1, want, &zero_at, &count);
+    }
+    munmap(s.host, s.size);
 }
 
 /* The smallest guest: part of one page. */
@@ -948,6 +1088,10 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-kdump/kept", test_kept);
     g_test_add_func("/dump/writer-kdump/given", test_given);
     g_test_add_func("/dump/writer-kdump/nothing-kept", test_nothing_kept);
+    g_test_add_func("/dump/writer-kdump/untouched", test_untouched);
+    g_test_add_func("/dump/writer-kdump/untouched-given",
+                    test_untouched_given);
+    g_test_add_func("/dump/writer-kdump/islands", test_islands);
     g_test_add_func("/dump/writer-kdump/one-page", test_one_page);
     g_test_add_func("/dump/writer-kdump/zero-guest", test_zero_guest);
     g_test_add_func("/dump/writer-kdump/far-up", test_far_up);
