@@ -27,3 +27,16 @@ SRST
     as the guest's driver has told the vmcoreinfo device, or found by a search of
     the guest's memory. The guest goes on meanwhile.
 ERST
+
+    {
+        .name       = "dump_parameters",
+        .args_type  = "",
+        .params     = "",
+        .help       = "Display the defaults for guest memory dumps",
+    },
+
+SRST
+  ``info dump_parameters``
+    Display the defaults for guest memory dumps that ``dump_set_parameter`` has
+    set.
+ERST

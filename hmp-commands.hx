@@ -85,3 +85,23 @@ SRST
 ``dump-cancel``
   Stop the running guest memory dump. The guest is resumed.
 ERST
+
+    {
+        .name       = "dump_set_parameter",
+        .args_type  = "parameter:s,value:s?",
+        .params     = "parameter [value]",
+        .help       = "set a default for guest memory dumps; without value: none",
+    },
+
+SRST
+``dump_set_parameter`` *parameter* [*value*]
+  Set the default of an argument that a guest memory dump is asked for without;
+  if there is no *value*, it has no default any more. *parameter* is one of
+  ``format``, ``threads``, ``vmcoreinfo``, ``exclude``, ``live``,
+  ``live-buffer`` and ``live-fd``; the value is that of the argument of
+  ``dump-guest-memory`` in QMP. ``exclude`` takes a dump level as ``-x`` of
+  ``dump-guest-memory``, or names of classes with commas in between.
+  Where ``dump-guest-memory`` of this monitor has no flag for a format, the
+  default is taken; ``-L`` wins over it, but no flag says that the guest is to be
+  stopped.
+ERST

@@ -8,6 +8,9 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-dump.h"
+#include "qapi/qapi-visit-dump.h"
+#include "qapi/qobject-input-visitor.h"
+#include "qapi/qobject-output-visitor.h"
 #include "chardev/chardev-internal.h"
 #include "monitor/hmp.h"
 #include "monitor/monitor.h"
@@ -17,6 +20,9 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#include "qobject/qstring.h"
 #include "dump-job.h"
 #include "vmcoreinfo-query.h"
 
@@ -53,10 +59,10 @@ static bool hmp_find_format(const char *name, DumpGuestMemoryFormat *format,
     return true;
 }
 
-static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryFormat *format,
+static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryArguments *args,
                            Error **errp)
 {
-    const char *name = "elf", *raw = NULL;
+    const char *name = NULL, *raw = NULL;
     bool chosen = false;
 
     for (size_t i = 0; i < ARRAY_SIZE(hmp_formats); i++) {
@@ -80,16 +86,16 @@ static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryFormat *format,
         }
         name = raw;
     }
-    return hmp_find_format(name, format, errp);
+    args->has_format = chosen;
+    return !chosen || hmp_find_format(name, &args->format, errp);
 }
 
-static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
+static bool hmp_get_threads(const QDict *qdict, DumpGuestMemoryArguments *args,
                             Error **errp)
 {
     const char *text = qdict_get_try_str(qdict, "threads");
     unsigned value;
 
-    *threads = 0;
     if (!text) {
         return true;
     }
@@ -97,7 +103,8 @@ static bool hmp_get_threads(const QDict *qdict, uint8_t *threads,
         error_setg(errp, "Parameter 'threads' expects a small number");
         return false;
     }
-    *threads = value;
+    args->has_threads = true;
+    args->threads = value;
     return true;
 }
 
@@ -114,22 +121,31 @@ static const char *hmp_get_second_value(const QDict *qdict, const char *flag)
 }
 
 /* makedumpfile's number: a bit for each class but the last. */
-static bool hmp_get_exclude(const QDict *qdict, DumpPageClassList **list,
+static bool hmp_parse_level(const char *text, unsigned *level, Error **errp)
+{
+    if (qemu_strtoui(text, NULL, 10, level) < 0 ||
+        *level > PAGE_CLASS_LEVEL_MAX) {
+        error_setg(errp, "Parameter 'exclude' expects a dump level from 0 to "
+                   "%u", PAGE_CLASS_LEVEL_MAX);
+        return false;
+    }
+    return true;
+}
+
+static bool hmp_get_exclude(const QDict *qdict, DumpGuestMemoryArguments *args,
                             Error **errp)
 {
     const char *text = hmp_get_second_value(qdict, "exclude");
-    DumpPageClassList **tail = list;
+    DumpPageClassList **tail = &args->exclude;
     unsigned level;
 
     if (!text) {
         return true;
     }
-    if (qemu_strtoui(text, NULL, 10, &level) < 0 ||
-        level > PAGE_CLASS_LEVEL_MAX) {
-        error_setg(errp, "Parameter 'exclude' expects a dump level from 0 to "
-                   "%u", PAGE_CLASS_LEVEL_MAX);
+    if (!hmp_parse_level(text, &level, errp)) {
         return false;
     }
+    args->has_exclude = true;
     for (int i = 0; i < DUMP_PAGE_CLASS__MAX; i++) {
         if (level >> i & 1) {
             QAPI_LIST_APPEND(tail, i);
@@ -229,36 +245,34 @@ static void hmp_dump_watch(Monitor *mon)
 
 /* -- commands ------------------------------------------------------------ */
 
+static void hmp_get_range(const QDict *qdict, DumpGuestMemoryArguments *args)
+{
+    args->has_begin = qdict_haskey(qdict, "begin");
+    args->begin = qdict_get_try_int(qdict, "begin", 0);
+    args->has_length = qdict_haskey(qdict, "length");
+    args->length = qdict_get_try_int(qdict, "length", 0);
+}
+
+/* What has no flag is left to the defaults. */
 static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
 {
     ERRP_GUARD();
-    bool has_begin = qdict_haskey(qdict, "begin");
-    bool has_length = qdict_haskey(qdict, "length");
-    g_autofree char *protocol = g_strconcat(hmp_has_flag(qdict, "node") ?
-                                            "node:" : "file:",
-                                            qdict_get_str(qdict, "filename"),
-                                            NULL);
-    g_autoptr(DumpPageClassList) exclude = NULL;
-    DumpGuestMemoryFormat format;
-    uint8_t threads;
+    g_autoptr(DumpGuestMemoryArguments) args =
+        g_new0(DumpGuestMemoryArguments, 1);
 
-    if (hmp_get_format(qdict, &format, errp) &&
-        hmp_get_threads(qdict, &threads, errp) &&
-        hmp_get_exclude(qdict, &exclude, errp)) {
-        qmp_dump_guest_memory(qdict_get_try_bool(qdict, "paging", false),
-                              protocol, true, detach,
-                              has_begin,
-                              has_begin ? qdict_get_int(qdict, "begin") : 0,
-                              has_length,
-                              has_length ? qdict_get_int(qdict, "length") : 0,
-                              true, format,
-                              qdict_haskey(qdict, "threads"), threads,
-                              false, DUMP_VMCOREINFO_AUTO,
-                              exclude != NULL, exclude,
-                              true, hmp_has_flag(qdict, "live") ?
-                                    ON_OFF_AUTO_ON : ON_OFF_AUTO_OFF,
-                              false, 0, NULL,
-                              NULL, errp);
+    args->paging = qdict_get_try_bool(qdict, "paging", false);
+    args->protocol = g_strconcat(hmp_has_flag(qdict, "node") ? "node:" :
+                                                               "file:",
+                                 qdict_get_str(qdict, "filename"), NULL);
+    args->has_detach = true;
+    args->detach = detach;
+    args->has_live = hmp_has_flag(qdict, "live");
+    args->live = ON_OFF_AUTO_ON;
+    hmp_get_range(qdict, args);
+    if (hmp_get_format(qdict, args, errp) &&
+        hmp_get_threads(qdict, args, errp) &&
+        hmp_get_exclude(qdict, args, errp)) {
+        qmp_dump_guest_memory(args, errp);
     }
     return !*errp;
 }
@@ -283,6 +297,155 @@ void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
         monitor_resume(mon);
     }
 }
+
+/* -- defaults ---------------------------------------------------------- */
+
+static QDict *hmp_defaults(void)
+{
+    g_autoptr(DumpParameters) params =
+        qmp_query_dump_parameters(&error_abort);
+    QObject *all;
+    Visitor *v = qobject_output_visitor_new(&all);
+
+    visit_type_DumpParameters(v, NULL, &params, &error_abort);
+    visit_complete(v, &all);
+    visit_free(v);
+    return qobject_to(QDict, all);
+}
+
+/* A value of a parameter: a number, a word, or a list of words. */
+static void hmp_print_value(Monitor *mon, QObject *value)
+{
+    QList *list = qobject_to(QList, value);
+    const QListEntry *e;
+
+    if (list) {
+        QLIST_FOREACH_ENTRY(list, e) {
+            monitor_printf(mon, "%s%s", e == qlist_first(list) ? "" : ",",
+                           qstring_get_str(qobject_to(QString,
+                                                      qlist_entry_obj(e))));
+        }
+    } else if (qobject_to(QString, value)) {
+        monitor_puts(mon, qstring_get_str(qobject_to(QString, value)));
+    } else {
+        GString *text = qobject_to_json(value);
+        monitor_puts(mon, text->str);
+        g_string_free(text, true);
+    }
+}
+
+static void hmp_info_dump_parameters(Monitor *mon, const QDict *qdict)
+{
+    g_autoptr(QDict) all = hmp_defaults();
+
+    for (int i = 0; i < DUMP_PARAMETER__MAX; i++) {
+        QObject *value = qdict_get(all, DumpParameter_str(i));
+
+        monitor_printf(mon, "%s: ", DumpParameter_str(i));
+        if (value) {
+            hmp_print_value(mon, value);
+        } else {
+            monitor_puts(mon, "not set");
+        }
+        monitor_puts(mon, "\n");
+    }
+}
+
+/* A dump level, or names with commas in between. */
+static QList *hmp_parse_classes(const char *text, Error **errp)
+{
+    g_autoptr(QList) list = qlist_new();
+    g_auto(GStrv) names = NULL;
+    unsigned level;
+
+    if (!g_ascii_isdigit(text[0])) {
+        names = g_strsplit(text, ",", -1);
+        for (char **name = names; *name; name++) {
+            qlist_append_str(list, *name);
+        }
+        return g_steal_pointer(&list);
+    }
+    if (!hmp_parse_level(text, &level, errp)) {
+        return NULL;
+    }
+    for (int i = 0; i < DUMP_PAGE_CLASS__MAX; i++) {
+        if (level >> i & 1) {
+            qlist_append_str(list, DumpPageClass_str(i));
+        }
+    }
+    return g_steal_pointer(&list);
+}
+
+/* @dict: the arguments of dump-set-parameters, all values as text. */
+static bool hmp_put_parameter(QDict *dict, const char *name,
+                              const char *value, Error **errp)
+{
+    QList *list = NULL;
+
+    if (!value) {
+        list = qlist_new();
+        qlist_append_str(list, name);
+        qdict_put(dict, "unset", list);
+        return true;
+    }
+    if (strcmp(name, DumpParameter_str(DUMP_PARAMETER_EXCLUDE)) != 0) {
+        qdict_put_str(dict, name, value);
+        return true;
+    }
+    list = hmp_parse_classes(value, errp);
+    if (list) {
+        qdict_put(dict, name, list);
+    }
+    return list;
+}
+
+static DumpSetParameters *hmp_parse_parameter(const char *name,
+                                              const char *value, Error **errp)
+{
+    g_autoptr(QDict) dict = qdict_new();
+    DumpSetParameters *args;
+    Visitor *v;
+
+    if (qapi_enum_parse(&DumpParameter_lookup, name, -1, NULL) < 0) {
+        error_setg(errp, "Invalid parameter '%s'", name);
+        return NULL;
+    }
+    if (!hmp_put_parameter(dict, name, value, errp)) {
+        return NULL;
+    }
+    v = qobject_input_visitor_new_keyval(QOBJECT(dict));
+    visit_type_DumpSetParameters(v, NULL, &args, errp);
+    visit_free(v);
+    return args;
+}
+
+static void hmp_dump_set_parameter(Monitor *mon, const QDict *qdict)
+{
+    g_autoptr(DumpSetParameters) args = NULL;
+    Error *err = NULL;
+
+    args = hmp_parse_parameter(qdict_get_str(qdict, "parameter"),
+                               qdict_get_try_str(qdict, "value"), &err);
+    if (args) {
+        qmp_dump_set_parameters(args, &err);
+    }
+    hmp_handle_error(mon, err);
+}
+
+static void hmp_complete_parameter(ReadLineState *rs, int nb_args,
+                                   const char *str)
+{
+    size_t len = strlen(str);
+
+    readline_set_completion_index(rs, len);
+    for (int i = 0; nb_args == 2 && i < DUMP_PARAMETER__MAX; i++) {
+        if (!strncmp(str, DumpParameter_str(i), len)) {
+            readline_add_completion(rs, DumpParameter_str(i));
+        }
+    }
+}
+
+/* -- the running dump -------------------------------------------------- */
 
 static void hmp_dump_cancel(Monitor *mon, const QDict *qdict)
 {
@@ -426,7 +589,14 @@ static void hmp_info_vmcoreinfo(Monitor *mon, const QDict *qdict)
 static void dump_register_hmp(void)
 {
     monitor_register_hmp("vmcoreinfo", true, hmp_info_vmcoreinfo);
+    monitor_register_hmp("dump_parameters", true, hmp_info_dump_parameters);
     monitor_register_hmp("dump-cancel", false, hmp_dump_cancel);
+    monitor_register_hmp("dump_set_parameter", false, hmp_dump_set_parameter);
+    for (HMPCommand *cmd = hmp_cmds; cmd->name; cmd++) {
+        if (!strcmp(cmd->name, "dump_set_parameter")) {
+            cmd->command_completion = hmp_complete_parameter;
+        }
+    }
 }
 
 type_init(dump_register_hmp)

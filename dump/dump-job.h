@@ -35,14 +35,16 @@ typedef struct DumpOptions {
     OnOffAuto live;             /* let a running guest run on */
     uint64_t live_buffer;       /* bytes, not 0 */
     const char *live_fd;        /* of /dev/userfaultfd; NULL for none */
+    int live_device;            /* the same, for all dumps; -1 for none */
     unsigned dump_level;        /* PAGE_CLASS_BIT: what is left out */
     DumpOutputName output;      /* where to */
     const char *job_id;         /* of the QEMU job to show; NULL for none */
+    const strList *warnings;    /* what the result is to tell, too */
 } DumpOptions;
 
 /*
- * Run one dump, or with @opts->detach start it. @opts and its strings are
- * only used during the call.
+ * Run one dump, or with @opts->detach start it. @opts, its strings and the
+ * descriptor in it are only used during the call.
  *
  * Returns false with @errp set when the dump was refused (then nothing was
  * touched but a named descriptor, which is used up: the output neither created

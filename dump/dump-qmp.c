@@ -13,6 +13,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "dump-job.h"
+#include "dump-parameters.h"
 #include "guest-state.h"
 #include "vmcoreinfo-query.h"
 #include "vmcore/pipeline.h"
@@ -87,45 +88,35 @@ static bool dump_set_format(DumpGuestMemoryFormat qapi, DumpFormat *format,
     return true;
 }
 
-/* The text is matched by management tools. */
-static bool dump_check_filter(DumpGuestMemoryFormat qapi, bool paging,
-                              bool range, Error **errp)
+static DumpGuestMemoryFormat dump_format(const DumpParameters *params)
 {
-    const DumpFormat *format = dump_find_format(qapi);
-    const DumpWriterOps *ops = dump_writer_ops(format->kind);
-
-    if ((paging && !ops->paging) || (range && !ops->range)) {
-        error_setg(errp, "kdump-compressed format doesn't support paging or "
-                   "filter");
-        return false;
-    }
-    return true;
+    return params->has_format ? params->format : DUMP_GUEST_MEMORY_FORMAT_ELF;
 }
 
-static bool dump_set_range(DumpOptions *opts, bool has_begin, int64_t begin,
-                           bool has_length, int64_t length, Error **errp)
+static bool dump_set_range(DumpOptions *opts,
+                           const DumpGuestMemoryArguments *args, Error **errp)
 {
-    if (has_begin != has_length) {
+    if (args->has_begin != args->has_length) {
         error_setg(errp, "Parameter '%s' is missing",
-                   has_begin ? "length" : "begin");
+                   args->has_begin ? "length" : "begin");
         return false;
     }
-    if (!has_begin) {
+    if (!args->has_begin) {
         return true;
     }
-    if (begin < 0) {
+    if (args->begin < 0) {
         error_setg(errp, "Invalid parameter 'begin': must not be negative");
         return false;
     }
-    if (length <= 0) {
+    if (args->length <= 0) {
         error_setg(errp, "Invalid parameter 'length': must be greater than "
                    "zero");
         return false;
     }
     /* Two values below 2^63: the sum cannot wrap. */
     opts->has_range = true;
-    opts->begin = begin;
-    opts->length = length;
+    opts->begin = args->begin;
+    opts->length = args->length;
     return true;
 }
 
@@ -147,20 +138,24 @@ static bool dump_set_threads(DumpFormat *format, bool has_threads,
     return true;
 }
 
-static bool dump_set_live(DumpOptions *opts, bool has_buffer, uint64_t buffer,
+static OnOffAuto dump_live(const DumpParameters *params)
+{
+    return params->has_live ? params->live : ON_OFF_AUTO_OFF;
+}
+
+static bool dump_set_live(DumpOptions *opts, const DumpParameters *params,
                           Error **errp)
 {
-    if (opts->live == ON_OFF_AUTO_OFF && (has_buffer || opts->live_fd)) {
-        error_setg(errp, "Parameter '%s' is only for a dump with 'live'",
-                   has_buffer ? "live-buffer" : "live-fd");
-        return false;
-    }
-    if (has_buffer && (buffer < DUMP_MIN_LIVE_BUFFER ||
-                       buffer > DUMP_MAX_LIVE_BUFFER)) {
+    uint64_t buffer = params->has_live_buffer ? params->live_buffer :
+                                                DUMP_DEFAULT_LIVE_BUFFER;
+
+    if (buffer < DUMP_MIN_LIVE_BUFFER || buffer > DUMP_MAX_LIVE_BUFFER) {
         error_setg(errp, "Parameter 'live-buffer' expects 1 MiB to 1 PiB");
         return false;
     }
-    opts->live_buffer = has_buffer ? buffer : DUMP_DEFAULT_LIVE_BUFFER;
+    opts->live = dump_live(params);
+    opts->live_buffer = buffer;
+    opts->live_fd = params->live_fd;
     return true;
 }
 
@@ -180,25 +175,79 @@ static bool dump_set_output(DumpOptions *opts, const char *protocol,
 }
 
 /* The schema's classes are the engine's, in the same order. */
-static bool dump_set_exclude(DumpOptions *opts, const DumpPageClassList *list,
-                             Error **errp)
+static unsigned dump_level(const DumpParameters *params)
 {
+    unsigned level = 0;
+
     QEMU_BUILD_BUG_ON((int)DUMP_PAGE_CLASS_FREE != (int)PAGE_CLASS_FREE);
     QEMU_BUILD_BUG_ON((int)DUMP_PAGE_CLASS__MAX != (int)PAGE_CLASS__MAX);
 
-    for (; list; list = list->next) {
-        opts->dump_level |= PAGE_CLASS_BIT(list->value);
+    for (DumpPageClassList *e = params->exclude; e; e = e->next) {
+        level |= PAGE_CLASS_BIT(e->value);
     }
-    if (!opts->dump_level) {
-        return true;
+    return level;
+}
+
+static DumpVmcoreinfo dump_vmcoreinfo(const DumpParameters *params)
+{
+    return params->has_vmcoreinfo ? params->vmcoreinfo : DUMP_VMCOREINFO_AUTO;
+}
+
+/* All that there are defaults for. */
+static bool dump_set_params(DumpOptions *opts, const DumpParameters *params,
+                            Error **errp)
+{
+    opts->vmcoreinfo = dump_vmcoreinfo(params);
+    opts->dump_level = dump_level(params);
+    return dump_set_format(dump_format(params), &opts->format, errp) &&
+           dump_set_threads(&opts->format, params->has_threads,
+                            params->threads, errp) &&
+           dump_set_live(opts, params, errp);
+}
+
+/* -- what contradicts each other --------------------------------------- */
+
+/* What a dump is to be, but for its parameters. */
+typedef struct DumpShape {
+    bool paging;
+    bool range;
+    bool detach;
+} DumpShape;
+
+/* The text is matched by management tools. */
+static bool dump_check_filter(const DumpShape *shape,
+                              const DumpParameters *params, Error **errp)
+{
+    const DumpFormat *format = dump_find_format(dump_format(params));
+    const DumpWriterOps *ops = dump_writer_ops(format->kind);
+
+    if ((shape->paging && !ops->paging) || (shape->range && !ops->range)) {
+        error_setg(errp, "kdump-compressed format doesn't support paging or "
+                   "filter");
+        return false;
     }
-    if (opts->paging || dump_writer_ops(opts->format.kind)->windows) {
+    return true;
+}
+
+static bool dump_check_exclude(const DumpShape *shape,
+                               const DumpParameters *params, Error **errp)
+{
+    const DumpFormat *format = dump_find_format(dump_format(params));
+
+    if (params->exclude &&
+        (shape->paging || dump_writer_ops(format->kind)->windows)) {
         error_setg(errp, "Parameter 'exclude' cannot be used with 'paging' or "
                    "format 'win-dmp'");
         return false;
     }
-    if (opts->dump_level & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO) &&
-        opts->vmcoreinfo == DUMP_VMCOREINFO_OFF) {
+    return true;
+}
+
+static bool dump_check_vmcoreinfo(const DumpShape *shape,
+                                  const DumpParameters *params, Error **errp)
+{
+    if (dump_level(params) & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO) &&
+        dump_vmcoreinfo(params) == DUMP_VMCOREINFO_OFF) {
         error_setg(errp, "Parameter 'exclude' needs VMCOREINFO, which "
                    "'vmcoreinfo' turns off");
         return false;
@@ -206,48 +255,132 @@ static bool dump_set_exclude(DumpOptions *opts, const DumpPageClassList *list,
     return true;
 }
 
-void qmp_dump_guest_memory(bool paging, const char *protocol,
-                           bool has_detach, bool detach,
-                           bool has_begin, int64_t begin,
-                           bool has_length, int64_t length,
-                           bool has_format, DumpGuestMemoryFormat format,
-                           bool has_threads, uint8_t threads,
-                           bool has_vmcoreinfo, DumpVmcoreinfo vmcoreinfo,
-                           bool has_exclude, DumpPageClassList *exclude,
-                           bool has_live, OnOffAuto live,
-                           bool has_live_buffer, uint64_t live_buffer,
-                           const char *live_fd,
-                           const char *job_id, Error **errp)
+/* With 'auto' the guest is stopped then, and a warning says so. */
+static bool dump_check_live(const DumpShape *shape,
+                            const DumpParameters *params, Error **errp)
 {
-    DumpOptions opts = {
-        .live = has_live ? live : ON_OFF_AUTO_OFF,
-        .live_fd = live_fd,
-        .paging = paging,
-        .detach = has_detach ? detach : job_id != NULL,
-        .job_id = job_id,
-        .vmcoreinfo = has_vmcoreinfo ? vmcoreinfo : DUMP_VMCOREINFO_AUTO,
+    if (dump_live(params) == ON_OFF_AUTO_ON && !shape->detach) {
+        error_setg(errp, "dump: a live dump is not possible without "
+                   "'detach'");
+        return false;
+    }
+    return true;
+}
+
+/*
+ * Where a check fails, the parameters of its row give way, one after the
+ * other, as far as they are only defaults.
+ */
+static const struct {
+    bool (*check)(const DumpShape *shape, const DumpParameters *params,
+                  Error **errp);
+    DumpParameter gives_way[2];
+} dump_rules[] = {
+    { dump_check_filter, { DUMP_PARAMETER_FORMAT, DUMP_PARAMETER_FORMAT } },
+    { dump_check_exclude, { DUMP_PARAMETER_EXCLUDE, DUMP_PARAMETER_FORMAT } },
+    { dump_check_vmcoreinfo,
+      { DUMP_PARAMETER_EXCLUDE, DUMP_PARAMETER_VMCOREINFO } },
+    { dump_check_live, { DUMP_PARAMETER_LIVE, DUMP_PARAMETER_LIVE } },
+};
+
+static bool dump_check_rules(const DumpShape *shape,
+                             const DumpParameters *params, Error **errp)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dump_rules); i++) {
+        if (!dump_rules[i].check(shape, params, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Do without those defaults that contradict what the command has. */
+static void dump_drop_defaults(const DumpShape *shape, DumpChoice *choice)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dump_rules); i++) {
+        for (size_t k = 0; k < ARRAY_SIZE(dump_rules[i].gives_way); k++) {
+            Error *err = NULL;
+
+            if (!dump_rules[i].check(shape, choice->params, &err)) {
+                dump_choice_drop(choice, dump_rules[i].gives_way[k],
+                                 error_get_pretty(err));
+                error_free(err);
+            }
+        }
+    }
+}
+
+/* What the command itself says of live dumps is for nothing without one. */
+static bool dump_check_only_live(const DumpParameters *given,
+                                 const DumpParameters *params, Error **errp)
+{
+    if (dump_live(params) == ON_OFF_AUTO_OFF &&
+        (given->has_live_buffer || given->live_fd)) {
+        error_setg(errp, "Parameter '%s' is only for a dump with 'live'",
+                   given->has_live_buffer ? "live-buffer" : "live-fd");
+        return false;
+    }
+    return true;
+}
+
+bool dump_check_defaults(const DumpParameters *params, Error **errp)
+{
+    const DumpShape shape = { .detach = true };
+    DumpOptions opts = { 0 };
+
+    if (!dump_check_rules(&shape, params, errp) ||
+        !dump_set_params(&opts, params, errp)) {
+        return false;
+    }
+    if (dump_writer_must_seek(&opts.format)) {
+        error_setg(errp, "Parameter 'format': '%s' is no default, as it needs "
+                   "an output that can seek",
+                   DumpGuestMemoryFormat_str(params->format));
+        return false;
+    }
+    return true;
+}
+
+/* -- commands ---------------------------------------------------------- */
+
+static bool dump_set_options(DumpOptions *opts, DumpChoice *choice,
+                             DumpGuestMemoryArguments *args, Error **errp)
+{
+    const DumpShape shape = {
+        .paging = args->paging,
+        .range = args->has_begin || args->has_length,
+        .detach = args->has_detach ? args->detach : args->job_id != NULL,
     };
 
-    if (!has_format) {
-        format = DUMP_GUEST_MEMORY_FORMAT_ELF;
-    }
-    if (!dump_check_filter(format, paging, has_begin || has_length, errp)) {
-        return;
-    }
-    if (job_id && !opts.detach) {
+    dump_drop_defaults(&shape, choice);
+    if (args->job_id && !shape.detach) {
         error_setg(errp, "Parameter 'job-id' is only for a dump with "
                    "'detach'");
-        return;
+        return false;
     }
-    if (!dump_set_range(&opts, has_begin, begin, has_length, length, errp) ||
-        !dump_set_format(format, &opts.format, errp) ||
-        !dump_set_threads(&opts.format, has_threads, threads, errp) ||
-        !dump_set_live(&opts, has_live_buffer, live_buffer, errp) ||
-        !dump_set_exclude(&opts, has_exclude ? exclude : NULL, errp) ||
-        !dump_set_output(&opts, protocol, errp)) {
-        return;
+    opts->paging = shape.paging;
+    opts->detach = shape.detach;
+    opts->job_id = args->job_id;
+    opts->live_device = choice->live_device;
+    opts->warnings = choice->unused;
+    return dump_check_rules(&shape, choice->params, errp) &&
+           dump_set_range(opts, args, errp) &&
+           dump_set_params(opts, choice->params, errp) &&
+           dump_check_only_live(qapi_DumpGuestMemoryArguments_base(args),
+                                choice->params, errp) &&
+           dump_set_output(opts, args->protocol, errp);
+}
+
+void qmp_dump_guest_memory(DumpGuestMemoryArguments *args, Error **errp)
+{
+    DumpOptions opts = { 0 };
+    DumpChoice choice;
+
+    dump_choice_init(&choice, qapi_DumpGuestMemoryArguments_base(args));
+    if (dump_set_options(&opts, &choice, args, errp)) {
+        dump_job_start(&opts, errp);
     }
-    dump_job_start(&opts, errp);
+    dump_choice_deinit(&choice);
 }
 
 DumpQueryResult *qmp_query_dump(Error **errp)

@@ -513,7 +513,7 @@ static void dump_job_pause_exit(GuestPause *pause)
 
 /* -- beginning ----------------------------------------------------------- */
 
-/* -1 if none was passed; to be closed. */
+/* -1 if none was passed for this dump; to be closed. */
 static bool dump_job_get_live_fd(const DumpOptions *opts, int *fd,
                                  Error **errp)
 {
@@ -537,17 +537,19 @@ static bool dump_job_admit_live(DumpJob *job, Error **errp)
         .opaque = job,
     };
     Error *err = NULL;
+    int fd;
 
-    if (!dump_job_get_live_fd(&job->opts, &setup.device, errp)) {
+    if (!dump_job_get_live_fd(&job->opts, &fd, errp)) {
         return false;
     }
+    setup.device = fd >= 0 ? fd : job->opts.live_device;
     if (!job->opts.detach) {
         error_setg(&err, "a live dump is not possible without 'detach'");
     } else if (runstate_is_running()) {
         job->live = dump_live_new(&setup, &err);
     }
-    if (setup.device >= 0) {
-        close(setup.device);
+    if (fd >= 0) {
+        close(fd);
     }
     if (err && job->opts.live == ON_OFF_AUTO_ON) {
         error_propagate_prepend(errp, err, "dump: ");
@@ -653,6 +655,9 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
     job->vmcoreinfo = -1;
     dump_progress_init(&job->progress);
     dump_report_init(&job->report);
+    for (const strList *w = opts->warnings; w; w = w->next) {
+        dump_report_warn(&job->report, "%s", w->value);
+    }
     return job;
 }
 
@@ -688,6 +693,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     job->opts.output = (DumpOutputName) { 0 };
     job->opts.job_id = NULL;
     job->opts.live_fd = NULL;
+    job->opts.warnings = NULL;
 
     job->start_us = g_get_monotonic_time();
     if (!job->live) {

@@ -29,12 +29,6 @@ REWRITE = {
         # x-remote machine does otherwise, which has no CPU to dump.)
         ('rb->fd_offset', '0'),
     ],
-    'dump/dump-qmp.c': [
-        # An optional string has a has_ of its own there.
-        (r'const char \*live_fd,\n( +)const char \*job_id, Error',
-         'bool has_live_fd, const char *live_fd,\n'
-         r'\1bool has_job_id, const char *job_id,\n\1Error'),
-    ],
     'dump/dump.c': [
         # So has an optional structure.
         (r'(?m)^( +)result->live = job->live \?',
@@ -47,10 +41,6 @@ REWRITE = {
     'dump/vmcoreinfo-query.c': [
         # And so has one that is returned.
         (r'note->has_address = ', 'note->has_text = note->has_address = '),
-    ],
-    'dump/dump-hmp-cmds.c': [
-        (r'NULL,\n( +)NULL, errp\);',
-         r'false, NULL,\n\1false, NULL, errp);'),
     ],
     'qapi/dump.json': [
         (r'(?m)^# \.\. qmp-example::\n((?:#\n|#     .*\n)+)', _example),

@@ -213,12 +213,13 @@ def job_type(tree):
 
 def spliced_files(tree):
     files = {}
-    # After an earlier apply there is an entry more.
+    # After an earlier apply there are more entries.
     for path, name, new in (
-            ('hmp-commands.hx', 'dump-guest-memory', 'dump-cancel'),
-            ('hmp-commands-info.hx', 'dump', 'vmcoreinfo')):
-        more = (r'(?:\n    \{\n        \.name       = "' + new + r'",\n'
-                r'(?:(?!^ERST$)[\s\S])*^ERST\n)?')
+            ('hmp-commands.hx', 'dump-guest-memory',
+             'dump-cancel|dump_set_parameter'),
+            ('hmp-commands-info.hx', 'dump', 'vmcoreinfo|dump_parameters')):
+        more = (r'(?:\n    \{\n        \.name       = "(?:' + new + r')",\n'
+                r'(?:(?!^ERST$)[\s\S])*^ERST\n)*')
         ours = fragment(path)
         files[path] = splice(
             tree, path,

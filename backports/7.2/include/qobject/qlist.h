@@ -1,0 +1,12 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU 7.2 has this header under another name.
+ */
+
+#ifndef BACKPORT_QOBJECT_QLIST_H
+#define BACKPORT_QOBJECT_QLIST_H
+
+#include "qapi/qmp/qlist.h"
+
+#endif
