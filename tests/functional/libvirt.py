@@ -7,9 +7,11 @@ libvirt, nor another run of the tests. libvirt has no session for root:
 then it is the user nobody's.
 """
 
+import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -30,12 +32,13 @@ DOMAIN = '''
     <cmdline>console=ttyS0 quiet panic=-1</cmdline>
   </os>
   <features><acpi/><vmcoreinfo state='on'/></features>
-  <on_crash>destroy</on_crash>
+  <on_crash>coredump-restart</on_crash>
   <devices>
     <emulator>{emulator}</emulator>
     <serial type='file'><source path='{console}'/></serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
+    <panic model='isa'/>
   </devices>
   <seclabel type='none'/>
 </domain>
@@ -48,7 +51,9 @@ class Libvirt:
     def __init__(self):
         # A short path: the names of libvirt's sockets get long.
         self.folder = tempfile.mkdtemp(prefix='dump-lv-', dir='/tmp')
+        # virsh is not to start a daemon while ours is not ready yet.
         self.env = dict(os.environ, HOME=self.folder, LC_ALL='C',
+                        LIBVIRT_AUTOSTART='0',
                         PATH='/usr/sbin:/usr/bin:/sbin:/bin')
         for var in ('XDG_RUNTIME_DIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME',
                     'XDG_DATA_HOME', 'XDG_STATE_HOME'):
@@ -100,13 +105,68 @@ class Libvirt:
                                            'console')))
             time.sleep(0.1)
 
-    def virsh(self, *args, check=True):
-        r = subprocess.run(['virsh', '-c', 'qemu:///session', *args],
-                           capture_output=True, text=True, env=self.env,
-                           cwd=self.folder, **self.who)
+    def start_virsh(self, *args, **kwargs):
+        """virsh in the background."""
+        return subprocess.Popen(['virsh', '-c', 'qemu:///session', *args],
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True,
+                                env=self.env, cwd=self.folder, **self.who,
+                                **kwargs)
+
+    def virsh(self, *args, check=True, **kwargs):
+        p = self.start_virsh(*args, **kwargs)
+        out, err = p.communicate()
         if check:
-            assert r.returncode == 0, f'virsh {args}: {r.stdout}{r.stderr}'
-        return r
+            assert p.returncode == 0, f'virsh {args}: {out}{err}'
+        return subprocess.CompletedProcess(args, p.returncode, out, err)
+
+    def qmp(self, execute, fd=None, **arguments):
+        """A command of QEMU's, with a descriptor that is passed along."""
+        command = {'execute': execute, 'arguments': {
+            k.replace('_', '-'): v for k, v in arguments.items()}}
+        fds = ('--pass-fds', str(fd)) if fd is not None else ()
+        reply = json.loads(self.virsh(
+            'qemu-monitor-command', NAME, *fds, json.dumps(command),
+            pass_fds=() if fd is None else (fd,)).stdout)
+        assert 'return' in reply, reply
+        return reply['return']
+
+    def set_defaults(self, **arguments):
+        """... for dumps, and no others."""
+        parameters = self.qmp('query-dump-parameters')
+        self.qmp('dump-set-parameters', **arguments, unset=[
+            name for name in parameters
+            if name.replace('-', '_') not in arguments])
+
+    def pass_userfaultfd(self):
+        """libvirt's QEMU may not open it: we may."""
+        fd = os.open('/dev/userfaultfd', os.O_RDWR)
+        self.qmp('getfd', fd, fdname='uffd')
+        os.close(fd)
+
+    def make_fifo(self, name):
+        """A named pipe, which the user that libvirt runs as can write to."""
+        path = self.path(name)
+        os.mkfifo(path)
+        os.chmod(path, 0o666)
+        return path
+
+    def is_free(self):
+        """libvirt has no job for the domain, and has let go of its lock."""
+        assert 'None' in self.virsh('domjobinfo', NAME).stdout
+        self.virsh('suspend', NAME)
+        assert self.state() == 'paused'
+        self.virsh('resume', NAME)
+        return self.state() == 'running'
+
+    def watch(self):
+        """Collect events from now on, until seen() is called."""
+        self.watcher = self.start_virsh('event', NAME, '--all', '--loop')
+        time.sleep(0.5)                 # it does not say when it listens
+
+    def seen(self):
+        self.watcher.send_signal(signal.SIGINT)
+        return self.watcher.communicate()[0].splitlines()
 
     def state(self):
         return self.virsh('domstate', NAME, check=False).stdout.strip()
