@@ -264,6 +264,16 @@ def test_info(tmp_path):
 # -- two clients ----------------------------------------------------------------
 
 
+def wait_full(pipe):
+    """Until what is written is memory, and the writer waits."""
+    deadline = time.monotonic() + 30
+    size = array.array('i', [0])
+    while size[0] < 32768:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        fcntl.ioctl(pipe, termios.FIONREAD, size)
+
+
 class Fifo:
     """A named pipe to dump into; nobody reads it yet."""
 
@@ -273,13 +283,7 @@ class Fifo:
         self.r = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
 
     def wait_full(self):
-        """Until what is written is memory, and the writer waits."""
-        deadline = time.monotonic() + 30
-        size = array.array('i', [0])
-        while size[0] < 32768:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-            fcntl.ioctl(self.r, termios.FIONREAD, size)
+        wait_full(self.r)
 
     def drain(self, vm):
         """Read while a dump goes on; returns its event."""

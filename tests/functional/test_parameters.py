@@ -3,14 +3,16 @@
 
 import os
 import re
+import shutil
 import tempfile
+import time
 
 import pytest
 
 from live import Before, Held, Idle, descriptors, is_old, live
 from qmp import QMPError
 from sweep import Sweep
-from test_hmp import Client
+from test_hmp import Client, wait_full
 from test_lifecycle import Stalled
 from vm import VM, as_nobody
 from vmcore import ElfDump, open_dump
@@ -189,7 +191,11 @@ def test_threads(full):
     set_(full, threads=3)
     for threads, arguments in (3, {}), (2, {'threads': 2}):
         dump = Stalled(full, format='kdump-zlib', **arguments)
-        assert full.threads().count('dump-worker') == threads
+        # Pages are written: all threads were started. Each names itself.
+        wait_full(dump.r)
+        deadline = time.monotonic() + 10
+        while full.threads().count('dump-worker') != threads:
+            assert time.monotonic() < deadline, full.threads()
         dump.drain()
     set_(full, unset=['threads'])
 
@@ -318,8 +324,7 @@ def nobody():
     with Sweep(16 << 20, args=as_nobody()) as vm:
         vm.dumps = folder + '/dump'
         yield vm
-    os.unlink(vm.dumps)
-    os.rmdir(folder)
+    shutil.rmtree(folder)
 
 
 def pass_device(vm, path='/dev/userfaultfd'):
