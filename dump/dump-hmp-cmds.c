@@ -197,7 +197,9 @@ static void hmp_dump_look(void *opaque)
 
     monitor_printf(dump->mon, "\rDumped %.1f %%", q->total ?
                    100.0 * q->completed / q->total : 0.0);
-    if (q->has_remaining) {
+    if (q->phase == DUMP_PHASE_SYNC) {
+        monitor_printf(dump->mon, ", writing to the disk ");
+    } else if (q->has_remaining) {
         monitor_printf(dump->mon, ", %.0f s left ", q->remaining / 1000.0);
     }
     monitor_flush(dump->mon);

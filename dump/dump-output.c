@@ -26,11 +26,14 @@ bool dump_output_needs_main_loop(const DumpOutput *out)
     return out->needs_main_loop;
 }
 
-DumpSink *dump_output_begin(DumpOutput *out, bool flat,
+DumpSink *dump_output_begin(DumpOutput *out, bool flat, bool durable,
                             DumpProgress *progress, Error **errp)
 {
     DumpSink *sink = out->ops->begin(out, progress, errp);
 
+    if (sink && durable) {
+        dump_sink_set_durable(sink);
+    }
     return sink && flat ? dump_sink_flat_new(sink) : sink;
 }
 

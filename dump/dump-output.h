@@ -59,10 +59,10 @@ bool dump_output_needs_main_loop(const DumpOutput *out);
 
 /*
  * The dump is going to be written: truncate the file. Returns the sink, which
- * is wrapped in makedumpfile's flattened form if @flat. It is to be freed in
- * the main thread, with the BQL held.
+ * is wrapped in makedumpfile's flattened form if @flat, and is to be settled
+ * if @durable. It is to be freed in the main thread, with the BQL held.
  */
-DumpSink *dump_output_begin(DumpOutput *out, bool flat,
+DumpSink *dump_output_begin(DumpOutput *out, bool flat, bool durable,
                             DumpProgress *progress, Error **errp);
 
 /* Close what is still open; without a begin nothing is left behind. */

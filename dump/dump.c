@@ -9,8 +9,10 @@
  *   stop guest, collect from QEMU
  *                                  ------> look into guest memory, plan,
  *                                          truncate the output, write
- *   release, resume, unblock,      <------
- *   publish, event
+ *   release, resume, unblock       <------
+ *                                  ------> with detach: have the dump on
+ *                                          stable storage
+ *   publish, event                 <------
  *
  * In a live dump, the dump's thread asks for the stop, and the guest runs when
  * it gets back to it; dump-live.c has that.
@@ -33,6 +35,7 @@
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
+#include "system/runstate-action.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #include "dump-job.h"
@@ -47,6 +50,8 @@
 
 /* How long QEMU waits at its exit for a dump to be closed as incomplete. */
 #define DUMP_EXIT_WAIT_US   (3 * 1000 * 1000)
+/* What it takes of that to leave a system call alone. */
+#define DUMP_EXIT_LEAVE_US  (500 * 1000)
 #define DUMP_EXIT_POLL_US   (5 * 1000)
 
 typedef struct DumpJob {
@@ -74,6 +79,12 @@ typedef struct DumpJob {
     DumpThread thread;
     QEMUBH *done_bh;
     bool written;               /* set under dump_lock: the thread is done */
+
+    /* All is written: the thread waits for the guest to be let go. */
+    QEMUBH *let_go_bh;
+    bool guest_done;            /* set under dump_lock: it waits */
+    bool guest_gone;            /* set under dump_lock, BQL; main thread */
+    Notifier shutdown;          /* once guest_gone */
 } DumpJob;
 
 /*
@@ -82,7 +93,7 @@ typedef struct DumpJob {
  */
 static DumpJob *dump_job;
 static GMutex dump_lock;
-static GCond dump_written;      /* with dump_lock: the job's @written is set */
+static GCond dump_changed;      /* with dump_lock: a flag of the job is set */
 
 /* How the last dump ended; NULL if there was none. BQL. */
 static DumpQueryResult *dump_last;
@@ -98,7 +109,8 @@ bool qemu_system_dump_in_progress(void)
 {
     const DumpJob *job = qatomic_read(&dump_job);
 
-    return job && (!job->live || dump_live_holds_guest(job->live));
+    return job && !job->guest_gone &&
+           (!job->live || dump_live_holds_guest(job->live));
 }
 
 static void dump_job_set(DumpJob *job)
@@ -132,6 +144,7 @@ static DumpPhase dump_job_phase(const DumpJob *job)
         [DUMP_PROGRESS_COLLECT] = DUMP_PHASE_COLLECT,
         [DUMP_PROGRESS_WRITE] = DUMP_PHASE_WRITE,
         [DUMP_PROGRESS_CLOSE] = DUMP_PHASE_CLOSE,
+        [DUMP_PROGRESS_SYNC] = DUMP_PHASE_SYNC,
     };
 
     return phases[dump_progress_phase(&job->progress)];
@@ -254,12 +267,24 @@ static void dump_publish(DumpJob *job)
 
 /* -- end ----------------------------------------------------------------- */
 
-static void dump_job_release(DumpJob *job)
+/* Set a flag of the job that somebody waits for. */
+static void dump_job_set_flag(bool *flag)
 {
-    dump_sink_free(job->sink);
+    g_mutex_lock(&dump_lock);
+    qatomic_set(flag, true);
+    g_cond_broadcast(&dump_changed);
+    g_mutex_unlock(&dump_lock);
+}
+
+/* The guest is not needed any more, and goes on. */
+static void dump_job_release_guest(DumpJob *job)
+{
+    const char *spoilt;
+
     dump_writer_free(job->writer);
+    job->writer = NULL;
     guest_state_free(job->state);
-    dump_output_release(job->out);
+    job->state = NULL;
     guest_pause_end(&job->pause);
     if (job->live) {
         job->live_info = dump_live_describe(job->live);
@@ -268,8 +293,26 @@ static void dump_job_release(DumpJob *job)
         job->live_info->held = 0;
     }
     migrate_del_blocker(&job->blocker);
+    spoilt = guest_pause_spoilt(&job->pause);
+    if (spoilt) {
+        error_free(job->error);
+        job->error = NULL;
+        error_setg(&job->error, "dump: %s", spoilt);
+    }
+}
+
+static void dump_job_release(DumpJob *job)
+{
+    dump_sink_free(job->sink);
+    dump_output_release(job->out);
+    if (job->guest_gone) {
+        notifier_remove(&job->shutdown);
+    } else {
+        dump_job_release_guest(job);
+    }
     if (job->done_bh) {
         qemu_bh_delete(job->done_bh);
+        qemu_bh_delete(job->let_go_bh);
     }
 }
 
@@ -280,15 +323,7 @@ static void dump_job_release(DumpJob *job)
 static void dump_job_finish(DumpJob *job, bool published, bool event,
                             Error **errp)
 {
-    const char *spoilt;
-
     dump_job_release(job);
-    spoilt = guest_pause_spoilt(&job->pause);
-    if (spoilt) {
-        error_free(job->error);
-        job->error = NULL;
-        error_setg(&job->error, "dump: %s", spoilt);
-    }
     if (published) {
         dump_publish(job);
     }
@@ -341,7 +376,7 @@ static bool dump_job_make(DumpJob *job, Error **errp)
     }
     trace_dump_plan(dump_progress_total(&job->progress));
     job->sink = dump_output_begin(job->out, job->opts.format.flat,
-                                  &job->progress, errp);
+                                  job->opts.detach, &job->progress, errp);
     if (!job->sink) {
         return false;
     }
@@ -361,6 +396,8 @@ static void dump_job_run(DumpJob *job)
     trace_dump_written(ok, dump_progress_completed(&job->progress),
                        dump_progress_written(&job->progress));
 }
+
+static void dump_job_exit(void *opaque);
 
 static void dump_thread_done(void *opaque)
 {
@@ -399,6 +436,32 @@ static void dump_job_run_live(DumpJob *job)
     }
 }
 
+/* Have the guest go on, and wait for that. */
+static void dump_job_await_let_go(DumpJob *job)
+{
+    dump_job_set_flag(&job->guest_done);
+    qemu_bh_schedule(job->let_go_bh);
+    g_mutex_lock(&dump_lock);
+    while (!job->guest_gone) {
+        g_cond_wait(&dump_changed, &dump_lock);
+    }
+    g_mutex_unlock(&dump_lock);
+}
+
+/*
+ * What takes the disk's time is not to take the guest's. That it goes on may
+ * turn out to have spoilt the dump.
+ */
+static void dump_job_settle(DumpJob *job)
+{
+    dump_job_await_let_go(job);
+    if (!job->error) {
+        dump_progress_set_phase(&job->progress, DUMP_PROGRESS_SYNC);
+        trace_dump_sync(dump_progress_written(&job->progress));
+        dump_sink_settle(job->sink, &job->error);
+    }
+}
+
 static void *dump_thread(void *opaque)
 {
     DumpJob *job = opaque;
@@ -408,15 +471,38 @@ static void *dump_thread(void *opaque)
     } else {
         dump_job_run(job);
     }
-    g_mutex_lock(&dump_lock);
-    qatomic_set(&job->written, true);
-    g_cond_signal(&dump_written);
-    g_mutex_unlock(&dump_lock);
+    if (job->opts.detach && !job->error) {
+        dump_job_settle(job);
+    }
+    dump_job_set_flag(&job->written);
     if (job->done_bh) {
         qemu_bh_schedule(job->done_bh);
     }
     aio_wait_kick();
     return NULL;
+}
+
+static void dump_job_shutdown(Notifier *notifier, void *data)
+{
+    DumpJob *job = container_of(notifier, DumpJob, shutdown);
+
+    if (shutdown_action != SHUTDOWN_ACTION_PAUSE) {
+        dump_job_exit(job);
+    }
+}
+
+/* Main thread; does nothing the second time. */
+static void dump_let_go(void *opaque)
+{
+    DumpJob *job = opaque;
+
+    if (job->guest_gone) {
+        return;
+    }
+    dump_job_release_guest(job);
+    job->shutdown.notify = dump_job_shutdown;
+    qemu_register_shutdown_notifier(&job->shutdown);
+    dump_job_set_flag(&job->guest_gone);
 }
 
 /*
@@ -430,6 +516,8 @@ static bool dump_job_detach(DumpJob *job, Error **errp)
 
     job->done_bh = aio_bh_new(iohandler_get_aio_context(), dump_thread_done,
                               job);
+    job->let_go_bh = aio_bh_new(iohandler_get_aio_context(), dump_let_go,
+                                job);
     ok = dump_thread_start(&job->thread, "dump", dump_thread, job, errp);
     if (ok && job->view) {
         dump_job_view_start(job->view);
@@ -454,21 +542,24 @@ static bool dump_job_run_polling(DumpJob *job, Error **errp)
 /* Wait for a little while, and poll if the output needs that. */
 static void dump_job_wait_step(DumpJob *job)
 {
+    if (qatomic_read(&job->guest_done)) {
+        dump_let_go(job);
+    }
     if (dump_output_needs_main_loop(job->out)) {
         aio_poll(qemu_get_aio_context(), false);
     }
     g_mutex_lock(&dump_lock);
     if (!job->written) {
-        g_cond_wait_until(&dump_written, &dump_lock,
+        g_cond_wait_until(&dump_changed, &dump_lock,
                           g_get_monotonic_time() + DUMP_EXIT_POLL_US);
     }
     g_mutex_unlock(&dump_lock);
 }
 
-/* False if it takes longer than QEMU's exit waits. */
-static bool dump_job_wait_written(DumpJob *job)
+/* False if it takes longer than that. */
+static bool dump_job_wait_written(DumpJob *job, int64_t us)
 {
-    int64_t until = g_get_monotonic_time() + DUMP_EXIT_WAIT_US;
+    int64_t until = g_get_monotonic_time() + us;
 
     while (!qatomic_read(&job->written) && g_get_monotonic_time() < until) {
         dump_job_wait_step(job);
@@ -497,8 +588,16 @@ static void dump_job_exit(void *opaque)
 {
     DumpJob *job = opaque;
 
-    dump_job_cancel(NULL);
-    if (dump_job_wait_written(job)) {
+    if (qatomic_read(&job->guest_done)) {
+        dump_let_go(job);
+    }
+    /* What is whole, and only on its way to the disk, is given that time. */
+    if (!job->guest_gone ||
+        !dump_job_wait_written(job, DUMP_EXIT_WAIT_US - DUMP_EXIT_LEAVE_US)) {
+        dump_job_cancel(NULL);
+    }
+    if (dump_job_wait_written(job, job->guest_gone ? DUMP_EXIT_LEAVE_US :
+                                                     DUMP_EXIT_WAIT_US)) {
         dump_thread_done(job);
     } else {
         dump_job_abandon_view(job);

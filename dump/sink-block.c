@@ -334,7 +334,14 @@ static bool block_finish(DumpSink *sink, uint64_t size, Error **errp)
     }
     block_cut(s, size);
     sink->finished = true;
-    return block_queue_flush(s->queue, errp);
+    return sink->durable || block_queue_flush(s->queue, errp);
+}
+
+static bool block_flush(DumpSink *sink, Error **errp)
+{
+    BlockSink *s = container_of(sink, BlockSink, parent);
+
+    return block_sync(sink, errp) && block_queue_flush(s->queue, errp);
 }
 
 /* Truncate before data that was not written, so that it is not read as zero. */
@@ -368,6 +375,7 @@ static const DumpSinkOps block_ops = {
     .name = "block",
     .write = block_write,
     .finish = block_finish,
+    .flush = block_flush,
     .sync = block_sync,
     .arrived = block_arrived,
     .resume = block_resume,

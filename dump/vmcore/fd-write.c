@@ -12,6 +12,7 @@
 #include "qapi/error.h"
 #include "qemu/iov.h"
 #include "qemu/units.h"
+#include "fd-sync.h"
 #include "fd-write.h"
 
 /* How often a writer that has to wait looks for a cancel. */
@@ -93,6 +94,7 @@ void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress)
     *w = (FdWriter) {
         .fd = fd,
         .kind = fd_kind(fd),
+        .storage = fd_is_storage(fd),
         .progress = progress,
     };
     fd_widen_pipe(fd);
@@ -273,6 +275,11 @@ bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
         }
     }
     return true;
+}
+
+bool fd_flush(FdWriter *w, Error **errp)
+{
+    return !w->storage || fd_sync(&w->fd, w->progress, errp);
 }
 
 bool fd_close(FdWriter *w, Error **errp)

@@ -23,6 +23,7 @@ typedef enum FdKind {
 typedef struct FdWriter {
     int fd;                     /* owned; -1 once closed, or not yet open */
     FdKind kind;
+    bool storage;               /* see fd_is_storage */
     DumpProgress *progress;     /* may be NULL; not owned */
     char *fifo;                 /* path of a named pipe to open, or NULL */
 } FdWriter;
@@ -50,6 +51,12 @@ void fd_writer_init_fifo(FdWriter *w, const char *path,
  */
 bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
               const char *what, Error **errp);
+
+/*
+ * Wait until all that was written is on stable storage, if the descriptor is
+ * for something that has that; see fd_sync. After a cancel it is closed.
+ */
+bool fd_flush(FdWriter *w, Error **errp);
 
 /*
  * Close and report what close says; the descriptor is gone unless a named

@@ -229,12 +229,12 @@ bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
                              errp);
 }
 
-bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,
-                               DumpSink *sink, Error **errp)
+/* @buf: one block of zeroes. @status: KDUMP_STATUS_INCOMPLETE or 0 */
+static void kdump_fill_header(const KdumpLayout *l, uint32_t status,
+                              uint8_t *buf)
 {
     const DumpGuest *guest = l->guest;
     uint32_t block = guest->page_size;
-    g_autofree uint8_t *buf = g_try_malloc0(block);
     KdumpHeader hdr = {
         .uts = guest->uts,
         .time_sec = guest->time_sec,
@@ -247,12 +247,24 @@ bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,
         .nr_cpus = guest->nr_cpus,
     };
 
+    kdump_put_header(&guest->abi, &hdr, buf);
+}
+
+bool kdump_layout_write_header(const KdumpLayout *l, bool incomplete,
+                               DumpSink *sink, Error **errp)
+{
+    size_t block = l->guest->page_size;
+    g_autofree uint8_t *buf = g_try_malloc0_n(2, block);
+
     if (!buf) {
         error_setg(errp, "dump: no memory to write the header");
         return false;
     }
-    kdump_put_header(&guest->abi, &hdr, buf);
-    return dump_layout_write(l->file, l->header, 0, buf, block, sink, errp);
+    kdump_fill_header(l, KDUMP_STATUS_INCOMPLETE, buf);
+    kdump_fill_header(l, 0, buf + block);
+    return incomplete ?
+           dump_layout_write(l->file, l->header, 0, buf, block, sink, errp) :
+           dump_layout_seal(l->file, l->header, buf, buf + block, sink, errp);
 }
 
 void kdump_layout_restart_closing(const KdumpLayout *l)

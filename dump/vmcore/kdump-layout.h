@@ -60,8 +60,8 @@ bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
 bool kdump_layout_fill_descs(const KdumpLayout *l, uint64_t nr_pages,
                              DumpSink *sink, Error **errp);
 
-/* @status: KDUMP_STATUS_INCOMPLETE or 0 */
-bool kdump_layout_write_header(const KdumpLayout *l, uint32_t status,
+/* By which the file is a dump; a whole one unless it is @incomplete. */
+bool kdump_layout_write_header(const KdumpLayout *l, bool incomplete,
                                DumpSink *sink, Error **errp);
 
 /* Bitmap 2 and header are going to be written, perhaps once more. */

@@ -199,6 +199,20 @@ bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
     return dump_layout_writev(layout, extent, pos, &iov, 1, sink, errp);
 }
 
+bool dump_layout_seal(DumpLayout *layout, unsigned extent, const void *until,
+                      const void *buf, DumpSink *sink, Error **errp)
+{
+    DumpExtent *e = layout_extent(layout, extent);
+
+    extent_check(e, 0, e->size);
+    assert(!extent_gap(layout, extent));
+    if (!dump_sink_seal(sink, e->offset, until, buf, e->size, e->name, errp)) {
+        return false;
+    }
+    e->written += e->size;
+    return true;
+}
+
 void dump_layout_skip(DumpLayout *layout, unsigned extent, uint64_t len)
 {
     DumpExtent *e = layout_extent(layout, extent);

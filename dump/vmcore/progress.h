@@ -18,6 +18,7 @@ typedef enum DumpProgressPhase {
     DUMP_PROGRESS_COLLECT,      /* the guest's state, the plan */
     DUMP_PROGRESS_WRITE,        /* memory */
     DUMP_PROGRESS_CLOSE,        /* what makes the file whole */
+    DUMP_PROGRESS_SYNC,         /* to stable storage */
 } DumpProgressPhase;
 
 typedef struct DumpProgress {

@@ -125,7 +125,29 @@ static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
     /* Whoever shares the descriptor and goes on writing, appends. */
     lseek(s->out.fd, s->base + size, SEEK_SET);
     sink->finished = true;
+    return sink->durable || fd_close(&s->out, errp);
+}
+
+/* Before what makes it a whole dump is written: is all of it there? */
+static bool file_flush(DumpSink *sink, Error **errp)
+{
+    FileSink *s = container_of(sink, FileSink, parent);
+
+    return fd_flush(&s->out, errp);
+}
+
+static bool file_close(DumpSink *sink, Error **errp)
+{
+    FileSink *s = container_of(sink, FileSink, parent);
+
     return fd_close(&s->out, errp);
+}
+
+static void file_abandon(DumpSink *sink)
+{
+    FileSink *s = container_of(sink, FileSink, parent);
+
+    fd_abandon(&s->out);
 }
 
 static void file_free(DumpSink *sink)
@@ -140,8 +162,11 @@ static const DumpSinkOps file_ops = {
     .name = "file",
     .write = file_write,
     .finish = file_finish,
+    .flush = file_flush,
+    .close = file_close,
     .resume = file_resume,
     .reserve = file_reserve,
+    .abandon = file_abandon,
     .free = file_free,
 };
 

@@ -63,6 +63,16 @@ static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
     return true;
 }
 
+/* The last data written must be in the latest record. */
+static bool flat_seal(DumpSink *sink, uint64_t offset, const void *buf,
+                      size_t len, const char *what, Error **errp)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+
+    assert(len && len == s->record_len);
+    return dump_sink_seal(s->base, s->pos - len, NULL, buf, len, what, errp);
+}
+
 /* Readers ignore a gap at the end, so put the last byte into a record. */
 static bool flat_reach(FlatSink *s, uint64_t size, Error **errp)
 {
@@ -87,6 +97,13 @@ static bool flat_finish(DumpSink *sink, uint64_t size, Error **errp)
          dump_sink_finish(s->base, s->pos, errp);
     sink->finished = s->base->finished;
     return ok;
+}
+
+static bool flat_settle(DumpSink *sink, Error **errp)
+{
+    FlatSink *s = container_of(sink, FlatSink, parent);
+
+    return dump_sink_settle(s->base, errp);
 }
 
 static bool flat_sync(DumpSink *sink, Error **errp)
@@ -175,6 +192,8 @@ static const DumpSinkOps flat_ops = {
     .name = "flat",
     .write = flat_write,
     .finish = flat_finish,
+    .seal = flat_seal,
+    .settle = flat_settle,
     .sync = flat_sync,
     .mark = flat_mark,
     .room = flat_room,
@@ -191,6 +210,7 @@ DumpSink *dump_sink_flat_new(DumpSink *base)
     s->parent.random_access = true;
     s->parent.rewinds = base->rewinds;
     s->parent.holes = true;
+    s->parent.durable = base->durable;
     s->base = base;
     return &s->parent;
 }

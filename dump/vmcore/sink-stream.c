@@ -64,7 +64,28 @@ static bool stream_finish(DumpSink *sink, uint64_t size, Error **errp)
         return false;
     }
     sink->finished = true;
-    return fd_close(&s->out, errp);
+    return (sink->durable && s->out.storage) || fd_close(&s->out, errp);
+}
+
+static bool stream_flush(DumpSink *sink, Error **errp)
+{
+    StreamSink *s = container_of(sink, StreamSink, parent);
+
+    return fd_flush(&s->out, errp);
+}
+
+static bool stream_close(DumpSink *sink, Error **errp)
+{
+    StreamSink *s = container_of(sink, StreamSink, parent);
+
+    return !s->out.storage || fd_close(&s->out, errp);
+}
+
+static void stream_abandon(DumpSink *sink)
+{
+    StreamSink *s = container_of(sink, StreamSink, parent);
+
+    fd_abandon(&s->out);
 }
 
 static void stream_free(DumpSink *sink)
@@ -79,6 +100,9 @@ static const DumpSinkOps stream_ops = {
     .name = "stream",
     .write = stream_write,
     .finish = stream_finish,
+    .flush = stream_flush,
+    .close = stream_close,
+    .abandon = stream_abandon,
     .free = stream_free,
 };
 

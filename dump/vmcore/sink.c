@@ -82,6 +82,81 @@ bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp)
     return !sink_failed(sink, err, errp);
 }
 
+void dump_sink_set_durable(DumpSink *sink)
+{
+    sink->durable = true;
+}
+
+static void sink_drop_seal(DumpSink *sink)
+{
+    g_clear_pointer(&sink->seal.buf, g_free);
+}
+
+/* Remember what settle is going to write. */
+static bool sink_keep_seal(DumpSink *sink, uint64_t offset, const void *buf,
+                           size_t len, const char *what, Error **errp)
+{
+    sink_drop_seal(sink);
+    sink->seal.buf = g_try_malloc(len);
+    if (!sink->seal.buf) {
+        error_setg(errp, "dump: no memory to write %s", what);
+        return false;
+    }
+    memcpy(sink->seal.buf, buf, len);
+    sink->seal.len = len;
+    sink->seal.offset = offset;
+    sink->seal.what = what;
+    return true;
+}
+
+bool dump_sink_seal(DumpSink *sink, uint64_t offset, const void *until,
+                    const void *buf, size_t len, const char *what,
+                    Error **errp)
+{
+    Error *err = NULL;
+
+    if (!sink->durable || !sink->rewinds) {
+        return dump_sink_write(sink, offset, buf, len, what, errp);
+    }
+    if (until && !dump_sink_write(sink, offset, until, len, what, errp)) {
+        return false;
+    }
+    if (sink_failed(sink, NULL, errp)) {
+        return false;
+    }
+    if (sink->ops->seal) {
+        sink->ops->seal(sink, offset, buf, len, what, &err);
+    } else {
+        sink_keep_seal(sink, offset, buf, len, what, &err);
+    }
+    return !sink_failed(sink, err, errp);
+}
+
+static bool sink_write_seal(DumpSink *sink, Error **errp)
+{
+    struct iovec iov = { sink->seal.buf, sink->seal.len };
+
+    return sink->ops->write(sink, sink->seal.offset, &iov, 1, sink->seal.what,
+                            errp);
+}
+
+static bool sink_flush(DumpSink *sink, Error **errp)
+{
+    return !sink->ops->flush || sink->ops->flush(sink, errp);
+}
+
+bool dump_sink_settle(DumpSink *sink, Error **errp)
+{
+    assert(sink->durable && sink->finished);
+    if (sink->ops->settle) {
+        return sink->ops->settle(sink, errp);
+    }
+    return sink_flush(sink, errp) &&
+           (!sink->seal.buf ||
+            (sink_write_seal(sink, errp) && sink_flush(sink, errp))) &&
+           (!sink->ops->close || sink->ops->close(sink, errp));
+}
+
 bool dump_sink_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
                        const char *what, Error **errp)
 {
@@ -136,6 +211,7 @@ bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp)
     }
     error_free(sink->error);
     sink->error = NULL;
+    sink_drop_seal(sink);
     if (sink->ops->resume) {
         sink->ops->resume(sink, mark, &err);
     }
@@ -153,6 +229,7 @@ void dump_sink_free(DumpSink *sink)
 {
     if (sink) {
         error_free(sink->error);
+        sink_drop_seal(sink);
         sink->ops->free(sink);
     }
 }

@@ -47,11 +47,24 @@ typedef struct DumpSinkOps {
                   int niov, const char *what, Error **errp);
 
     /*
-     * Last call before free on success: write trailers, set the file size to
-     * @size, close the descriptor and report errors of close. Sets finished
-     * before closing.
+     * Last call before free on success, or before settle if the sink is
+     * durable: write trailers, set the file size to @size, close the
+     * descriptor and report errors of close. A durable sink leaves outputs
+     * open that have stable storage. Sets finished before closing.
      */
     bool (*finish)(DumpSink *sink, uint64_t size, Error **errp);
+
+    /*
+     * For a durable sink, and may be NULL. seal is called right after the
+     * write that is to be replaced. Without settle, that is flush, which has
+     * all that was written on stable storage; the seal by write; flush;
+     * close.
+     */
+    bool (*seal)(DumpSink *sink, uint64_t offset, const void *buf, size_t len,
+                 const char *what, Error **errp);
+    bool (*settle)(DumpSink *sink, Error **errp);
+    bool (*flush)(DumpSink *sink, Error **errp);
+    bool (*close)(DumpSink *sink, Error **errp);
 
     /* May be NULL; see dump_sink_sync, _arrived, _mark, _resume, _reserve. */
     bool (*sync)(DumpSink *sink, Error **errp);
@@ -78,6 +91,13 @@ struct DumpSink {
     bool holes;                 /* unwritten data reads as zero */
     Error *error;               /* first error, owned */
     bool finished;              /* closed or being closed */
+    bool durable;               /* settle follows finish */
+    struct {
+        void *buf;              /* owned; NULL if there is no seal */
+        size_t len;
+        uint64_t offset;
+        const char *what;
+    } seal;
 };
 
 /* Called by each kind to initialize @sink; other members become zero. */
@@ -114,6 +134,25 @@ bool dump_sink_write(DumpSink *sink, uint64_t offset, const void *buf,
 /* The same for a vector. @iov is modified; it becomes the unwritten rest. */
 bool dump_sink_writev(DumpSink *sink, uint64_t offset, struct iovec *iov,
                       int niov, const char *what, Error **errp);
+
+/*
+ * Have the dump flushed to stable storage: dump_sink_settle will follow
+ * dump_sink_finish. Called before the first write, and before another sink is
+ * put on top.
+ */
+void dump_sink_set_durable(DumpSink *sink);
+
+/*
+ * Write the bytes that mark the dump as complete, @len at @offset: the last
+ * write before finish. If the sink is durable and rewinds, @until, which marks
+ * the dump as incomplete, is written instead until everything else is on
+ * stable storage, so that a dump that fails or is cancelled before that is not
+ * mistaken for a complete one. @until is NULL if these bytes are in the output
+ * already.
+ */
+bool dump_sink_seal(DumpSink *sink, uint64_t offset, const void *until,
+                    const void *buf, size_t len, const char *what,
+                    Error **errp);
 
 /*
  * Reserve space so that @len bytes at @offset can be written later even if the
@@ -158,6 +197,14 @@ bool dump_sink_resume(DumpSink *sink, const DumpSinkMark *mark, Error **errp);
  * dump_sink_resume, if finish failed before closing.
  */
 bool dump_sink_finish(DumpSink *sink, uint64_t size, Error **errp);
+
+/*
+ * After finish, if the sink is durable: wait until the dump is on stable
+ * storage, if the output has any, then write and flush the seal, and close.
+ * Returns false, with @errp set, on failure or if the dump was cancelled
+ * meanwhile. Called by the writing thread.
+ */
+bool dump_sink_settle(DumpSink *sink, Error **errp);
 
 /*
  * The dump has failed and nothing more will be written. Called by the writing

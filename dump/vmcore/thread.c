@@ -62,3 +62,8 @@ void dump_thread_join(DumpThread *t)
 {
     pthread_join(t->id, NULL);
 }
+
+void dump_thread_leave(DumpThread *t)
+{
+    pthread_detach(t->id);
+}

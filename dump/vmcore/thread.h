@@ -28,12 +28,18 @@ typedef struct DumpThread {
  * Start @fn with @opaque on a new thread named @name (at most 15 bytes; must
  * outlive the thread). All signals but SIGSEGV, SIGFPE and SIGILL are blocked
  * in it. Returns false, with @errp set, on failure; otherwise the caller must
- * join the thread.
+ * join or leave the thread.
  */
 bool dump_thread_start(DumpThread *t, const char *name,
                        void *(*fn)(void *opaque), void *opaque, Error **errp);
 
 /* Wait for the end of @fn. */
 void dump_thread_join(DumpThread *t);
+
+/*
+ * Instead: nobody waits for it. @t may go away when @fn returns, or in its
+ * last step; not before.
+ */
+void dump_thread_leave(DumpThread *t);
 
 #endif

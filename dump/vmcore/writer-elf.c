@@ -457,11 +457,10 @@ static bool elf_plan(DumpWriter *parent, const DumpFormat *format,
 
 /* -- writing ------------------------------------------------------------- */
 
-static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
-                           Error **errp)
+static void elf_put_ehdr(const ElfWriter *w, uint32_t flags,
+                         uint8_t ehdr[ELF_EHDR_MAX])
 {
     const DumpAbi *abi = &w->parent.guest->abi;
-    uint8_t ehdr[ELF_EHDR_MAX];
     ElfCoreHeader hdr = {
         .flags = flags,
         .phnum = w->nr_segments,
@@ -471,10 +470,19 @@ static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
         .shstrndx = w->shnum ? w->shnum - 1 : 0,
     };
 
-    assert(elf_core_ehdr_size(abi) <= sizeof(ehdr));
+    assert(elf_core_ehdr_size(abi) <= ELF_EHDR_MAX);
     elf_core_put_ehdr(abi, &hdr, ehdr);
+}
+
+static bool elf_write_ehdr(ElfWriter *w, uint32_t flags, DumpSink *sink,
+                           Error **errp)
+{
+    uint8_t ehdr[ELF_EHDR_MAX];
+
+    elf_put_ehdr(w, flags, ehdr);
     return dump_layout_write(w->parent.layout, w->ehdr, 0, ehdr,
-                             elf_core_ehdr_size(abi), sink, errp);
+                             elf_core_ehdr_size(&w->parent.guest->abi), sink,
+                             errp);
 }
 
 static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
@@ -561,15 +569,24 @@ static bool elf_write_sections(ElfWriter *w, DumpSink *sink, Error **errp)
                              w->names->len, sink, errp);
 }
 
-static bool elf_mark_complete(ElfWriter *w, bool complete, DumpSink *sink,
-                              Error **errp)
+static bool elf_mark_complete(ElfWriter *w, DumpSink *sink, Error **errp)
 {
+    uint8_t ehdr[ELF_EHDR_MAX];
+
     if (!dump_sink_rewinds(sink)) {
         return true;
     }
+    elf_put_ehdr(w, 0, ehdr);
     dump_layout_restart(w->parent.layout, w->ehdr);
-    return elf_write_ehdr(w, complete ? 0 : ELF_CORE_FLAG_INCOMPLETE, sink,
-                          errp);
+    return dump_layout_seal(w->parent.layout, w->ehdr, NULL, ehdr, sink, errp);
+}
+
+static void elf_mark_incomplete(ElfWriter *w, DumpSink *sink)
+{
+    if (dump_sink_rewinds(sink)) {
+        dump_layout_restart(w->parent.layout, w->ehdr);
+        elf_write_ehdr(w, ELF_CORE_FLAG_INCOMPLETE, sink, NULL);
+    }
 }
 
 /* The whole file is there, but for its size if it ends with a hole. */
@@ -579,12 +596,12 @@ static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
 
     assert(dump_layout_complete(w->parent.layout));
     dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
-    if (elf_mark_complete(w, true, sink, errp) &&
+    if (elf_mark_complete(w, sink, errp) &&
         dump_sink_finish(sink, dump_layout_end(w->parent.layout), errp)) {
         return true;
     }
     if (dump_sink_resume(sink, &mark, NULL)) {
-        elf_mark_complete(w, false, sink, NULL);
+        elf_mark_incomplete(w, sink);
     }
     return false;
 }

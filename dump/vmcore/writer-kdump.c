@@ -262,14 +262,14 @@ static bool kdump_begin(KdumpWriter *w, Error **errp)
 
 /* The dump is to have its first @nr_pages pages. */
 static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
-                        uint64_t data_bytes, uint32_t status, Error **errp)
+                        uint64_t data_bytes, bool incomplete, Error **errp)
 {
     w->closing = true;
     dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
     return kdump_layout_write_bitmap2(&w->parts, nr_pages, &w->missing,
                                       w->sink, errp) &&
            dump_sink_sync(w->sink, errp) &&
-           kdump_layout_write_header(&w->parts, status, w->sink, errp) &&
+           kdump_layout_write_header(&w->parts, incomplete, w->sink, errp) &&
            dump_sink_finish(w->sink, kdump_layout_data(&w->parts) +
                             data_bytes, errp);
 }
@@ -282,8 +282,7 @@ static bool kdump_close_at(KdumpWriter *w, const KdumpMark *mark)
     }
     kdump_layout_restart_closing(&w->parts);
     return dump_sink_resume(w->sink, &mark->sink, NULL) &&
-           kdump_close(w, mark->nr_pages, mark->data_bytes,
-                       KDUMP_STATUS_INCOMPLETE, NULL);
+           kdump_close(w, mark->nr_pages, mark->data_bytes, true, NULL);
 }
 
 /*
@@ -310,7 +309,7 @@ static bool kdump_write(DumpWriter *parent, DumpSink *sink, Error **errp)
     if (kdump_begin(w, errp) &&
         kdump_chunks_find_untouched(&w->chunks, w->parent.progress, errp) &&
         kdump_write_pages(w, errp) &&
-        kdump_close(w, w->nr_done, w->data_pos, 0, errp)) {
+        kdump_close(w, w->nr_done, w->data_pos, false, errp)) {
         assert(dump_layout_complete(w->parent.layout));
         return true;
     }

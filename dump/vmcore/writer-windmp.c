@@ -123,7 +123,7 @@ static bool windmp_plan(DumpWriter *parent, const DumpFormat *format,
     return true;
 }
 
-static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
+static WinDmpHeader windmp_header(const WinDmpWriter *w)
 {
     WinDmpHeader hdr = w->parent.guest->windows->header;
 
@@ -136,8 +136,25 @@ static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
     }
     windmp_put(&hdr, WINDMP_DUMP_TYPE, WINDMP_TYPE_FULL);
     windmp_put(&hdr, WINDMP_REQUIRED_SPACE, dump_layout_end(w->parent.layout));
+    return hdr;
+}
+
+static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    WinDmpHeader hdr = windmp_header(w);
+
     return dump_layout_write(w->parent.layout, w->header, 0, hdr.bytes,
                              hdr.size, sink, errp);
+}
+
+/* Where it comes last. Without it, the file is a dump for nobody. */
+static bool windmp_seal(WinDmpWriter *w, DumpSink *sink, Error **errp)
+{
+    static const uint8_t zero[WINDMP_HEADER_SIZE64];
+    WinDmpHeader hdr = windmp_header(w);
+
+    return dump_layout_seal(w->parent.layout, w->header, zero, hdr.bytes,
+                            sink, errp);
 }
 
 static bool windmp_write_memory(WinDmpWriter *w, DumpSink *sink, Error **errp)
@@ -178,7 +195,7 @@ static bool windmp_close(WinDmpWriter *w, DumpSink *sink, Error **errp)
     DumpSinkMark mark = dump_sink_mark(sink);
 
     dump_progress_set_phase(w->parent.progress, DUMP_PROGRESS_CLOSE);
-    if ((!last || windmp_write_header(w, sink, errp)) &&
+    if ((!last || windmp_seal(w, sink, errp)) &&
         dump_sink_finish(sink, dump_layout_end(w->parent.layout), errp)) {
         assert(dump_layout_complete(w->parent.layout));
         return true;

@@ -71,3 +71,22 @@ def faults_so(tmp_path_factory):
 @pytest.fixture
 def out(tmp_path):
     return str(tmp_path / 'dump')
+
+
+@pytest.fixture
+def loop(tmp_path):
+    """A block device of so many bytes."""
+    made = []
+
+    def attach(size):
+        path = str(tmp_path / f'disk{len(made)}')
+        with open(path, 'wb') as f:
+            f.truncate(size)
+        made.append(subprocess.run(
+            ['losetup', '--show', '-f', path], check=True,
+            capture_output=True, text=True).stdout.strip())
+        return made[-1]
+
+    yield attach
+    for device in made:
+        subprocess.run(['losetup', '-d', device], check=True)

@@ -8,6 +8,9 @@
  *   DUMP_FAULT        what goes wrong:
  *     error:E:N       writes that reach beyond byte N fail with errno E
  *     close:E         close() fails with errno E, the file closed
+ *     sync:E          fdatasync() fails with errno E
+ *     syncing         fdatasync() makes a file PATH.sync, and comes back when
+ *                     there is one PATH.go
  *     short:N         a write takes at most N bytes
  *     eintr           every other write is interrupted
  *     pause:N         the write after which N bytes are written comes back
@@ -212,6 +215,14 @@ static void wait_to_go_on(void)
     }
 }
 
+static void tell_of_sync(void)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s.sync", getenv("DUMP_FAULT_PATH"));
+    close(open(path, O_WRONLY | O_CREAT, 0600));
+}
+
 ssize_t pwritev64(int fd, const struct iovec *iov, int niov, off64_t offset)
 {
     unsigned long long n = 0;
@@ -272,6 +283,22 @@ int close(int fd)
         return -1;
     }
     return ret;
+}
+
+int fdatasync(int fd)
+{
+    unsigned long long n;
+    int error;
+
+    if (is_target(fd) && fault_is("sync", &error, &n)) {
+        errno = error;
+        return -1;
+    }
+    if (is_target(fd) && fault_is_just("syncing")) {
+        tell_of_sync();
+        wait_to_go_on();
+    }
+    return real_syscall(SYS_fdatasync, fd, 0, 0, 0, 0, 0);
 }
 
 /* -- threads ----------------------------------------------------------- */

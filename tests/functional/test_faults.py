@@ -262,6 +262,9 @@ ERRORS = [
     ('EDQUOT midway', f'error:{errno.EDQUOT}:2000000', 'Disk quota exceeded'),
     ('ENOSPC at close()', f'close:{errno.ENOSPC}',
      'closing the output: No space left on device'),
+    ('EIO at fdatasync()', f'sync:{errno.EIO}', 'Input/output error'),
+    ('ENOSPC at fdatasync()', f'sync:{errno.ENOSPC}',
+     'No space left on device'),
 ]
 
 

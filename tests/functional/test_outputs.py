@@ -309,25 +309,6 @@ def test_file_size_limit_position(limited, tmp_path):
             os.close(fd)
 
 
-@pytest.fixture
-def loop(tmp_path):
-    """A block device of so many bytes."""
-    made = []
-
-    def attach(size):
-        path = str(tmp_path / f'disk{len(made)}')
-        with open(path, 'wb') as f:
-            f.truncate(size)
-        made.append(subprocess.run(
-            ['losetup', '--show', '-f', path], check=True,
-            capture_output=True, text=True).stdout.strip())
-        return made[-1]
-
-    yield attach
-    for device in made:
-        subprocess.run(['losetup', '-d', device], check=True)
-
-
 def test_small_disk(full, loop):
     refused(full, 'No space left on device', loop(4 << 20))
     device = loop(64 << 20)

@@ -202,6 +202,161 @@ static GByteArray *output_close(Output *o)
     return o->kind->flat ? unflatten(data) : data;
 }
 
+/* -- stable storage ------------------------------------------------------ */
+
+/* What fdatasync() does, and what it saw. */
+static struct {
+    unsigned calls;
+    unsigned fails_at;          /* that call, from 1 */
+    const char *path;           /* of the file that is looked at, or NULL */
+    GByteArray *seen;           /* in the first call */
+} disk;
+
+static GByteArray *file_content(const char *path);
+
+int fdatasync(int fd)
+{
+    disk.calls++;
+    if (disk.path && disk.calls == 1) {
+        disk.seen = file_content(disk.path);
+    }
+    errno = EIO;
+    return disk.calls == disk.fails_at ? -1 : 0;
+}
+
+static void output_open_durable(Output *o, const Kind *kind)
+{
+    int fd;
+
+    memset(&disk, 0, sizeof(disk));
+    memset(o, 0, sizeof(*o));
+    o->kind = kind;
+    dump_progress_init(&o->progress);
+    fd = kind->pipe ? collector_start(&o->collector, PIPE, 0) :
+                      temp_file(&o->path);
+    disk.path = o->path;
+    o->sink = dump_sink_fd_new(fd, &o->progress);
+    dump_sink_set_durable(o->sink);
+    if (kind->flat) {
+        o->sink = dump_sink_flat_new(o->sink);
+    }
+    g_assert_true(dump_sink_write(o->sink, 0, "body", 4, "x", &error_abort));
+    g_assert_true(dump_sink_seal(o->sink, 4, "half", "SEAL", 4, "x",
+                                 &error_abort));
+    g_assert_true(dump_sink_finish(o->sink, 12, &error_abort));
+    g_assert_cmpuint(disk.calls, ==, 0);
+}
+
+static GByteArray *output_close_durable(Output *o)
+{
+    GByteArray *data;
+
+    dump_sink_free(o->sink);
+    if (o->kind->pipe) {
+        data = collector_end(&o->collector);
+    } else {
+        data = file_content(o->path);
+        unlink(o->path);
+        g_free(o->path);
+    }
+    return o->kind->flat ? unflatten(data) : data;
+}
+
+/* The seal comes when all the rest is there, and is then there too. */
+static void test_settle(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    g_autoptr(GByteArray) got = NULL, seen = NULL;
+    Output o;
+
+    output_open_durable(&o, kind);
+    g_assert_true(dump_sink_settle(o.sink, &error_abort));
+    got = output_close_durable(&o);
+    g_assert_cmpmem(got->data, got->len, "bodySEAL\0\0\0\0", 12);
+    g_assert_cmpuint(disk.calls, ==, kind->pipe ? 0 : 2);
+    if (!kind->pipe) {
+        seen = kind->flat ? unflatten(disk.seen) : disk.seen;
+        g_assert_cmpmem(seen->data, seen->len, "bodyhalf\0\0\0\0", 12);
+    }
+}
+
+/* It does not come if something got lost. */
+static void test_settle_fails(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    g_autoptr(GByteArray) got = NULL;
+    Error *err = NULL;
+    Output o;
+
+    output_open_durable(&o, kind);
+    disk.fails_at = 1;
+    if (kind->pipe) {
+        g_assert_true(dump_sink_settle(o.sink, &error_abort));
+    } else {
+        g_assert_false(dump_sink_settle(o.sink, &err));
+        g_assert_nonnull(strstr(error_get_pretty(err), strerror(EIO)));
+        error_free(err);
+        g_byte_array_unref(disk.seen);
+    }
+    got = output_close_durable(&o);
+    g_assert_cmpmem(got->data, got->len,
+                    kind->pipe ? "bodySEAL\0\0\0\0" :
+                                 "bodyhalf\0\0\0\0", 12);
+}
+
+/* Without a settle, as when the guest has spoilt the dump. */
+static void test_unsettled(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    output_open_durable(&o, kind);
+    dump_sink_abandon(o.sink);
+    got = output_close_durable(&o);
+    g_assert_cmpuint(disk.calls, ==, 0);
+    g_assert_cmpmem(got->data, got->len,
+                    kind->pipe ? "bodySEAL\0\0\0\0" :
+                                 "bodyhalf\0\0\0\0", 12);
+}
+
+/* A sink that nobody settles is sealed at once. */
+static void test_seal_at_once(gconstpointer opaque)
+{
+    g_autoptr(GByteArray) got = NULL;
+    Output o;
+
+    memset(&disk, 0, sizeof(disk));
+    output_open(&o, opaque);
+    g_assert_true(dump_sink_seal(o.sink, 0, "half", "SEAL", 4, "x",
+                                 &error_abort));
+    g_assert_true(dump_sink_finish(o.sink, 4, &error_abort));
+    got = output_close(&o);
+    g_assert_cmpmem(got->data, got->len, "SEAL", 4);
+    g_assert_cmpuint(disk.calls, ==, 0);
+}
+
+/* What is written at the end is in stable storage, too. */
+static void test_settle_append(void)
+{
+    g_autofree char *path = NULL;
+    int fd = temp_file(&path);
+    DumpSink *sink;
+
+    memset(&disk, 0, sizeof(disk));
+    g_assert_cmpint(fcntl(fd, F_SETFL, O_APPEND), ==, 0);
+    sink = dump_sink_fd_new(fd, NULL);
+    dump_sink_set_durable(sink);
+    g_assert_true(dump_sink_seal(sink, 0, "half", "SEAL", 4, "x",
+                                 &error_abort));
+    g_assert_true(dump_sink_finish(sink, 4, &error_abort));
+    g_assert_true(dump_sink_settle(sink, &error_abort));
+    g_assert_cmpuint(disk.calls, ==, 1);
+    g_assert_cmpint(fcntl(fd, F_GETFD), <, 0);
+    dump_sink_free(sink);
+    unlink(path);
+}
+
 /* -- contract ------------------------------------------------------------ */
 
 static uint8_t *pattern(size_t len, unsigned seed)
@@ -1001,7 +1156,10 @@ int main(int argc, char **argv)
         { "gaps", test_gaps }, { "any-order", test_any_order },
         { "empty", test_empty }, { "sticky", test_sticky },
         { "long-vector", test_long_vector }, { "nothing", test_nothing },
-        { "abandon", test_abandon },
+        { "abandon", test_abandon }, { "settle", test_settle },
+        { "settle-fails", test_settle_fails },
+        { "unsettled", test_unsettled },
+        { "seal-at-once", test_seal_at_once },
     };
 
     g_test_init(&argc, &argv, NULL);
@@ -1022,6 +1180,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/sink/file/too-large", test_file_offset_too_large);
     g_test_add_func("/dump/sink/file/end-too-large", test_file_end_too_large);
     g_test_add_func("/dump/sink/file/longer", test_file_longer);
+    g_test_add_func("/dump/sink/settle-append", test_settle_append);
     g_test_add_func("/dump/sink/holes", test_holes);
     g_test_add_func("/dump/sink/flat/records", test_flat_records);
     g_test_add_func("/dump/sink/flat/resume-file", test_resume_flat_file);

@@ -15,6 +15,7 @@
 #ifdef __linux__
 #define CONFIG_LINUX 1
 #define CONFIG_FALLOCATE 1
+#define CONFIG_FDATASYNC 1
 #endif
 
 #ifdef __x86_64__

@@ -1,0 +1,141 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What was written to a descriptor, on stable storage.
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "fd-sync.h"
+#include "thread.h"
+
+/* How often who waits looks for a cancel. */
+#define SYNC_POLL_US    (100 * 1000)
+
+/* Shared by who waits and the thread that makes the system call. */
+typedef struct FdSync {
+    DumpThread thread;
+    int fd;
+    int error;                  /* an errno, or 0; handed over by done */
+    GMutex lock;
+    GCond changed;              /* with lock: done is set */
+    bool done;                  /* under lock */
+    bool left;                  /* under lock: nobody waits any more */
+} FdSync;
+
+bool fd_is_storage(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 &&
+           (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
+}
+
+/* Returns an errno, or 0. */
+static int sync_now(int fd)
+{
+    int ret;
+
+    do {
+#ifdef CONFIG_FDATASYNC
+        ret = fdatasync(fd);
+#else
+        ret = fsync(fd);
+#endif
+    } while (ret < 0 && errno == EINTR);
+    if (ret < 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS &&
+        errno != EROFS) {
+        return errno;
+    }
+    return 0;
+}
+
+static void sync_free(FdSync *s)
+{
+    g_cond_clear(&s->changed);
+    g_mutex_clear(&s->lock);
+    g_free(s);
+}
+
+static void *sync_thread(void *opaque)
+{
+    FdSync *s = opaque;
+    bool left;
+
+    s->error = sync_now(s->fd);
+    g_mutex_lock(&s->lock);
+    s->done = true;
+    left = s->left;
+    g_cond_signal(&s->changed);
+    g_mutex_unlock(&s->lock);
+    if (left) {
+        qemu_close(s->fd);
+        sync_free(s);
+    }
+    return NULL;
+}
+
+/* False if the dump was cancelled before the thread was done. */
+static bool sync_wait(FdSync *s, const DumpProgress *progress)
+{
+    bool done;
+
+    g_mutex_lock(&s->lock);
+    while (!s->done && !(progress && dump_progress_out_of_time(progress))) {
+        g_cond_wait_until(&s->changed, &s->lock,
+                          g_get_monotonic_time() + SYNC_POLL_US);
+    }
+    done = s->done;
+    s->left = !done;
+    if (s->left) {
+        dump_thread_leave(&s->thread);
+    }
+    g_mutex_unlock(&s->lock);
+    return done;
+}
+
+/* NULL if the system has no thread to give. */
+static FdSync *sync_begin(int fd)
+{
+    FdSync *s = g_try_new0(FdSync, 1);
+
+    if (!s) {
+        return NULL;
+    }
+    s->fd = fd;
+    g_mutex_init(&s->lock);
+    g_cond_init(&s->changed);
+    if (!dump_thread_start(&s->thread, "dump-sync", sync_thread, s, NULL)) {
+        sync_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static bool sync_result(int error, Error **errp)
+{
+    if (error) {
+        error_setg_errno(errp, error, "dump: writing the output to stable "
+                         "storage");
+    }
+    return !error;
+}
+
+bool fd_sync(int *fd, const DumpProgress *progress, Error **errp)
+{
+    FdSync *s = sync_begin(*fd);
+    int error;
+
+    if (!s) {
+        return sync_result(sync_now(*fd), errp);
+    }
+    if (!sync_wait(s, progress)) {
+        *fd = -1;
+        error_setg(errp, "dump: cancelled");
+        return false;
+    }
+    dump_thread_join(&s->thread);
+    error = s->error;
+    sync_free(s);
+    return sync_result(error, errp);
+}
