@@ -1,8 +1,8 @@
 HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     {
         .name       = "dump-guest-memory",
-        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,node:-n,threads:-ts,exclude:-xs,filename:F,begin:l?,length:l?",
-        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] filename [begin length]",
+        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,node:-n,threads:-ts,exclude:-xs,bandwidth:-bs,filename:F,begin:l?,length:l?",
+        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] [-b bandwidth] filename [begin length]",
         .help       = "dump guest memory into file 'filename'.\n\t\t\t"
                       "-p: do paging to get guest's memory mapping.\n\t\t\t"
                       "-d: return immediately (do not wait for completion).\n\t\t\t"
@@ -16,6 +16,7 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
                       "-n: 'filename' is the name of a block node.\n\t\t\t"
                       "-t: number of threads that compress pages.\n\t\t\t"
                       "-x: leave pages out, by a Linux guest's word; makedumpfile's dump level, 0 to 31.\n\t\t\t"
+                      "-b: write no more than so many bytes per second (MiB without a suffix).\n\t\t\t"
                       "-w: dump in Windows crashdump format (can be used instead of ELF-dump converting),\n\t\t\t"
                       "    for Windows x86 and x64 guests with vmcoreinfo driver only.\n\t\t\t"
                       "begin: the starting physical address.\n\t\t\t"
@@ -24,9 +25,9 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     },
 
 SRST
-``dump-guest-memory [-p] [-d] [-L] [-n]`` *filename* [*begin* *length*]
+``dump-guest-memory [-p] [-d] [-L] [-n] [-b bandwidth]`` *filename* [*begin* *length*]
   \ 
-``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level]`` *filename*
+``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] [-b bandwidth]`` *filename*
   Write the guest's memory and the registers of its CPUs to *filename*. The
   guest is stopped meanwhile. The monitor waits for the end and prints nothing
   but an error or a warning; one on a terminal (standard output, a pty or a
@@ -66,6 +67,9 @@ SRST
     (page cache without private data), 4 (all of the page cache), 8 (memory of
     user processes) and 16 (free pages), as for ``makedumpfile -d``. Not with
     ``-p`` or ``-w``.
+  ``-b`` *bandwidth*
+    write no more than so many bytes per second, such as ``50M``; without a
+    suffix they are MiB. 0 is no limit.
   *filename*
     the file to write.
   *begin*
@@ -98,8 +102,8 @@ SRST
   Set the default of an argument that a guest memory dump is asked for without;
   if there is no *value*, it has no default any more. *parameter* is one of
   ``format``, ``threads``, ``vmcoreinfo``, ``exclude``, ``live``,
-  ``live-buffer`` and ``live-fd``; the value is that of the argument of
-  ``dump-guest-memory`` in QMP. ``exclude`` takes a dump level as ``-x`` of
+  ``live-buffer``, ``live-fd`` and ``max-bandwidth`` (bytes); the value is that of
+  the argument of ``dump-guest-memory`` in QMP. ``exclude`` takes a dump level as ``-x`` of
   ``dump-guest-memory``, or names of classes with commas in between.
   Where ``dump-guest-memory`` of this monitor has no flag for a format, the
   default is taken; ``-L`` wins over it, but no flag says that the guest is to be

@@ -413,6 +413,9 @@ bool block_queue_submit(BlockQueue *q, BlockQueueWrite *write, Error **errp)
 
     assert(write->len);
     r->len = write->len;
+    if (q->progress) {
+        dump_progress_await(q->progress, r->len);
+    }
     qemu_iovec_init_buf(&r->qiov, write->buf, write->len);
     if (!queue_submit(q, r, errp)) {
         block_queue_drop(q, write);

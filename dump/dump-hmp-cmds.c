@@ -113,7 +113,7 @@ static bool hmp_get_threads(const QDict *qdict, DumpGuestMemoryArguments *args,
  * Where that one is not given, but this one is, the monitor has an "s," before
  * its name: the end of the description of what it has passed over.
  */
-static const char *hmp_get_second_value(const QDict *qdict, const char *flag)
+static const char *hmp_get_next_value(const QDict *qdict, const char *flag)
 {
     g_autofree char *other = g_strconcat("s,", flag, NULL);
 
@@ -135,7 +135,7 @@ static bool hmp_parse_level(const char *text, unsigned *level, Error **errp)
 static bool hmp_get_exclude(const QDict *qdict, DumpGuestMemoryArguments *args,
                             Error **errp)
 {
-    const char *text = hmp_get_second_value(qdict, "exclude");
+    const char *text = hmp_get_next_value(qdict, "exclude");
     DumpPageClassList **tail = &args->exclude;
     unsigned level;
 
@@ -150,6 +150,21 @@ static bool hmp_get_exclude(const QDict *qdict, DumpGuestMemoryArguments *args,
         if (level >> i & 1) {
             QAPI_LIST_APPEND(tail, i);
         }
+    }
+    return true;
+}
+
+/* Bytes per second, with a suffix; as for migration, MiB without one. */
+static bool hmp_get_bandwidth(const QDict *qdict,
+                              DumpGuestMemoryArguments *args, Error **errp)
+{
+    const char *text = hmp_get_next_value(qdict, "bandwidth");
+
+    args->has_max_bandwidth = text != NULL;
+    if (text && qemu_strtosz_MiB(text, NULL, &args->max_bandwidth) < 0) {
+        error_setg(errp, "Parameter 'bandwidth' expects a size in bytes per "
+                   "second, such as 50M");
+        return false;
     }
     return true;
 }
@@ -273,7 +288,8 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
     hmp_get_range(qdict, args);
     if (hmp_get_format(qdict, args, errp) &&
         hmp_get_threads(qdict, args, errp) &&
-        hmp_get_exclude(qdict, args, errp)) {
+        hmp_get_exclude(qdict, args, errp) &&
+        hmp_get_bandwidth(qdict, args, errp)) {
         qmp_dump_guest_memory(args, errp);
     }
     return !*errp;
@@ -503,6 +519,10 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     hmp_print_seconds(mon, "Elapsed", q->elapsed);
     if (q->has_rate) {
         monitor_printf(mon, "Rate: %.1f MiB/s\n", q->rate / (double)MiB);
+    }
+    if (q->has_max_bandwidth) {
+        monitor_printf(mon, "Limit: %.1f MiB/s\n",
+                       q->max_bandwidth / (double)MiB);
     }
     if (q->has_remaining) {
         hmp_print_seconds(mon, "Remaining", q->remaining);

@@ -36,6 +36,7 @@ typedef struct DumpOptions {
     uint64_t live_buffer;       /* bytes, not 0 */
     const char *live_fd;        /* of /dev/userfaultfd; NULL for none */
     int live_device;            /* the same, for all dumps; -1 for none */
+    uint64_t max_bandwidth;     /* bytes to the output per second; 0: any */
     unsigned dump_level;        /* PAGE_CLASS_BIT: what is left out */
     DumpOutputName output;      /* where to */
     const char *job_id;         /* of the QEMU job to show; NULL for none */

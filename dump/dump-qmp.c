@@ -199,6 +199,7 @@ static bool dump_set_params(DumpOptions *opts, const DumpParameters *params,
 {
     opts->vmcoreinfo = dump_vmcoreinfo(params);
     opts->dump_level = dump_level(params);
+    opts->max_bandwidth = params->max_bandwidth;
     return dump_set_format(dump_format(params), &opts->format, errp) &&
            dump_set_threads(&opts->format, params->has_threads,
                             params->threads, errp) &&
@@ -267,6 +268,18 @@ static bool dump_check_live(const DumpShape *shape,
     return true;
 }
 
+/* Without 'detach', QEMU itself would stand still for longer. */
+static bool dump_check_bandwidth(const DumpShape *shape,
+                                 const DumpParameters *params, Error **errp)
+{
+    if (params->max_bandwidth && !shape->detach) {
+        error_setg(errp, "Parameter 'max-bandwidth' is only for a dump with "
+                   "'detach'");
+        return false;
+    }
+    return true;
+}
+
 /*
  * Where a check fails, the parameters of its row give way, one after the
  * other, as far as they are only defaults.
@@ -281,6 +294,8 @@ static const struct {
     { dump_check_vmcoreinfo,
       { DUMP_PARAMETER_EXCLUDE, DUMP_PARAMETER_VMCOREINFO } },
     { dump_check_live, { DUMP_PARAMETER_LIVE, DUMP_PARAMETER_LIVE } },
+    { dump_check_bandwidth,
+      { DUMP_PARAMETER_MAX_BANDWIDTH, DUMP_PARAMETER_MAX_BANDWIDTH } },
 };
 
 static bool dump_check_rules(const DumpShape *shape,

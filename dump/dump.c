@@ -199,6 +199,8 @@ static DumpQueryResult *dump_job_describe(DumpJob *job, DumpStatus status)
         .left_out = dump_report_left_out(&job->report),
     };
     result->has_lost = result->lost != 0;
+    result->max_bandwidth = job->opts.max_bandwidth;
+    result->has_max_bandwidth = result->max_bandwidth != 0;
     result->has_left_out = result->left_out != 0;
     result->excluded = dump_job_excluded(job);
     result->has_excluded = result->excluded;
@@ -753,6 +755,7 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
     };
     job->vmcoreinfo = -1;
     dump_progress_init(&job->progress);
+    dump_progress_set_limit(&job->progress, opts->max_bandwidth);
     dump_report_init(&job->report);
     for (const strList *w = opts->warnings; w; w = w->next) {
         dump_report_warn(&job->report, "%s", w->value);

@@ -17,6 +17,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/host-utils.h"
 #include "qemu/units.h"
 #include "block-queue.h"
 #include "sink-block.h"
@@ -91,6 +92,19 @@ static void block_drop(BlockSink *s)
     }
 }
 
+/*
+ * How much is gathered: less, if that is more than the limit for the output
+ * allows at once.
+ */
+static uint32_t block_grain(const BlockSink *s)
+{
+    uint64_t piece = s->parent.progress ?
+                     dump_progress_piece(s->parent.progress) : UINT64_MAX;
+
+    return piece >= BLOCK_QUEUE_WRITE_SIZE ? BLOCK_QUEUE_WRITE_SIZE :
+           MAX(pow2floor(piece), ZERO_GRAIN);
+}
+
 /* Submit the gathered data. */
 static bool block_push(BlockSink *s, Error **errp)
 {
@@ -135,9 +149,10 @@ static bool block_open(BlockSink *s, uint64_t offset, const char *what,
 static bool block_append(BlockSink *s, uint64_t offset, const uint8_t *bytes,
                          size_t *len, const char *what, Error **errp)
 {
+    const uint32_t grain = block_grain(s);
+
     while (*len) {
-        size_t n = MIN(*len, BLOCK_QUEUE_WRITE_SIZE -
-                             offset % BLOCK_QUEUE_WRITE_SIZE);
+        size_t n = MIN(*len, grain - offset % grain);
         uint8_t *to;
 
         if (!block_open(s, offset, what, errp)) {
@@ -154,7 +169,7 @@ static bool block_append(BlockSink *s, uint64_t offset, const uint8_t *bytes,
         offset += n;
         s->high = MAX(s->high, offset);
         *len -= n;
-        if (offset % BLOCK_QUEUE_WRITE_SIZE == 0 && !block_push(s, errp)) {
+        if (offset % grain == 0 && !block_push(s, errp)) {
             return false;
         }
     }

@@ -247,6 +247,29 @@ static void fd_consume(struct iovec **iov, unsigned *niov, size_t n)
     }
 }
 
+/* Write as much as the limit allows at once. */
+static ssize_t fd_write_piece(FdWriter *w, off_t at, struct iovec *iov,
+                              int niov)
+{
+    size_t piece = w->progress ? dump_progress_piece(w->progress) : SIZE_MAX;
+    size_t size = 0, cut;
+    ssize_t ret;
+    int n = 0;
+
+    if (piece == SIZE_MAX) {
+        return fd_write_once(w, at, iov, niov);
+    }
+    while (n < niov && size < piece) {
+        size += iov[n++].iov_len;
+    }
+    cut = size - MIN(size, piece);
+    iov[n - 1].iov_len -= cut;
+    dump_progress_await(w->progress, size - cut);
+    ret = fd_write_once(w, at, iov, n);
+    iov[n - 1].iov_len += cut;
+    return ret;
+}
+
 bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
               const char *what, Error **errp)
 {
@@ -257,7 +280,7 @@ bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
     }
     fd_consume(&iov, &left, 0);
     while (left) {
-        ssize_t n = fd_write_once(w, at, iov, left);
+        ssize_t n = fd_write_piece(w, at, iov, left);
 
         if (n > 0) {
             fd_consume(&iov, &left, n);

@@ -7,6 +7,9 @@
 #include "qemu/osdep.h"
 #include "progress.h"
 
+/* How often who waits looks for a cancel. */
+#define PROGRESS_POLL_US        (50 * 1000)
+
 void dump_progress_init(DumpProgress *p)
 {
     memset(p, 0, sizeof(*p));
@@ -30,6 +33,28 @@ void dump_progress_advance(DumpProgress *p, uint64_t bytes)
 void dump_progress_add_written(DumpProgress *p, uint64_t bytes)
 {
     qatomic_set_u64(&p->written, qatomic_read_u64(&p->written) + bytes);
+    dump_throttle_spend(&p->throttle, bytes);
+}
+
+void dump_progress_set_limit(DumpProgress *p, uint64_t rate)
+{
+    dump_throttle_init(&p->throttle, rate, g_get_monotonic_time());
+}
+
+size_t dump_progress_piece(const DumpProgress *p)
+{
+    return MIN(dump_throttle_piece(&p->throttle), SIZE_MAX);
+}
+
+void dump_progress_await(DumpProgress *p, size_t bytes)
+{
+    uint64_t us;
+
+    while (!dump_progress_cancelled(p) &&
+           (us = dump_throttle_wait(&p->throttle, g_get_monotonic_time(),
+                                    bytes))) {
+        g_usleep(MIN(us, PROGRESS_POLL_US));
+    }
 }
 
 void dump_progress_set_phase(DumpProgress *p, DumpProgressPhase phase)

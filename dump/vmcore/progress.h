@@ -6,13 +6,14 @@
  * total is exact when the dump is planned, does not change then, and is about
  * as large before. It, completed, written, phase and grace are changed by the
  * one thread that writes the output, and may be read by any. The cancel flag
- * may be set by any thread.
+ * may be set by any thread. The limit is set before anything is written.
  */
 
 #ifndef DUMP_VMCORE_PROGRESS_H
 #define DUMP_VMCORE_PROGRESS_H
 
 #include "rate.h"
+#include "throttle.h"
 
 typedef enum DumpProgressPhase {
     DUMP_PROGRESS_COLLECT,      /* the guest's state, the plan */
@@ -27,6 +28,7 @@ typedef struct DumpProgress {
     aligned_uint64_t written;   /* bytes handed to the output */
     aligned_uint64_t grace;     /* see dump_progress_set_grace */
     DumpRate rate;              /* of completed */
+    DumpThrottle throttle;      /* of written; writing thread only */
     int phase;                  /* DumpProgressPhase */
     bool cancelled;
 } DumpProgress;
@@ -48,6 +50,23 @@ DumpProgressPhase dump_progress_phase(const DumpProgress *p);
 
 /* Bytes of guest memory per second, lately; 0 if not known, or none. */
 uint64_t dump_progress_rate(const DumpProgress *p);
+
+/*
+ * No more than @rate bytes per second are to be written to the output; 0: as
+ * many as it takes.
+ */
+void dump_progress_set_limit(DumpProgress *p, uint64_t rate);
+
+/* The most that is to be written at once, in bytes; SIZE_MAX: any number. */
+size_t dump_progress_piece(const DumpProgress *p);
+
+/*
+ * Writing thread, before it writes: wait until @bytes may be written by the
+ * limit, which dump_progress_add_written then counts. Who has @bytes be no
+ * more than a piece writes evenly. A cancel ends the wait, and the limit: what
+ * is still written ends the dump.
+ */
+void dump_progress_await(DumpProgress *p, size_t bytes);
 
 void dump_progress_cancel(DumpProgress *p);
 bool dump_progress_cancelled(const DumpProgress *p);

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <poll.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include "qapi/error.h"
 #include "qemu/units.h"
@@ -297,6 +298,80 @@ static void test_terminal_flags(void)
     test_end(&t);
 }
 
+/* -- a limit ----------------------------------------------------------- */
+
+#define LIMIT_SIZE      300001
+
+/* The largest write, and all of them. */
+static size_t largest_write;
+
+ssize_t writev(int fd, const struct iovec *iov, int niov)
+{
+    size_t size = 0;
+
+    for (int i = 0; i < niov; i++) {
+        size += iov[i].iov_len;
+    }
+    largest_write = MAX(largest_write, size);
+    return syscall(SYS_writev, fd, iov, niov);
+}
+
+static void limit_begin(Test *t, uint64_t rate)
+{
+    g_autofree char *path = NULL;
+
+    test_begin(t);
+    t->fds[1] = g_file_open_tmp("dump-limit-XXXXXX", &path, NULL);
+    t->fds[0] = open(path, O_RDONLY);
+    unlink(path);
+    dump_progress_set_limit(&t->progress, rate);
+    fd_writer_init(&t->w, t->fds[1], &t->progress);
+    largest_write = 0;
+}
+
+/* In even pieces, of which none is lost, and not too soon. */
+static void test_limit(void)
+{
+    g_autofree uint8_t *p = g_malloc(LIMIT_SIZE), *got = g_malloc(LIMIT_SIZE);
+    struct iovec iov[] = {
+        { p, 1 }, { p + 1, 199999 }, { p + 200000, 0 }, { p + 200000, 77 },
+        { p + 200077, LIMIT_SIZE - 200077 },
+    };
+    uint64_t start = g_get_monotonic_time();
+    Test t;
+
+    for (size_t i = 0; i < LIMIT_SIZE; i++) {
+        p[i] = i * 7 + (i >> 8);
+    }
+    limit_begin(&t, 500000);
+    g_assert_true(fd_write(&t.w, -1, iov, ARRAY_SIZE(iov), "x",
+                           &error_abort));
+    g_assert_cmpuint(g_get_monotonic_time() - start, >=,
+                     LIMIT_SIZE * 1000000ull / 500000);
+    g_assert_cmpuint(largest_write, ==, 50000);
+    g_assert_cmpuint(dump_progress_written(&t.progress), ==, LIMIT_SIZE);
+    g_assert_cmpint(pread(t.fds[0], got, LIMIT_SIZE, 0), ==, LIMIT_SIZE);
+    g_assert_cmpmem(got, LIMIT_SIZE, p, LIMIT_SIZE);
+    test_end(&t);
+}
+
+/* At one byte per second: the cancel ends the wait, and the limit. */
+static void test_limit_cancel(void)
+{
+    g_autofree uint8_t *p = g_malloc0(LIMIT_SIZE);
+    struct iovec iov = { p, LIMIT_SIZE };
+    GThread *thread;
+    Test t;
+
+    limit_begin(&t, 1);
+    thread = g_thread_new("cancel", cancel_soon, &t.progress);
+    g_assert_true(fd_write(&t.w, -1, &iov, 1, "x", &error_abort));
+    g_assert_true(dump_progress_cancelled(&t.progress));
+    g_assert_cmpuint(dump_progress_written(&t.progress), ==, LIMIT_SIZE);
+    g_thread_join(thread);
+    test_end(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -322,5 +397,7 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/dump/fd-write/terminal/plain", test_terminal_plain);
     g_test_add_func("/dump/fd-write/terminal/flags", test_terminal_flags);
+    g_test_add_func("/dump/fd-write/limit", test_limit);
+    g_test_add_func("/dump/fd-write/limit-cancel", test_limit_cancel);
     return g_test_run();
 }

@@ -1,0 +1,43 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A limit for how fast something may grow.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "throttle.h"
+
+#define THROTTLE_PER_SECOND     10
+#define THROTTLE_MIN_PIECE      (4 * KiB)
+
+void dump_throttle_init(DumpThrottle *t, uint64_t rate, uint64_t time)
+{
+    *t = (DumpThrottle) { .rate = rate, .time = time };
+}
+
+uint64_t dump_throttle_piece(const DumpThrottle *t)
+{
+    return t->rate ? MAX(t->rate / THROTTLE_PER_SECOND, THROTTLE_MIN_PIECE) :
+                     UINT64_MAX;
+}
+
+uint64_t dump_throttle_wait(DumpThrottle *t, uint64_t time, uint64_t bytes)
+{
+    double most, missing;
+
+    if (!t->rate) {
+        return 0;
+    }
+    most = MAX(bytes, dump_throttle_piece(t));
+    t->credit = MIN(t->credit + (time - t->time) * (t->rate / 1e6), most);
+    t->time = time;
+    missing = bytes - t->credit;
+    /* Never 0 while something is missing, nor as long as not to fit. */
+    return missing > 0 ? MIN(missing / t->rate, 1e9) * 1e6 + 1 : 0;
+}
+
+void dump_throttle_spend(DumpThrottle *t, uint64_t bytes)
+{
+    t->credit -= t->rate ? bytes : 0;
+}
