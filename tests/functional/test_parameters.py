@@ -21,8 +21,9 @@ MIB = 1 << 20
 VALUES = {
     'format': 'kdump-lzo', 'threads': 3, 'vmcoreinfo': 'device',
     'exclude': ['cache', 'free'], 'live': 'auto', 'live-buffer': 8 * MIB,
+    'max-bandwidth': 1 << 40,
 }
-NAMES = [*VALUES, 'live-fd']
+NAMES = [*list(VALUES)[:-1], 'live-fd', 'max-bandwidth']
 
 
 def set_(vm, **arguments):
@@ -90,7 +91,8 @@ def test_all(vm):
     assert query(vm) == VALUES
     # By whichever monitor.
     assert vm.second().cmd('query-dump-parameters') == VALUES
-    set_(vm, threads=5, exclude=[], unset=['live', 'live-buffer', 'live'])
+    set_(vm, threads=5, exclude=[], unset=['live', 'live-buffer',
+                                             'max-bandwidth', 'live'])
     assert query(vm) == {'format': 'kdump-lzo', 'threads': 5,
                          'vmcoreinfo': 'device', 'exclude': []}
 
@@ -253,6 +255,8 @@ CONTRADICTIONS = [
     ({'exclude': ['free']}, {'vmcoreinfo': 'off'}, 'exclude', 'VMCOREINFO'),
     ({'format': 'win-dmp'}, {'exclude': ['zero']}, 'format', "'win-dmp'"),
     ({'live': 'on'}, {'detach': False}, 'live', "without 'detach'"),
+    ({'max-bandwidth': 1 << 20}, {'detach': False}, 'max-bandwidth',
+     "'detach'"),
 ]
 
 
@@ -403,6 +407,7 @@ HMP = [
     ('exclude 0', {'exclude': []}, ''),
     ('live auto', {'live': 'auto'}, 'auto'),
     ('live-buffer 512M', {'live-buffer': 512 * MIB}, str(512 * MIB)),
+    ('max-bandwidth 9M', {'max-bandwidth': 9 * MIB}, str(9 * MIB)),
 ]
 
 
