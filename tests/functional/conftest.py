@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Machines that the tests share."""
+"""Machines shared by the tests."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def still_vm(ram_file):
 
 @pytest.fixture
 def still(still_vm):
-    """A machine that was never started, its RAM known."""
+    """A machine that was never started, with known RAM contents."""
     still_vm.qmp.event_names()
     return still_vm
 
@@ -40,7 +40,7 @@ def running_vm():
 
 @pytest.fixture
 def running(running_vm):
-    """A machine whose firmware runs and finds nothing to boot."""
+    """A machine that runs its firmware, which finds nothing to boot."""
     running_vm.qmp.event_names()
     return running_vm
 
@@ -54,14 +54,14 @@ def full_vm(ram_file):
 
 @pytest.fixture
 def full(full_vm):
-    """A running machine with more to dump than a pipe holds."""
+    """A running machine with more memory than fits in a pipe."""
     full_vm.qmp.event_names()
     return full_vm
 
 
 @pytest.fixture(scope='session')
 def faults_so(tmp_path_factory):
-    """To be preloaded: see faults.py."""
+    """Path of the library to preload; see faults.py."""
     path = str(tmp_path_factory.mktemp('faults') / 'faults.so')
     subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', path,
                     os.path.join(HERE, 'faults.c')], check=True)

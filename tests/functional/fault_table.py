@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was injected and what came of it, as the documentation shows it.
+"""Injected faults and their results, as listed in the documentation.
 
-The tests in test_faults.py add rows; the last of them compares the table
-with docs/devel/dump-faults.rst.inc, or with $DUMP_FAULT_TABLE=write makes
-that file.
+The tests in test_faults.py add rows; the last of them compares the table with
+docs/devel/dump-faults.rst.inc, or writes that file if
+$DUMP_FAULT_TABLE=write.
 """
 
 import os
@@ -26,7 +26,7 @@ rows = {}
 
 
 def record(*row):
-    """Formats for which everything else is the same share a row."""
+    """Formats with otherwise equal rows share a row."""
     fault, output, name, *rest = row
     names = rows.setdefault((fault, output, *rest), [])
     if name not in names:

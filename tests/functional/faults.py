@@ -6,18 +6,18 @@ import time
 
 
 def environment(library, path, fault):
-    """For a QEMU in which writing the file @path goes wrong."""
+    """Environment for a QEMU in which writing to the file @path fails."""
     return {'LD_PRELOAD': library, 'DUMP_FAULT_PATH': path,
             'DUMP_FAULT': fault}
 
 
 def pause(library, path, size):
-    """... stands still after so many bytes."""
+    """Environment for a QEMU that pauses after writing so many bytes."""
     return environment(library, path, f'pause:{size}')
 
 
 def hold(library, path):
-    """... and in which a search of a running guest's memory stands still."""
+    """Environment for a QEMU in which a search of guest memory is paused."""
     return environment(library, path, 'hold')
 
 
@@ -27,6 +27,6 @@ def let_go(path):
 
 
 def wait_for_pause(path, size):
-    """The write that was the last may not be counted by QEMU yet."""
+    """QEMU may not have counted the last write yet."""
     while os.stat(path).st_blocks * 512 < size:
         time.sleep(0.01)

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest of a few dozen instructions: it turns paging on and halts.
+"""A guest of a few dozen instructions: all its CPUs enable paging and halt.
 
-Each of its CPUs does so.
-
-The firmware image holds nothing else. The page tables that it loads lie in
-guest memory already: the test writes them into the file behind it.
+The firmware image contains only code. The page tables that it loads are in
+guest memory already: the test writes them to the file that backs it.
 """
 
 import mmap
@@ -69,7 +67,7 @@ class PageTables:
             self.mode.entry, 'little')
 
     def map(self, vaddr, paddr, size=4096, flags=0):
-        """Map one page; flags: more of its bits, and of its tables'."""
+        """Map one page; flags: additional bits of its entry and its tables'."""
         mode = self.mode
         table = self.root
         shift = 12 + sum(mode.levels)
@@ -93,7 +91,7 @@ word = struct.Struct('<I').pack
 
 
 def protected_mode(first=b''):
-    """Code from the start to protected mode on all CPUs; the first one also
+    """Startup code that enters protected mode on all CPUs; the first CPU also
     runs 'first'."""
     code = bytearray(
         b'\xfa'                         # cli
@@ -116,8 +114,8 @@ def protected_mode(first=b''):
 
 
 def rom_of(code, segments=()):
-    """64 KiB whose last 16 bytes are where the CPU starts; two flat segments
-    and more for what protected_mode() begins."""
+    """A ROM of 64 KiB, in the last 16 bytes of which the CPU starts; two flat
+    segments, and additional ones for protected_mode()."""
     assert len(code) <= 0x100
     rom = bytearray(64 << 10)
     rom[:len(code)] = code
@@ -130,7 +128,7 @@ def rom_of(code, segments=()):
 
 
 def image(mode, cr3):
-    """A ROM that turns paging on and says that it is there."""
+    """A ROM that enables paging and reports that it has done so."""
     code = protected_mode()
     code += b'\xb8' + word(mode.cr4) + b'\x0f\x22\xe0'      # to %cr4
     code += b'\xb8' + word(cr3) + b'\x0f\x22\xd8'           # to %cr3
@@ -159,11 +157,11 @@ def image(mode, cr3):
 
 
 class Firmware(VM):
-    """A machine that has run the firmware, its memory in .memory.
+    """A machine that has run the firmware; .memory maps its memory.
 
-    'mappings' are (vaddr, paddr, size[, flags]) pages. The low megabyte is mapped
-    as it is, by pages of 4 KiB. 'then' is code that each CPU runs at the
-    end, with READY_AT in %edi.
+    'mappings' are (vaddr, paddr, size[, flags]) pages. The low megabyte is
+    identity-mapped with pages of 4 KiB. 'then' is code that each CPU runs at
+    the end, with READY_AT in %edi.
     """
 
     def __init__(self, folder, mode, mappings=(), size=16 << 20, args=(),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Registers of a guest's CPUs, by QEMU's gdb stub on a unix socket."""
+"""Access to registers of a guest's CPUs through QEMU's gdb stub."""
 
 import re
 import socket
 
-# Numbers in the order in which the stub of qemu-system-x86_64 has them.
+# Numbers in the order used by the stub of qemu-system-x86_64.
 NAMES = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 '
          'rip eflags cs ss ds es fs gs fs_base gs_base k_gs_base '
          'cr0 cr2 cr3 cr4 cr8 efer').split()
@@ -19,8 +19,7 @@ SIZES = {**{f'st{i}': 10 for i in range(8)},
 class GdbStub:
     """A client of '-gdb unix:PATH,server=on,wait=off'.
 
-    The guest stands still from the connection on until it is closed by
-    detach().
+    The guest is stopped while the client is connected, until detach().
     """
 
     def __init__(self, path, timeout=60):
@@ -29,7 +28,7 @@ class GdbStub:
         self.sock.connect(path)
         self.buf = b''
         self.cmd('?')
-        # 7.2 tells single registers only to those who know them.
+        # 7.2 reads single registers only for clients with this feature.
         self.cmd('qXfer:features:read:target.xml:0,ffb')
 
     def close(self):
@@ -55,7 +54,7 @@ class GdbStub:
         self.send(text)
         reply = self.reply()
         while reply.startswith('T') and text != '?':
-            # That the guest stopped is told by 7.2 without being asked.
+            # 7.2 reports unasked that the guest has stopped.
             reply = self.reply()
         return reply
 
@@ -87,8 +86,8 @@ class GdbStub:
 
 
 class TargetStub(GdbStub):
-    """The same of any target: registers have the names, numbers and sizes
-    of its description. order: 'little' or 'big'."""
+    """The same for any target: names, numbers and sizes of registers come from
+    its description. order: 'little' or 'big'."""
 
     def __init__(self, path, order, timeout=60):
         super().__init__(path, timeout)

@@ -16,7 +16,7 @@ KINDS = {
               ('-cpu', 'cortex-a57', '-device', 'vmcoreinfo')),
     'arm64-16k': ('aarch64', 'virt', 'ttyAMA0',
                   ('-cpu', 'neoverse-n1', '-device', 'vmcoreinfo')),
-    # Without fw_cfg, and so without the device.
+    # No fw_cfg, and therefore no vmcoreinfo device.
     's390x': ('s390x', 's390-ccw-virtio', 'ttysclp0', ()),
     'ppc64el': ('ppc64', 'pseries', 'hvc0', ('-cpu', 'power9')),
 }
@@ -42,7 +42,7 @@ def machine_arguments(kind, memory, device=True, append='', initrd=None):
 
 
 def restored(path, memory, **kwargs):
-    """A VM, stopped, that goes on from what Guest.save made."""
+    """A stopped VM in the state saved by Guest.save."""
     vm = VM(*machine_arguments('amd64', memory), '-S', '-incoming',
             f'exec:cat {path}', **kwargs)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that goes on with another kernel by kexec, when it is told to."""
+"""A guest that starts another kernel by kexec on request."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import subprocess
 from guest import Guest, image
 from vm import HERE
 
-# Takes the place of the image's; what the second kernel runs is that one.
+# Replaces the image's init; the second kernel runs the image's own.
 INIT = '''#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 exec >/dev/console 2>&1 </dev/console
@@ -23,8 +23,8 @@ read -r line < /dev/ttyS1
 
 
 def initrd(folder):
-    """The image's, and the means for a second kernel, whose command line
-    comes by the second serial port."""
+    """The image, plus files to start a second kernel, whose command line is
+    read from the second serial port."""
     kernel, first = image()
     root = os.path.join(folder, 'root')
     os.mkdir(root)
@@ -39,7 +39,7 @@ def initrd(folder):
     with open(path, 'wb') as f:
         with open(first, 'rb') as more:
             f.write(more.read())
-        # An archive begins at a multiple of four.
+        # An archive must begin at a multiple of four.
         f.write(bytes(-f.tell() % 4))
         f.flush()
         subprocess.run(['cpio', '-o', '-L', '-H', 'newc', '--quiet'],
@@ -57,7 +57,7 @@ class KexecGuest(Guest):
                          *args, initrd=initrd(folder), **kwargs)
 
     def kexec(self, append=''):
-        """Go on with another kernel of the same kind."""
+        """Start another kernel of the same kind."""
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(self.control)
             s.sendall(f'console=ttyS0 quiet panic=-1 second {append}\n'

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A private libvirtd with one domain that runs the binary under test.
 
-It is a user's daemon (qemu:///session) with all its folders in a
-temporary one, so that it neither finds nor disturbs the machine's own
-libvirt, nor another run of the tests. libvirt has no session for root:
-then it is the user nobody's.
+It is a session daemon (qemu:///session) with all its folders in a temporary
+one, so that it does not interact with the machine's own libvirt or with
+another run of the tests. libvirt has no session for root, so the user nobody
+is used then.
 """
 
 import json
@@ -51,7 +51,7 @@ class Libvirt:
     def __init__(self):
         # A short path: the names of libvirt's sockets get long.
         self.folder = tempfile.mkdtemp(prefix='dump-lv-', dir='/tmp')
-        # virsh is not to start a daemon while ours is not ready yet.
+        # Keep virsh from starting a daemon while this one is not ready.
         self.env = dict(os.environ, HOME=self.folder, LC_ALL='C',
                         LIBVIRT_AUTOSTART='0',
                         PATH='/usr/sbin:/usr/bin:/sbin:/bin')
@@ -106,7 +106,7 @@ class Libvirt:
             time.sleep(0.1)
 
     def start_virsh(self, *args, **kwargs):
-        """virsh in the background."""
+        """Start virsh in the background."""
         return subprocess.Popen(['virsh', '-c', 'qemu:///session', *args],
                                 stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True,
@@ -121,7 +121,7 @@ class Libvirt:
         return subprocess.CompletedProcess(args, p.returncode, out, err)
 
     def qmp(self, execute, fd=None, **arguments):
-        """A command of QEMU's, with a descriptor that is passed along."""
+        """Send a command to QEMU, optionally with a descriptor."""
         command = {'execute': execute, 'arguments': {
             k.replace('_', '-'): v for k, v in arguments.items()}}
         fds = ('--pass-fds', str(fd)) if fd is not None else ()
@@ -132,27 +132,27 @@ class Libvirt:
         return reply['return']
 
     def set_defaults(self, **arguments):
-        """... for dumps, and no others."""
+        """Set these defaults for dumps, and no others."""
         parameters = self.qmp('query-dump-parameters')
         self.qmp('dump-set-parameters', **arguments, unset=[
             name for name in parameters
             if name.replace('-', '_') not in arguments])
 
     def pass_userfaultfd(self):
-        """libvirt's QEMU may not open it: we may."""
+        """Pass a descriptor that libvirt's QEMU may not open itself."""
         fd = os.open('/dev/userfaultfd', os.O_RDWR)
         self.qmp('getfd', fd, fdname='uffd')
         os.close(fd)
 
     def make_fifo(self, name):
-        """A named pipe, which the user that libvirt runs as can write to."""
+        """A named pipe that is writable by the user that libvirt runs as."""
         path = self.path(name)
         os.mkfifo(path)
         os.chmod(path, 0o666)
         return path
 
     def is_free(self):
-        """libvirt has no job for the domain, and has let go of its lock."""
+        """libvirt has no job for the domain, and has released its lock."""
         assert 'None' in self.virsh('domjobinfo', NAME).stdout
         self.virsh('suspend', NAME)
         assert self.state() == 'paused'
@@ -162,7 +162,7 @@ class Libvirt:
     def watch(self):
         """Collect events from now on, until seen() is called."""
         self.watcher = self.start_virsh('event', NAME, '--all', '--loop')
-        time.sleep(0.5)                 # it does not say when it listens
+        time.sleep(0.5)                 # until it is listening
 
     def seen(self):
         self.watcher.send_signal(signal.SIGINT)
@@ -172,14 +172,15 @@ class Libvirt:
         return self.virsh('domstate', NAME, check=False).stdout.strip()
 
     def borrow(self, path):
-        """A copy where the user that libvirt runs QEMU as can read it."""
+        """Make a copy that is readable by the user that libvirt runs QEMU
+        as."""
         copy = self.path(os.path.basename(path))
         shutil.copy(path, copy)
         os.chmod(copy, 0o755)
         return copy
 
     def boot(self):
-        # libvirt cannot be told where the firmware is: a wrapper tells.
+        # libvirt has no option for the firmware's location: use a wrapper.
         emulator = self.path('emulator')
         with open(emulator, 'w') as f:
             f.write(f'#!/bin/sh\nexec {self.borrow(qemu_binary())} '

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live dumps that are held up, and what may be left of one: nothing."""
+"""Live dumps that are paused, and checks that they leave nothing behind."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from qtest import QTest
 from sweep import PAGE, memory, no_huge_pages
 from vm import VM
 
-FLAGS = ('um', 'uw')            # of memory that a userfaultfd watches
+FLAGS = ('um', 'uw')            # VmFlags of memory watched by userfaultfd
 
 
 def running(vm):
@@ -20,7 +20,7 @@ def running(vm):
 
 
 def live(vm):
-    """What query-dump says of the dump as a live one."""
+    """The part of query-dump that is specific to live dumps."""
     return vm.qmp.cmd('query-dump')['live']
 
 
@@ -31,7 +31,7 @@ def moment(vm):
 
 
 class Held:
-    """A live dump to a pipe that nobody reads yet, past its moment."""
+    """A live dump to a pipe without a reader, after its moment."""
 
     def __init__(self, vm, **arguments):
         self.vm = vm
@@ -44,7 +44,7 @@ class Held:
         moment(vm)
 
     def finish(self, path):
-        """Have it written to the file; what DUMP_COMPLETED says."""
+        """Have it written to the file; returns the data of DUMP_COMPLETED."""
         with open(path, 'wb') as f:
             thread = threading.Thread(target=self.copy, args=(f,))
             thread.start()
@@ -62,7 +62,8 @@ class Held:
 
 
 class Paused:
-    """A live dump to a file, in a QEMU with faults.pause() for the file."""
+    """A live dump to a file, in a QEMU that pauses writing by
+    faults.pause()."""
 
     def __init__(self, vm, path, **arguments):
         self.vm, self.path = vm, path
@@ -84,7 +85,7 @@ class Paused:
 
 
 def held(vm, out, output, **arguments):
-    """... to a pipe or a file."""
+    """A paused dump to a pipe or a file."""
     return Held(vm, **arguments) if output == 'pipe' else \
         Paused(vm, out, **arguments)
 
@@ -93,7 +94,7 @@ def held(vm, out, output, **arguments):
 
 
 def descriptors(vm):
-    """What they are, but for those of the monitors."""
+    """Open descriptors, except those of the monitors."""
     folder, found = f'/proc/{vm.proc.pid}/fd', []
     for name in os.listdir(folder):
         try:
@@ -114,18 +115,18 @@ def mappings(vm):
 
 
 def watched(vm):
-    """Bytes of memory that a userfaultfd watches."""
+    """Number of bytes of memory watched by userfaultfd."""
     return sum(size for _, size, flags in mappings(vm)
                if any(f in flags for f in FLAGS))
 
 
 def mergeable(vm):
-    """Bytes of memory that the host may merge."""
+    """Number of bytes of memory that the host may merge."""
     return sum(size for _, size, flags in mappings(vm) if 'mg' in flags)
 
 
 class Before:
-    """How QEMU was before a live dump, to be compared with later."""
+    """State of QEMU before a live dump, to be compared later."""
 
     def __init__(self, vm):
         self.vm = vm
@@ -145,8 +146,8 @@ class Before:
 
 
 def migrates(vm):
-    """Migrate it to nowhere; a guest that writes would not come to an end,
-    unless 'background-snapshot' is set."""
+    """Migrate to a null device. With a guest that writes this would not
+    converge, unless 'background-snapshot' is set."""
     vm.qmp.cmd('migrate', uri='exec:cat > /dev/null')
     while (status := vm.qmp.cmd('query-migrate')['status']) != 'completed':
         assert status != 'failed'
@@ -157,15 +158,15 @@ def migrates(vm):
 
 
 def old_page(paddr):
-    """What memory holds before a dump; no codec makes it smaller."""
+    """Contents of memory before a dump; cannot be compressed."""
     return random.Random(paddr).randbytes(PAGE)
 
 
 class Idle(VM):
-    """A machine that runs, but for its CPUs. We write to its memory, in
-    QEMU's main thread with the big lock held, as a device does.
+    """A running machine whose CPUs are idle.
 
-    Memory from 'start' on is known.
+    The test writes to its memory in QEMU's main thread with the BQL held, as a
+    device does. The contents of memory from 'start' on are known.
     """
 
     def __init__(self, size=16 << 20, kind='anon', args=(), start=1 << 20,
@@ -190,7 +191,7 @@ class Idle(VM):
         return range(self.start, self.size, PAGE)
 
     def overwrite(self, pages=None, between=lambda: None):
-        """Change every page; with something done in between."""
+        """Change every page; optionally do something in between."""
         for i, paddr in enumerate(pages or self.pages()):
             self.qtest.cmd(f'writeb {paddr:#x} 0xff')
             if i % 1000 == 0:
@@ -202,6 +203,6 @@ class Idle(VM):
 
 
 def is_old(dump, pages):
-    """Are these pages what they were at first?"""
+    """Do these pages have their original contents?"""
     wrong = [hex(p) for p in pages if dump.read(p, PAGE) != old_page(p)]
     assert not wrong, f'{len(wrong)} of {len(pages)} pages: {wrong[:8]}'

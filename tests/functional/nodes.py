@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Block nodes that dumps are written to, and what arrived there."""
+"""Block nodes used as outputs of dumps, and their contents afterwards."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import time
 from qmp import QMPError
 from readers import run
 
-# What was in a node before: no zeroes anywhere.
+# Previous contents of a node: no zeroes anywhere.
 OLD = bytes(range(1, 256)) * 257
 TIME = slice(408, 424)              # struct timeval of a kdump header
 
@@ -22,7 +22,7 @@ def fill_old(path, size):
 
 
 def content(path):
-    """A dump but for the time that a kdump header tells."""
+    """A dump without the time stamp in a kdump header."""
     with open(path, 'rb') as f:
         data = bytearray(f.read())
     at = data.find(b'KDUMP   ')
@@ -32,8 +32,9 @@ def content(path):
 
 
 def check_same(path, expected, wiped=True):
-    """The dump in @path is the one in @expected; behind its end, where it
-    could not be cut, is nothing if that comes cheap."""
+    """Check that the dump in @path equals @expected. After its end, if it was
+    not truncated, there is nothing that a cheap operation would have
+    zeroed."""
     got, want = content(path), content(expected)
     assert len(got) >= len(want)
     assert got[:len(want)] == want
@@ -41,7 +42,7 @@ def check_same(path, expected, wiped=True):
 
 
 class Server:
-    """Something that listens on a unix socket."""
+    """A process that listens on a unix socket."""
 
     def __init__(self, argv, path):
         self.socket = path
@@ -80,7 +81,7 @@ def storage_daemon(path, at):
 
 
 def qemu_nbd_tls(path, keys):
-    """On a free port, with a key that both sides know."""
+    """A server on a free port, with a key known to both sides."""
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = str(s.getsockname()[1])
@@ -97,7 +98,7 @@ def qemu_nbd_tls(path, keys):
 
 
 def add(vm, **options):
-    """blockdev-add, as node 'd' unless it is called something else."""
+    """blockdev-add, as node 'd' by default."""
     options.setdefault('node_name', 'd')
     vm.qmp.cmd('blockdev-add', **options)
 
@@ -108,12 +109,12 @@ def add_nbd(vm, server, **options):
 
 
 def delete(vm, name='d'):
-    """The node is free as soon as the dump is over."""
+    """blockdev-del; the node is free as soon as the dump has ended."""
     vm.qmp.cmd('blockdev-del', node_name=name)
 
 
 def delete_soon(vm, name='d'):
-    """... if the dump was cancelled, when its last requests have ended."""
+    """blockdev-del after a cancel; waits for the last requests."""
     for _ in range(500):
         try:
             return delete(vm, name)
@@ -137,14 +138,14 @@ class Kind:
         self.server = None
 
     def make(self):
-        """With @size bytes of old content."""
+        """Create the node with @size bytes of old contents."""
         fill_old(self.path, self.size)
 
     def convert(self, *args):
         run('qemu-img', 'convert', '-O', 'raw', *args, self.back)
 
     def read(self):
-        """Path of what is in it."""
+        """Returns the path of a file with the node's contents."""
         self.convert('-f', 'raw', self.path)
         return self.back
 
@@ -159,7 +160,7 @@ class Raw(Kind):
 
 
 class File(Kind):
-    """The protocol's node itself."""
+    """The protocol node itself, without a format node."""
 
     def enter(self, vm):
         add(vm, driver='file', filename=self.path, discard='unmap')
@@ -183,7 +184,7 @@ class Qcow2(Kind):
 
 
 class Backed(Qcow2):
-    """An overlay, whose backing file has the old content."""
+    """An overlay whose backing file has the old contents."""
 
     def make(self):
         fill_old(self.path + '.base', self.size)
@@ -211,7 +212,7 @@ class Luks(Kind):
                      f'driver=luks,key-secret=s,file.filename={self.path}')
         with open(self.path, 'rb') as f:
             data = f.read()
-            # Nothing of the dump's that could be read without the key.
+            # No data of the dump must be readable without the key.
             assert b'The quick brown fox' not in data
             assert b'KDUMP   ' not in data and b'VMCOREINFO' not in data
         return self.back
@@ -226,7 +227,7 @@ class Throttled(Kind):
 
 
 class Blkdebug(Kind):
-    """Wants alignment, and takes no large requests."""
+    """A node that requires alignment and limits the size of requests."""
 
     block = 4096
 
@@ -237,7 +238,7 @@ class Blkdebug(Kind):
 
 
 class Direct(Kind):
-    """O_DIRECT, and native AIO where there is."""
+    """O_DIRECT, and native AIO if available."""
 
     def enter(self, vm):
         add(vm, driver='raw', file={
@@ -246,7 +247,7 @@ class Direct(Kind):
 
 
 class Iothread(Kind):
-    """Of which not the main thread takes the requests."""
+    """A node whose requests are processed by an iothread."""
 
     def enter(self, vm):
         vm.qmp.cmd('object-add', qom_type='iothread', id='io')

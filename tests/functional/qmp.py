@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A small synchronous QMP client over a unix socket."""
+"""A small synchronous QMP client for unix sockets."""
 
 import array
 import json
@@ -14,8 +14,8 @@ class QMPError(Exception):
 class QMP:
     """One monitor connection.
 
-    Events that arrive while something else is waited for are kept in
-    order and handed out by wait_event and in .events.
+    Events that arrive while waiting for something else are kept in order and
+    returned by wait_event and in .events.
     """
 
     def __init__(self, path, timeout=60, oob=False):
@@ -24,8 +24,8 @@ class QMP:
         self.sock.settimeout(timeout)
         self.buf = b''
         self.events = []
-        # A monitor that is just being opened may send an event before its
-        # greeting. Nobody has asked for events yet: it is dropped.
+        # A monitor that is being opened may send an event before its greeting.
+        # The test does not expect events yet: drop it.
         while 'event' in (greeting := self._read()):
             pass
         assert 'QMP' in greeting
@@ -76,7 +76,7 @@ class QMP:
         return self.cmd('getfd', [fd], fdname=name)
 
     def wait_event(self, name, timeout=60):
-        """The next event of that name; earlier others are dropped."""
+        """Wait for the next event of that name; earlier others are dropped."""
         return self.events_to(name, timeout)[-1]
 
     def events_to(self, name, timeout=60):
@@ -98,8 +98,9 @@ class QMP:
             self.events.append(msg)
 
     def event_names(self):
-        """Names of the events that came so far; they are used up."""
-        self.cmd('query-status')            # everything before has arrived
+        """Names of the events received so far; they are consumed."""
+        # All earlier events have been received when the reply arrives.
+        self.cmd('query-status')
         names = [e['event'] for e in self.events]
         self.events = []
         return names

@@ -15,7 +15,7 @@ VMCOREINFO_FORMAT_ELF = 1
 
 def note(text, name=b'VMCOREINFO\0', namesz=None, descsz=None, kind=0,
          order='<'):
-    """A guest's ELF note, or with other sizes one that lies."""
+    """An ELF note of a guest; with other sizes it is inconsistent."""
     if isinstance(text, str):
         text = text.encode()
     return struct.pack(order + 'III', len(name) if namesz is None else namesz,
@@ -80,7 +80,8 @@ class FwCfg:
         self.dma_register = dma
 
     def start(self):
-        """Say where the control block is: in big-endian, which starts it."""
+        """Write the address of the control block in big-endian, which starts
+        the transfer."""
         if self.dma_register is not None:
             self.qtest.write(self.dma_register,
                              struct.pack('>Q', self.scratch))
@@ -90,7 +91,7 @@ class FwCfg:
             struct.pack('>I', self.scratch), 'little'))
 
     def dma(self, control, size):
-        """One transfer from or to what lies behind the control block."""
+        """One transfer from or to the data after the control block."""
         q = self.qtest
         q.write(self.scratch, struct.pack('>IIQ', control, size,
                                           self.scratch + 16))
@@ -116,6 +117,6 @@ class FwCfg:
         raise KeyError(name)
 
     def publish_note(self, paddr, size, kind=VMCOREINFO_FORMAT_ELF):
-        """Tell QEMU's vmcoreinfo device where the guest's note lies."""
+        """Pass the address of the guest's note to QEMU's vmcoreinfo device."""
         select, _ = self.find('etc/vmcoreinfo')
         self.write(select, struct.pack('<HHIQ', 1, kind, size, paddr))

@@ -35,7 +35,7 @@ def backend(path, size, machine='pc', share=True):
 
 
 def memfd_of(vm):
-    """Path of the memfd that is the VM's RAM, for who wants to write there."""
+    """Path of the memfd that backs the VM's RAM, for writing to it."""
     fds = f'/proc/{vm.proc.pid}/fd'
     return next(os.path.join(fds, n) for n in os.listdir(fds)
                 if 'memory-backend-memfd' in os.readlink(os.path.join(fds, n)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Help with the tools that people open dumps with."""
+"""Helpers for the tools that open dumps."""
 
 import os
 import subprocess
@@ -14,7 +14,8 @@ def run(*argv, **kwargs):
 
 
 def rearranged(path, tmp_path):
-    """The file itself, or what makedumpfile -R makes of a flattened one."""
+    """The file itself, or for a flattened one the output of makedumpfile
+    -R."""
     with open(path, 'rb') as f:
         if f.read(12) != b'makedumpfile':
             return path

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps, cancels and faults at random, for as long as one likes.
+"""Dumps, cancels and faults at random, for any time.
 
     tests/functional/soak.py [MINUTES [SEED]]
 
-One QEMU ($DUMP_QEMU, or what scripts/qemu-tree built) gets one thing after
-the other to do. After each, the guest must be in its run state, nothing may
-be left in the way of the next dump, and what was written must be what the
-answer says. In the end QEMU must have as many descriptors and threads as
-in the beginning, and not have grown.
+One QEMU ($DUMP_QEMU, or the one built by scripts/qemu-tree) executes one step
+after the other. After each, the guest must be in its run state, nothing may
+prevent the next dump, and the output must be as QEMU reported. At the end QEMU
+must have as many descriptors and threads as at the beginning, and not have
+grown.
 """
 
 import collections
@@ -33,12 +33,12 @@ RAW = ['kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy',
        'kdump-raw-zstd']
 UNLIMITED = resource.RLIM_INFINITY
 
-# What QEMU's process may have grown by in the end, whatever it did.
+# Limit for the growth of QEMU's memory by the end of the run.
 GROWTH = 48 << 20
 
 
 class Wrong(AssertionError):
-    """Something that must not happen, and after what."""
+    """A failure, and the step that caused it."""
 
 
 class Soak:
@@ -46,7 +46,7 @@ class Soak:
         self.random = random.Random(seed)
         self.done = collections.Counter()
         self.answers = collections.Counter()
-        # Memory in a file on a disk cannot be dumped live.
+        # A live dump of memory in a file on a disk is not possible.
         self.dir = tempfile.mkdtemp(prefix='dump-soak-', dir='/dev/shm')
         ram.fill(self.path('ram'), SIZE)
         self.vm = VM(*ram.backend(self.path('ram'), SIZE, share=False)[:-1],
@@ -71,7 +71,8 @@ class Soak:
             return f.read()
 
     def memory(self):
-        """QEMU's own: not the guest's, nor the code that TCG translates."""
+        """QEMU's own memory, without guest memory and TCG's translated
+        code."""
         total, counts = 0, False
         for line in self.proc('smaps').splitlines():
             if re.match('[0-9a-f]+-', line):
@@ -111,7 +112,7 @@ class Soak:
         return args
 
     def dump(self, meanwhile=None, **args):
-        """Run one; the text of its failure, or None."""
+        """Run one dump; returns the text of its failure, or None."""
         self.vm.qmp.events = []
         error = None
         try:
@@ -148,7 +149,7 @@ class Soak:
         os.unlink(path)
 
     def not_whole(self, path):
-        """Half a dump says so, or is none."""
+        """An incomplete dump is marked as incomplete, or not readable."""
         try:
             open_dump(path)
         except (Bad, ValueError, FileNotFoundError):
@@ -189,7 +190,7 @@ class Soak:
         self.need('No space left on device' in failed, failed)
 
     def do_limit(self):
-        """An ELF core would be refused: its size is known beforehand."""
+        """A file size limit. (ELF would be refused: its size is known.)"""
         path = self.path('dump')
         limit = self.random.randrange(1, 8 << 20)
         args = self.arguments([f for f in FORMATS + RAW if f != 'elf'])
@@ -204,7 +205,7 @@ class Soak:
         (self.not_whole if failed else self.whole)(path)
 
     def do_pipe(self):
-        """To a reader that may go away, or stall and be given up."""
+        """To a pipe whose reader may close it, or stall until the cancel."""
         r, w = os.pipe()
         self.vm.qmp.getfd('soak', w)
         os.close(w)
@@ -266,7 +267,7 @@ class Soak:
         self.check()
 
     def do_reset(self):
-        """While a dump stands still, or without."""
+        """Reset, during a stalled dump or without one."""
         self.vm.qmp.cmd('system_reset')
         self.vm.qmp.wait_event('RESET')
         if not self.running:
@@ -285,7 +286,7 @@ class Soak:
         action(self)
 
     def run(self, seconds):
-        """Steps for so long, at least one of each; returns a summary."""
+        """Run steps for that time, at least one of each; returns a summary."""
         for action, _ in self.ACTIONS:
             action(self)
         fds, memory = self.descriptors(), self.memory()

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that writes to all of its memory, again and again, in order.
+"""A guest that repeatedly writes to all of its memory, in order.
 
-Each CPU has a part of memory, and a counter: it writes the counter into one
-page after the other, at its start, its middle and its end, counts on, and
-begins anew. So at any moment there is one boundary in the part, at the page
-that EDI holds: pages before it have the counter that ESI holds, pages behind
-it the one before. An image of one moment has that boundary and no other, and
-the registers of the CPUs agree with it.
+Each CPU has a part of memory and a counter. It writes the counter to each page
+of its part, at the start, middle and end of the page, then increments the
+counter and starts over. So at any moment a part has one boundary, at the page
+in EDI: pages before it have the counter in ESI, pages after it the previous
+value. A consistent image has that boundary and no other, and it matches the
+registers of the CPUs.
 
-A part can at first be left alone but for its beginning ('warm'); go() has
-the guest write to all of it.
+Initially, the guest may write to the beginning of a part only ('warm'); go()
+makes it write to all of it.
 """
 
 import ctypes
@@ -23,10 +23,10 @@ from vm import VM
 from vmcore import NT_PRSTATUS
 
 PAGE = 4096
-# Words in a page that the sweeps leave alone.
+# Words of a page that the sweeps do not write to.
 COUNT_AT, GO_AT = 0x7000, 0x7004
 TABLE = 0x200
-# Memory from here on, without what is no plain RAM.
+# Sweep memory above this address, except for what is not plain RAM.
 FIRST, HOLE, HIGH = 0x10000, 0xa0000, 0x100000
 PLACES = (0, PAGE // 2 - 4, PAGE - 4)
 
@@ -72,15 +72,15 @@ def program():
 
 
 CODE, AT = program()
-# What is written to the page at EDI when the CPU comes to the instruction.
+# Contents of the page at EDI when the CPU is at the instruction.
 WRITTEN = {AT['start']: 0, AT['middle']: 1, AT['end']: 2, AT['next']: 3}
 # Between two passes: all pages have the counter before that in ESI.
 BETWEEN = (AT['pass'], AT['back'])
 
 
 def firmware(parts):
-    """A ROM. A part is its first address, the end of what is swept at first,
-    and its end."""
+    """A ROM. A part consists of its first address, the end of the memory swept
+    at first, and its end."""
     rom = rom_of(CODE)
     for i, part in enumerate(parts):
         rom[TABLE + 16 * i:TABLE + 16 * i + 12] = struct.pack('<III', *part)
@@ -88,7 +88,7 @@ def firmware(parts):
 
 
 def page_of(old, new=0, words=0):
-    """A page with so many new words, the others old."""
+    """A page with so many new words, the rest old."""
     data = bytearray(PAGE)
     for i, place in enumerate(PLACES):
         data[place:place + 4] = word(new if i < words else old)
@@ -99,7 +99,7 @@ def page_of(old, new=0, words=0):
 
 
 def no_huge_pages():
-    """For a process to be: no transparent huge pages."""
+    """Child process setup: disable transparent huge pages."""
     if ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0):
         raise OSError('prctl')
 
@@ -125,7 +125,7 @@ def memory(kind, size, more=''):
 
 
 class Registers:
-    """What NT_PRSTATUS says of a CPU."""
+    """The contents of a CPU's NT_PRSTATUS."""
 
     def __init__(self, desc):
         if len(desc) == 144:            # 32-bit
@@ -174,7 +174,7 @@ class Sweep(VM):
 
     @staticmethod
     def split(size, cpus, warm):
-        """Parts for so many CPUs; all but the first above 1 MiB."""
+        """Parts for that number of CPUs; all but the first above 1 MiB."""
         parts = []
         for i in range(cpus):
             start = size // cpus * i // PAGE * PAGE or FIRST
@@ -187,12 +187,12 @@ class Sweep(VM):
         return int(self.qtest.cmd(f'readl {paddr:#x}'), 0)
 
     def passes(self):
-        """What each CPU's counter is."""
+        """The counter of each CPU."""
         return [self.word(start) for start, _, _ in self.parts]
 
     def sweep_on(self, passes, timeout=60):
-        """Wait until all CPUs have made so many passes more, or begun the
-        one after."""
+        """Wait until all CPUs have completed so many more passes, or begun the
+        next one."""
         goal = [n + passes for n in self.passes()]
         deadline = time.monotonic() + timeout
         while any(n < g for n, g in zip(self.passes(), goal)):
@@ -206,7 +206,7 @@ class Sweep(VM):
         self.qtest.cmd(f'writel {GO_AT:#x} 1')
 
     def position(self):
-        """How many pages the first CPU has written, about."""
+        """Approximate number of pages written by the first CPU."""
         start, end, _ = self.parts[0]
         count = self.word(start)
         low, high = start, end          # pages below low have that count
@@ -227,21 +227,21 @@ class Sweep(VM):
 
 
 def all_registers(dump):
-    """Of the CPUs, in the order of their parts."""
+    """Registers of the CPUs, in the order of their parts."""
     found = [Registers(desc) for name, kind, desc in dump.notes
              if (name, kind) == ('CORE', NT_PRSTATUS)]
     return sorted(found, key=lambda r: r.edx)
 
 
 def plain(start, end):
-    """The range without what is no plain RAM."""
+    """The range without memory that is not plain RAM."""
     for a, b in ((start, min(end, HOLE)), (max(start, HIGH), end)):
         if a < b:
             yield a, b
 
 
 def expected(cpu):
-    """(start, end, page) of memory as the registers say it has to be."""
+    """(start, end, page) of memory, as expected from the registers."""
     now, before = page_of(cpu.esi), page_of(cpu.esi - 1)
     if cpu.eip in BETWEEN:
         yield cpu.edx, cpu.ebx, before
@@ -256,7 +256,7 @@ def expected(cpu):
 
 
 def differences(dump, start, end, page):
-    """Addresses of pages that are another."""
+    """Addresses of pages that differ."""
     if hasattr(dump, 'descs'):
         yield from compressed_differences(dump, start, end, page)
         return
@@ -270,7 +270,8 @@ def differences(dump, start, end, page):
 
 
 def compressed_differences(dump, start, end, page):
-    """Pages that are alike are compressed alike."""
+    """The same for compressed pages: equal pages have equal compressed
+    data."""
     known = set()
     for paddr in range(start, end, PAGE):
         offset, size, _ = dump.descs[paddr // PAGE]
@@ -287,7 +288,7 @@ def words_of(data):
 
 
 def check(dump, vm):
-    """Are memory and registers those of one moment?"""
+    """Do memory and registers belong to the same moment?"""
     cpus = all_registers(dump)
     assert [c.edx for c in cpus] == [start for start, _, _ in vm.parts]
     for cpu in cpus:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""max-bandwidth: how fast a dump is written, at most."""
+"""max-bandwidth: limit for the rate at which a dump is written."""
 
 import os
 import time
@@ -14,9 +14,9 @@ from vmcore import open_dump
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 MIB = 1 << 20
-SIZE = 16 * MIB                 # of the guest that is dumped
+SIZE = 16 * MIB                 # size of the guest
 
-# Too slow for any dump to end by itself.
+# So slow that no dump ends by itself.
 CRAWL = 1000
 
 
@@ -35,7 +35,7 @@ def outputs(vm, kind, path):
 
 
 def dump(vm, protocol, **arguments):
-    """Seconds that it takes, and its result."""
+    """Returns the time in seconds, and the result."""
     vm.qmp.event_names()
     start = time.monotonic()
     vm.qmp.cmd('dump-guest-memory', paging=False, protocol=protocol,
@@ -50,13 +50,13 @@ def dump(vm, protocol, **arguments):
     ('file', 'elf'), ('file', 'kdump-zlib'), ('file', 'kdump-raw-zlib'),
     ('fd', 'elf'), ('node', 'elf'), ('node', 'kdump-zlib')])
 def test_not_faster(full, tmp_path, kind, name):
-    """N bytes take N / max-bandwidth seconds at least."""
+    """N bytes take at least N / max-bandwidth seconds."""
     path = str(tmp_path / 'dump')
     protocol = outputs(full, kind, path)
     seconds, result = dump(full, protocol, format=name,
                            max_bandwidth=8 * MIB)
     assert result['max-bandwidth'] == 8 * MIB
-    # Of a node, the last buffer may not be written in full.
+    # The last buffer to a node may not be written in full.
     assert result['written'] > MIB
     assert seconds >= result['written'] / (8 * MIB)
     open_dump(path)
@@ -85,7 +85,7 @@ def test_job(running, out):
 @pytest.mark.parametrize('name', FORMATS)
 @pytest.mark.parametrize('kind', ['file', 'node'])
 def test_cancel(tmp_path, kind, name, live):
-    """It ends the wait, and what there is is closed without another one."""
+    """A cancel ends the wait, and the dump is closed without another one."""
     path = str(tmp_path / 'dump')
     with VM('-m', '64M') as vm:
         protocol = outputs(vm, kind, path)
@@ -100,7 +100,7 @@ def test_cancel(tmp_path, kind, name, live):
         vm.qmp.cmd('dump-cancel')
         cancelled(vm.qmp.wait_event('DUMP_COMPLETED'))
         nothing_left(vm)
-        if kind == 'file' or name == 'elf':     # else there is no mark yet
+        if kind == 'file' or name == 'elf':     # else no mark yet
             open_dump(path, incomplete=True)
 
 
@@ -112,7 +112,7 @@ def test_quit(tmp_path):
 
 
 def test_none(running, out):
-    """0 is no limit, as for migration, and needs no detach."""
+    """0 means no limit, as for migration, and does not need detach."""
     for arguments in {}, {'detach': True}:
         seconds, result = dump(running, 'file:' + out, max_bandwidth=0,
                                **{'detach': False, **arguments})

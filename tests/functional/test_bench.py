@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The benchmark: what it runs on, and that its numbers are what they say."""
+"""The benchmark: its guest, and the correctness of its figures."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def image(tmp_path_factory):
 
 
 def test_plot(tmp_path):
-    """A bar for each of the two, as long as it should be."""
+    """One bar for each of the two, of the correct length."""
     report = {'summary': {'elf': {'seconds': {
         'stock': {'min': 2, 'median': 3, 'max': 4},
         'ours': {'min': 1, 'median': 1.5, 'max': 2}}},
@@ -88,7 +88,7 @@ def test_image_is_repeatable(image, tmp_path):
 
 @pytest.fixture(scope='module')
 def report(tmp_path_factory):
-    """The binary under test against itself."""
+    """Compare the binary under test with itself."""
     folder = tmp_path_factory.mktemp('out')
     binary = qemu_binary()
     r = bench('--stock', binary, '--ours', binary, '--size', '32M',
@@ -124,7 +124,7 @@ def test_sizes_are_those_of_the_files(report):
         assert len(sizes) == 1
         assert report['summary'][fmt]['size_ratio'] == 1
     elf = report['measurements']['elf']['ours'][0]
-    # Two fifths of the memory are zero, and cost nothing.
+    # Two fifths of the memory are zero and cost nothing.
     assert elf['bytes'] > 32 * MIB > elf['bytes_on_disk'] > 12 * MIB
     kdump = report['measurements']['kdump-raw-lzo']['ours'][0]
     assert 4 * MIB < kdump['bytes'] < 24 * MIB

@@ -42,7 +42,7 @@ def test_without_a_dump(running, out):
 @pytest.mark.parametrize('by', ['qmp', 'hmp', 'other'])
 @pytest.mark.parametrize('name', FORMATS)
 def test_stalled_pipe(full, name, by):
-    """Though the dump waits for a reader that does not read."""
+    """Cancel works while the dump waits for a reader that does not read."""
     dump = Stalled(full, format=name)
     assert full.status() == 'save-vm'
     if by == 'hmp':
@@ -71,9 +71,9 @@ def test_events_and_next_dump(full, out):
     dump = Stalled(full)
     full.qmp.cmd('dump-cancel')
     try:
-        full.qmp.cmd('dump-cancel')     # once more does no harm
+        full.qmp.cmd('dump-cancel')     # A second cancel is harmless
     except QMPError as e:
-        assert str(e) == NONE           # or is late
+        assert str(e) == NONE           # or comes too late
     seen = []
     while 'DUMP_COMPLETED' not in seen:
         seen += full.qmp.event_names()
@@ -93,11 +93,11 @@ def test_events_and_next_dump_late(running):
 
 
 def test_to_a_file(tmp_path):
-    """The larger part of this dump is not written; what is, can be read."""
+    """Most of this dump is not written; the written part is readable."""
     path = str(tmp_path / 'dump')
     with VM('-m', '1G') as vm:
         vm.dump(path, detach=True, format='kdump-raw-zlib')
-        # Before that there is nothing to be closed.
+        # Before that there is nothing to close.
         while not vm.qmp.cmd('query-dump')['written']:
             pass
         try:
@@ -106,7 +106,7 @@ def test_to_a_file(tmp_path):
             assert str(e) == NONE
         event = vm.qmp.wait_event('DUMP_COMPLETED')
         assert vm.status() == 'running'
-    # A fast machine may have been done.
+    # On a fast machine it may have completed.
     if event['data']['result']['status'] == 'failed':
         cancelled(event)
         open_dump(path, incomplete=True)
@@ -114,7 +114,7 @@ def test_to_a_file(tmp_path):
 
 @pytest.mark.parametrize('through', ['qmp', 'other'])
 def test_synchronous_out_of_band(through):
-    """The monitor that a dump keeps busy still takes this."""
+    """The monitor that is blocked by a dump still accepts dump-cancel."""
     with VM('-m', '16M') as vm:
         vm.qmp.close()
         vm.qmp = vm.connect('qmp', oob=True)
@@ -137,7 +137,7 @@ def test_synchronous_out_of_band(through):
 
 
 class Human:
-    """Somebody at a monitor of the other kind."""
+    """A user of a human monitor."""
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
@@ -147,7 +147,7 @@ class Human:
         self.until('(qemu) ')
 
     def receive(self):
-        """What the echo paints over is left out."""
+        """Drop text that the echo overwrites."""
         self.text += re.sub(r'\x1b\[[0-9;]*[A-Za-z]', '',
                             self.sock.recv(4096).decode())
 
@@ -178,7 +178,7 @@ def human_vm(tmp_path):
 
 
 def test_human_dump(human_vm, out):
-    """Without -d the prompt comes back when the dump is there."""
+    """Without -d the prompt returns when the dump is complete."""
     assert 'Error' not in human_vm.human.ask(f'dump-guest-memory {out}')
     open_dump(out)
     assert 'Status: completed' in human_vm.human.ask('info dump')
@@ -190,7 +190,7 @@ def test_human_dump(human_vm, out):
 
 
 def test_human_waits(human_vm, tmp_path):
-    """... and QEMU goes on with its work meanwhile."""
+    """QEMU's main loop runs meanwhile."""
     fifo = str(tmp_path / 'fifo')
     os.mkfifo(fifo)
     r = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -220,13 +220,13 @@ def test_query(full):
     assert q == event
     assert 'phase' not in q and 'remaining' not in q
     assert 0 < q['written'] < q['total']
-    # Both were rounded, and the rate is the average of all.
+    # Both were rounded, and the rate is an overall average.
     assert q['rate'] * q['elapsed'] / 1000 <= q['total']
     assert q['rate'] * (q['elapsed'] + 1) / 1000 >= q['total'] * 0.99
 
 
 def test_query_rate_and_remaining(tmp_path):
-    """Half of a dump is read, and the rest: an estimate is there."""
+    """Half of a dump is read, then the rest: an estimate is reported."""
     with VM('-m', '256M') as vm:
         dump = Stalled(vm)
         total = vm.qmp.cmd('query-dump')['total']
@@ -247,13 +247,13 @@ def test_query_rate_and_remaining(tmp_path):
 
 
 def job(vm, name):
-    """The job's state and its facts."""
+    """State and parameters of the job."""
     return next(j for j in vm.qmp.cmd('query-jobs') if j['id'] == name)
 
 
 def job_states(vm, name, last):
-    """States that the job goes through, to the last; other events are in
-    between as 'DUMP'."""
+    """States of the job up to the last one; other events appear in between as
+    'DUMP'."""
     seen = []
     while last not in seen:
         vm.qmp.cmd('query-status')
@@ -276,7 +276,7 @@ def test_job(running, out):
     assert j['current-progress'] == j['total-progress'] == \
         running.qmp.cmd('query-dump')['total']
     assert 'error' not in j
-    # While it is not dismissed, the name is taken.
+    # The name is in use until the job is dismissed.
     with pytest.raises(QMPError) as e:
         running.dump(out + 'x', job_id='dump0')
     assert 'dump0' in str(e.value)
@@ -313,7 +313,7 @@ def test_job_of_failure(running):
 
 
 def test_job_paused(full):
-    """The dump is not; the job tells so when it goes on."""
+    """The dump is not paused; the job reports its end when resumed."""
     dump = Stalled(full, job_id='j')
     full.qmp.cmd('job-pause', id='j')
     full.qmp.events = []
@@ -343,7 +343,7 @@ def test_job_refused(running, out, arguments, text):
 
 
 def test_reset(full):
-    """Stock QEMU aborts: no way from save-vm to prelaunch."""
+    """Unmodified QEMU aborts: no transition from save-vm to prelaunch."""
     dump = Stalled(full)
     full.qmp.cmd('system_reset')
     full.qmp.wait_event('RESET')
@@ -379,7 +379,7 @@ def make_qcow2(path):
 
 
 def test_snapshot_loaded(tmp_path):
-    """Then the dump has memory of two machines, and is no good."""
+    """The memory is inconsistent then, so the dump must fail."""
     disk = str(tmp_path / 'disk')
     make_qcow2(disk)
     with VM('-m', '16M', '-drive', f'file={disk},format=qcow2') as vm:
@@ -397,7 +397,7 @@ def test_snapshot_loaded(tmp_path):
 @pytest.mark.parametrize('how', ['quit', 'SIGTERM'])
 @pytest.mark.parametrize('job_id', [None, 'j'])
 def test_exit(tmp_path, how, job_id):
-    """The dump is closed as an incomplete one, and it is said."""
+    """The dump is closed as an incomplete one, and reported as failed."""
     path = str(tmp_path / 'dump')
     with VM('-m', '2G') as vm:
         arguments = {'job_id': job_id} if job_id else {}
@@ -410,7 +410,7 @@ def test_exit(tmp_path, how, job_id):
         assert vm.proc.wait(30) == 0
     if event['data']['result']['status'] == 'failed':
         cancelled(event)
-        # It may have come before anything was written.
+        # QEMU may have exited before anything was written.
         if os.path.exists(path):
             open_dump(path, incomplete=True)
     else:
@@ -418,7 +418,7 @@ def test_exit(tmp_path, how, job_id):
 
 
 def test_exit_with_stalled_reader():
-    with VM('-m', '1G') as vm:          # more than any pipe takes
+    with VM('-m', '1G') as vm:          # more than any pipe can hold
         dump = Stalled(vm, format='kdump-zlib')
         vm.proc.terminate()
         cancelled(vm.qmp.wait_event('DUMP_COMPLETED'))
@@ -427,12 +427,12 @@ def test_exit_with_stalled_reader():
 
 
 def test_shutdown_without_exit():
-    """With -no-shutdown the guest is not resumed by the dump's end."""
+    """With -no-shutdown the end of the dump does not resume the guest."""
     with VM('-m', '16M', '-no-shutdown') as vm:
         while '0000604-' not in vm.qmp.hmp('info mtree'):
             pass
         dump = Stalled(vm)
-        # Somebody writes to the chipset that the machine is to be off.
+        # Write to the chipset's register that powers the machine off.
         vm.qmp.hmp('o /w 0x604 0x2000')
         vm.qmp.wait_event('SHUTDOWN')
         assert dump.drain()['data']['result']['status'] == 'completed'

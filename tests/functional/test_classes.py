@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Pages left out by their class: what makedumpfile leaves out of a whole dump
-of the same guest is the measure."""
+"""Pages excluded by class, compared with the pages that makedumpfile removes
+from a complete dump of the same guest."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def classes(level):
 
 @pytest.fixture(scope='module', params=['idle', 'busy', 'busy, LA57'])
 def guest(request):
-    """It stands still, so that all dumps are of the same memory."""
+    """A stopped guest, so that all dumps are of the same memory."""
     args = {} if request.param == 'idle' else \
         {'memory': '512M', 'append': 'guest.busy'}
     cpu = ('-cpu', 'max') if 'LA57' in request.param else ()
@@ -43,7 +43,7 @@ def whole(guest, tmp_path_factory):
 
 
 def excluded(guest):
-    """What query-dump says of the last dump: class -> pages."""
+    """Excluded pages of the last dump by query-dump: class -> pages."""
     result = guest.qmp.cmd('query-dump')
     assert result['status'] == 'completed' and 'warnings' not in result
     assert result['completed'] == result['total']
@@ -52,7 +52,7 @@ def excluded(guest):
 
 @pytest.mark.parametrize('level', LEVELS)
 def test_as_makedumpfile(guest, whole, tmp_path, level):
-    """The same page frames, one by one."""
+    """The same page frames are kept, one by one."""
     path = str(tmp_path / 'dump')
     guest.dump(path, format='kdump-raw-lzo', exclude=classes(level))
     dump, all_pages = open_dump(path), open_dump(whole).pfns
@@ -63,7 +63,7 @@ def test_as_makedumpfile(guest, whole, tmp_path, level):
     assert dump.pfns == kept(whole, level, tmp_path)
     left_out = excluded(guest)
     assert sum(left_out.values()) == len(all_pages) - len(dump.pfns)
-    # Private or not, cache is of the class that is asked for.
+    # Cache counts as the requested class, private or not.
     wanted = {c for c in classes(level) if c != 'zero'}
     if guest.is_busy:
         assert set(left_out) == wanted
@@ -105,8 +105,8 @@ def test_formats(guest, whole, tmp_path, name):
 
 
 def test_filtered_again(guest, whole, tmp_path):
-    """makedumpfile takes more out of a dump that lacks something, and reads
-    the kernel's log of it."""
+    """makedumpfile filters a dump with excluded pages again, and reads the
+    kernel's log from it."""
     path = str(tmp_path / 'dump')
     guest.dump(path, format='kdump-raw-lzo', exclude=['free'])
     excluded(guest)
@@ -118,7 +118,8 @@ def test_filtered_again(guest, whole, tmp_path):
 
 
 def test_drgn(guest, tmp_path):
-    """What is kept can be read, what is not is an error and no zeroes."""
+    """Kept pages can be read; excluded ones cause an error and do not read as
+    zero."""
     for name in ('elf', 'kdump-raw-lzo'):
         path = str(tmp_path / name)
         guest.dump(path, format=name, exclude=['free'])
@@ -138,7 +139,7 @@ def test_drgn(guest, tmp_path):
 
 
 def test_unusable(guest, whole, tmp_path):
-    """Alone it takes out nothing here: there are no memory errors."""
+    """This class excludes nothing here: there are no memory errors."""
     path = str(tmp_path / 'dump')
     guest.dump(path, format='kdump-raw-lzo', exclude=['unusable'])
     assert not excluded(guest)
@@ -147,7 +148,7 @@ def test_unusable(guest, whole, tmp_path):
 
 
 def test_range(guest, whole, tmp_path):
-    """A part of memory, of which its pages are left out."""
+    """The pages of a range of memory are excluded."""
     pfns = kept(whole, 31, tmp_path)
     first = pfns[len(pfns) // 2] - 0x777
     path = str(tmp_path / 'dump')
@@ -177,7 +178,7 @@ def test_hmp(guest, tmp_path):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
 def test_live(tmp_path, name):
-    """The guest runs on, and what is left out is found all the same."""
+    """Pages are excluded from a live dump as well."""
     path = str(tmp_path / 'dump')
     with Guest() as g:
         g.qmp.event_names()
@@ -199,7 +200,7 @@ def test_live(tmp_path, name):
 
 @pytest.fixture(scope='module')
 def silent():
-    """A guest whose driver tells nothing."""
+    """A guest whose driver has not published VMCOREINFO."""
     with Guest(device=False) as g:
         yield g
 
@@ -214,7 +215,7 @@ def test_search(silent, tmp_path):
 
 @pytest.mark.parametrize('detach', [False, True])
 def test_not_understood(silent, tmp_path, detach):
-    """The dump fails, and the output is as it was."""
+    """The dump fails, and the output is unchanged."""
     path = str(tmp_path / 'dump')
     with open(path, 'w') as f:
         f.write('old')
@@ -245,14 +246,14 @@ REFUSED = [
     ({'paging': True}, "'exclude' cannot be used with 'paging'"),
     ({'format': 'win-dmp'}, "'exclude' cannot be used with"),
     ({'vmcoreinfo': 'off'}, "'exclude' needs VMCOREINFO"),
-    # It is in its firmware, which is code of 32 bits.
+    # The CPU runs firmware, which is 32-bit code.
     ({}, 'only supported for guests of x86_64 and aarch64'),
 ]
 
 
 @pytest.mark.parametrize('arguments,text', REFUSED)
 def test_refused(bare, tmp_path, arguments, text):
-    """Before the guest is stopped and anything is created."""
+    """Refused before the guest is stopped or a file is created."""
     path = str(tmp_path / 'dump')
     with pytest.raises(QMPError, match=text):
         bare.dump(path, exclude=['free'], **arguments)
@@ -262,7 +263,7 @@ def test_refused(bare, tmp_path, arguments, text):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
 def test_zero_alone(bare, tmp_path, name):
-    """Takes no Linux. All memory is in the file."""
+    """Does not require Linux. All memory is in the file."""
     path = str(tmp_path / 'dump')
     bare.dump(path, exclude=['zero'], format=name)
     dump = open_dump(path)

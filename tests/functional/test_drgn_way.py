@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How drgn asks a running QEMU for the kernel's VMCOREINFO (drgn --qemu):
-by a dump of one byte into a memfd, of which it reads the ELF notes."""
+"""drgn --qemu gets VMCOREINFO from a running QEMU by a dump of one byte to a
+memfd, from which it reads the ELF notes."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ TEXT = 'OSRELEASE=6.1.0-test\nPAGESIZE=4096\nNUMBER(phys_base)=18874368\n'
 
 @pytest.fixture(scope='module')
 def vm(tmp_path_factory):
-    """Running, with a guest that has published its note."""
+    """A running machine whose guest has published its note."""
     folder = str(tmp_path_factory.mktemp('firmware'))
     with Firmware(folder, 'long', size=16 * MiB, args=(
             '-device', 'vmcoreinfo', '-qtest',
@@ -57,21 +57,21 @@ def ask(vm, begin, length=1):
 
 
 def events(vm):
-    """Those before the last reply, and those after it."""
+    """Events before the last reply, and those after it."""
     before = [e['event'] for e in vm.qmp.events]
     vm.qmp.events = []
     return before, vm.qmp.event_names()
 
 
 def closefd_finds_nothing(vm):
-    """An error in QMP, and no more than that."""
+    """closefd returns an error, without any other effect."""
     with pytest.raises(QMPError) as e:
         vm.qmp.cmd('closefd', fdname=NAME)
     assert NAME in str(e.value)
 
 
 def test_vmcoreinfo(vm):
-    """And once more: each start of drgn does it."""
+    """Twice: drgn does this at each start."""
     for _ in range(2):
         with handed_over(vm) as fd:
             assert ask(vm, first_ram(vm)) == {}
@@ -89,7 +89,7 @@ def test_vmcoreinfo(vm):
 @pytest.mark.parametrize('begin,length', [(0x9fffffff000, 1), (0, 0)])
 def test_refused(vm, begin, length):
     """No event, nothing written; closefd, by which drgn cleans up, finds the
-    descriptor; and the next dump is as if nothing had been."""
+    descriptor; and the next dump works normally."""
     with handed_over(vm) as fd:
         with pytest.raises(QMPError):
             ask(vm, begin, length)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests at the edge of what there is: more CPUs than one byte counts, CPUs
-in user code."""
+"""Unusual guests: more than 255 CPUs, and CPUs in user mode."""
 
 import re
 import struct
@@ -74,7 +73,7 @@ def many_registers(cpu):
 
 @pytest.fixture(scope='module', params=MANY)
 def many(request, ram_file):
-    """A machine that was never started, its CPUs told from each other."""
+    """A machine that was never started, with distinguishable CPUs."""
     arguments = ram.backend(ram_file, 32 * MiB, machine='q35')
     with VM(*arguments, '-cpu', 'max', '-smp', str(request.param),
             '-chardev', 'socket,id=gdb,path=gdb,server=on,wait=off',
@@ -116,12 +115,12 @@ def test_many_cpus_readelf(many, out):
 
 # -- CPUs in user code --------------------------------------------------------
 
-# What the firmware runs at its end is at 0x7800; the rest goes behind it.
+# The firmware's final code is at 0x7800; the rest goes after it.
 GDT_AT, TEXT_AT = 0x7900, 0x7a00
 TEXT = 0x400000000a00
 STACK = 0x400000001000
 MARK = 0x1122334455667700
-# What the loop below has; r14 is counted in it, and r15 says which CPU.
+# Registers in the loop below; r14 is incremented, r15 identifies the CPU.
 USER_REGS = {'rax': MARK, 'rcx': 0xc0ffee, 'rdx': MARK ^ 0xffff, 'rsi': 0x51,
              'rbp': 0xbbbb, 'r8': 0x88, 'r13': 0x1313, 'rsp': STACK + 0x800,
              'cs': 0x23, 'ss': 0x1b, 'ds': 0, 'es': 0}
@@ -132,7 +131,7 @@ def mov(opcode, value):
 
 
 def user_code():
-    """The code, and the places that rip can have in its loop."""
+    """The code, and the possible values of rip in its loop."""
     before = (
         b'\xb8\x01\x00\x00\x00'             # mov $1, %eax
         b'\x0f\xa2'                         # cpuid
@@ -152,7 +151,8 @@ def user_code():
 
 
 def to_user_mode(user):
-    """The firmware's end, which goes there, with a GDT and that code."""
+    """Final code of the firmware: enters user mode, with a GDT and that
+    code."""
     code = (
         b'\x0f\x01\x14\x25' + struct.pack('<I', GDT_AT) +   # lgdt
         b'\x48\xc7\xc4\x00\x7f\x00\x00'     # mov $0x7f00, %rsp
@@ -170,7 +170,7 @@ def to_user_mode(user):
 
 @pytest.fixture(scope='module')
 def in_user_mode(tmp_path_factory):
-    """Two CPUs that loop in ring 3, with page tables of their own."""
+    """Two CPUs that loop in ring 3, with separate page tables."""
     code, rips = user_code()
     folder = str(tmp_path_factory.mktemp('user'))
     with Firmware(folder, 'long', cpus=2, then=to_user_mode(code),
@@ -187,7 +187,7 @@ def in_user_mode(tmp_path_factory):
     {'format': 'elf'}, {'format': 'elf', 'paging': True},
     {'format': 'kdump-zlib'}, {'format': 'kdump-raw-lzo', 'detach': True}])
 def test_user_mode(in_user_mode, out, arguments):
-    """Registers are those of the user's code, not of the way into it."""
+    """The registers are those of the user code, not of the entry code."""
     vm = in_user_mode
     vm.dump(out, **arguments)
     vm.qmp.wait_event('DUMP_COMPLETED')
@@ -217,7 +217,7 @@ BUSY = ('b=/bin/busybox; $b mount -t devtmpfs dev /dev; '
 
 @pytest.fixture(scope='module')
 def busy_guest():
-    """Linux, both of its CPUs in the loops of a shell, and stopped."""
+    """A stopped Linux guest, both CPUs of which run loops of a shell."""
     with Guest('-append', 'console=ttyS0 quiet panic=-1 '
                f'rdinit=/bin/busybox -- sh -c "{BUSY}"') as g:
         for _ in range(100):

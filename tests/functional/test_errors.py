@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is refused, and that a refusal leaves nothing behind."""
+"""Refused dumps, and that they leave nothing behind."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ CONFLICT = "kdump-compressed format doesn't support paging or filter"
 
 
 def refused(vm, text, old_file=None, **arguments):
-    """The command fails with the text, and nothing has happened."""
+    """The command fails with the text and has no side effects."""
     status = vm.status()
     before = vm.qmp.cmd('query-dump')
     vm.qmp.event_names()
@@ -27,7 +27,7 @@ def refused(vm, text, old_file=None, **arguments):
     assert vm.qmp.event_names() == [], 'the guest was stopped'
     assert vm.status() == status
     assert vm.qmp.cmd('query-dump') == before
-    # No blocker is left.
+    # No migration blocker is left.
     assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
     if old_file:
         with open(old_file, 'rb') as f:
@@ -54,7 +54,7 @@ BAD_ARGUMENTS = [
     ("'begin' is missing", {'length': 4096}),
     ("'length'", {'begin': 0, 'length': 0}),
     ("'length'", {'begin': 0, 'length': -4096}),
-    # Defect 9.
+    # Ranges that wrap around or contain no memory.
     ("'begin'", {'begin': -4096, 'length': 8192}),
     ("'begin'", {'begin': (1 << 63) - 4096, 'length': (1 << 63) - 1}),
     ("'begin'", {'begin': 1 << 40, 'length': 4096}),
@@ -69,7 +69,7 @@ BAD_ARGUMENTS = [
 
 @pytest.mark.parametrize('text,arguments', BAD_ARGUMENTS)
 def test_bad_arguments(running, old, text, arguments):
-    """Defect 11: all this is found before anything is touched."""
+    """All of this is detected before anything is changed."""
     refused(running, text, old, protocol='file:' + old, **arguments)
 
 
@@ -163,7 +163,7 @@ def failed(vm, event, text):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_dev_full(running, name):
-    """Defect 10: the error says that the disk is full, and where."""
+    """The error says that the disk is full, and what was being written."""
     with pytest.raises(QMPError) as e:
         running.dump('/dev/full', format=name)
     assert 'No space left on device' in str(e.value)
@@ -207,7 +207,7 @@ def test_reader_goes_away(full, name, detach):
 
 @pytest.mark.parametrize('detach', [False, True])
 def test_small_file_system(running, tmp_path, detach):
-    """A real full disk, after some megabytes."""
+    """A file system that is really full, after some megabytes."""
     folder = str(tmp_path / 'small')
     os.mkdir(folder)
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=128k', 'small',
@@ -225,7 +225,7 @@ def test_small_file_system(running, tmp_path, detach):
 
 
 def test_stdin_closed(out):
-    """Defect 16: descriptor 0 is one like any other."""
+    """QEMU may get descriptor 0 for the output; it is valid."""
     with VM('-m', '16M', preexec=lambda: os.close(0)) as vm:
         vm.dump(out)
         with pytest.raises(QMPError):

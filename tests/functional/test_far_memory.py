@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Device memory that the guest moved far away: a kdump does not grow with
-its address, an ELF core has it."""
+"""Device memory that the guest has mapped at a very high address: a kdump file
+does not grow with the address, an ELF core includes the memory."""
 
 import os
 import resource
@@ -14,12 +14,12 @@ from vmcore import open_dump
 MiB = 1 << 20
 SLOT, BAR = 5, 0x18
 DATA = bytes(range(256)) * 16
-# The dump of a machine of 16 MiB must not come near that.
+# The dump of a machine of 16 MiB must stay far below this.
 LIMIT = 64 * MiB
 
 
 def limit_files():
-    """Or a mistake would fill the disk of who runs the tests."""
+    """Limit the file size; otherwise a bug would fill the user's disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
 
 
@@ -67,7 +67,7 @@ def test_elf(guest, out, at):
 
 @pytest.mark.parametrize('at', [1 << 32, 1 << 36])
 def test_near(guest, out, at):
-    """Above all RAM, but in reach: left out as well, which is no warning."""
+    """Above all RAM, but not far: left out as well, without a warning."""
     move(guest, at)
     guest.dump(out, format='kdump-raw-zlib')
     assert not has(open_dump(out), at)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Faults while a dump is written: what is answered, and what is left."""
+"""Faults while a dump is written: the error reported, and cleanup."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ from vmcore import Bad, ElfDump, open_dump
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 STREAMS = ['elf', 'kdump-zlib']
 
-# Memory that the firmware, which runs here, does not touch.
+# Memory that the firmware, which runs here, does not use.
 WINDOW = range(2 << 20, 28 << 20, 4096)
 
 
@@ -42,7 +42,7 @@ def faulty(ram_file, faults_so, path, fault, *args):
 
 @pytest.fixture
 def small(tmp_path):
-    """Make a file system of so many bytes."""
+    """Create a file system of that size."""
     made = []
 
     def mount(size):
@@ -62,7 +62,7 @@ def small(tmp_path):
 
 
 def check_pages(dump, ram_file):
-    """What a dump has of memory is right; returns how many pages it has."""
+    """The memory in a dump is correct; returns its number of pages."""
     count = 0
     with open(ram_file, 'rb') as f:
         for paddr in WINDOW:
@@ -97,21 +97,21 @@ def state_of_file(path, ram_file):
 
 
 def state_of_guest(vm):
-    """The guest's, and nothing is left of the dump in the process."""
+    """Returns the guest's state; no resource of the dump is left."""
     assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
     assert vm.threads_end('dump')
     return vm.status()
 
 
 def descriptors(vm):
-    """What QEMU has open; its monitors come and go."""
+    """QEMU's open descriptors, except those of monitors."""
     links = [os.readlink(f'/proc/{vm.proc.pid}/fd/{fd}')
              for fd in os.listdir(f'/proc/{vm.proc.pid}/fd')]
     return sorted(link for link in links if not link.startswith('socket:'))
 
 
 def dump(vm, detach=True, **arguments):
-    """Dump, and what QEMU answers in the end: a text, or 'completed'."""
+    """Dump; returns the error reported by QEMU, or 'completed'."""
     vm.qmp.event_names()                # of earlier dumps
     fds = descriptors(vm)
     reply = None
@@ -123,7 +123,7 @@ def dump(vm, detach=True, **arguments):
     event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
     answer = event.get('error', event['result']['status'])
     assert detach or answer == (reply or 'completed')
-    # A descriptor that was handed over is gone, and all of our own.
+    # A descriptor that was passed is closed, as are QEMU's own.
     assert [f for f in descriptors(vm) if f not in fds] == []
     return answer
 
@@ -132,7 +132,7 @@ def record(fault, output, name, answer, vm, path, ram_file):
     state = state_of_guest(vm)
     left = state_of_file(path, ram_file)
     if answer != 'completed':
-        # What part was being written when it happened differs.
+        # The part being written when it happened varies.
         answer = re.sub(r'^dump: (writing|reserving room for) [^:]+: ',
                         'dump: writing ...: ', answer)
     fault_table.record(fault, output, name, answer, state, left)
@@ -150,7 +150,7 @@ def next_dump_works(vm, tmp_path):
 
 
 def blocks_of(vm, tmp_path, name):
-    """Bytes of disk that a dump takes."""
+    """Bytes of disk space used by a dump."""
     path = str(tmp_path / 'full')
     vm.dump(path, format=name)
     size = os.stat(path).st_blocks * 512
@@ -178,7 +178,7 @@ def test_disk_full(full, small, tmp_path, ram_file, where, name, detach):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS[1:])
 def test_file_size_limit(ram_file, tmp_path, name, detach):
-    """Of the process: an error, and no death by SIGXFSZ."""
+    """A process limit causes an error; QEMU is not killed by SIGXFSZ."""
     path = str(tmp_path / 'dump')
     with start(ram_file) as vm:
         resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
@@ -192,7 +192,7 @@ def test_file_size_limit(ram_file, tmp_path, name, detach):
 
 @pytest.mark.parametrize('detach', [False, True])
 def test_file_size_limit_foreseen(ram_file, tmp_path, detach):
-    """That of a format whose size is known: the guest goes on."""
+    """If the size of the dump is known, it is refused; the guest runs on."""
     path = str(tmp_path / 'dump')
     with start(ram_file) as vm:
         resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
@@ -206,13 +206,13 @@ def test_file_size_limit_foreseen(ram_file, tmp_path, detach):
 
 
 class Cut:
-    """A file that cannot have more than so many bytes."""
+    """A file whose size is limited."""
 
     def __init__(self, vm, name, small, path):
         self.vm, self.name, self.path = vm, name, path
         vm.dump(path, format=name)
         if name == 'elf':
-            # A limit for files would be foreseen.
+            # A limit for files would be detected in advance.
             self.full = os.stat(path).st_blocks * 512
             self.last = self.full - 4096
             self.path = small(self.full)
@@ -221,7 +221,7 @@ class Cut:
             self.last = self.full - 1
 
     def sizes(self):
-        """Twenty places, the last just before the end."""
+        """Twenty sizes, the last just below that of the complete dump."""
         return [self.full * i // 20 for i in range(1, 20)] + [self.last]
 
     def limit(self, size):
@@ -237,7 +237,7 @@ class Cut:
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_cut_anywhere(ram_file, small, tmp_path, name):
-    """The later it happens, the more is there, and all of it is right."""
+    """The larger the limit, the more pages are there; all are correct."""
     with start(ram_file, '-S') as vm:   # the same dump each time
         cut = Cut(vm, name, small, str(tmp_path / 'dump'))
         counts = []
@@ -297,7 +297,7 @@ def test_survived(ram_file, faults_so, tmp_path, fault, spec, name):
 
 
 class Reader:
-    """Reads a pipe into a file; after so many bytes it does something."""
+    """Reads a pipe to a file; takes an action after so many bytes."""
 
     def __init__(self, vm, path, after=None, then='gone'):
         self.path, self.after, self.then, self.vm = path, after, then, vm
@@ -363,7 +363,7 @@ def test_slow_reader_of_nonblocking_pipe(full, tmp_path, ram_file, name):
 @pytest.mark.parametrize('name', STREAMS)
 @pytest.mark.parametrize('then', ['reading on', 'stalled'])
 def test_cancel(full, tmp_path, ram_file, name, then):
-    """Down a pipe: if the reader reads on, even the end is in order."""
+    """To a pipe: if the reader reads on, the dump is closed properly."""
     path = str(tmp_path / 'dump')
     reader = Reader(full, path, 1500000, then)
     answer = dump(full, protocol='fd:out', format=name)
@@ -382,7 +382,7 @@ def test_cancel(full, tmp_path, ram_file, name, then):
 @pytest.mark.parametrize('output,fault', [
     ('named pipe', 'cancel, no reader'), ('terminal', 'cancel, never read')])
 def test_cancel_unread(full, tmp_path, ram_file, output, fault, name):
-    """Nothing arrives anywhere."""
+    """Nothing is received."""
     path, fifo = str(tmp_path / 'dump'), str(tmp_path / 'fifo')
     os.mkfifo(fifo)
     master, slave = os.openpty()
@@ -404,7 +404,7 @@ def test_cancel_unread(full, tmp_path, ram_file, output, fault, name):
 
 
 def to_node(vm, path, fault, name, ram_file, detach=True):
-    """What comes of a dump to the node 'd', which is the file @path."""
+    """Result of a dump to the node 'd', which is the file @path."""
     answer = dump(vm, detach, protocol='node:d', format=name)
     nodes.delete_soon(vm)
     return (answer, *record(fault, 'node', name, answer, vm, path, ram_file))
@@ -417,7 +417,7 @@ def to_node(vm, path, fault, name, ram_file, detach=True):
     ('ENOSPC midway', errno.ENOSPC, 'No space left on device')])
 def test_node_error(full, tmp_path, ram_file, fault, number, text, name,
                     detach):
-    """Each write of one sector fails; others go on."""
+    """Each write of one sector fails; others succeed."""
     path = str(tmp_path / 'dump')
     open(path, 'w').close()
     nodes.add(full, driver='blkdebug',
@@ -428,7 +428,7 @@ def test_node_error(full, tmp_path, ram_file, fault, number, text, name,
     answer, state, left = to_node(full, path, fault, name, ram_file, detach)
     assert text in answer
     assert (state, left) == ('running', 'incomplete, and says so')
-    # Memory that is not there does not look like zeroes.
+    # Missing memory does not look like zeroes.
     if name == 'elf':
         assert os.path.getsize(path) <= 2000000
     next_dump_works(full, tmp_path)
@@ -437,7 +437,7 @@ def test_node_error(full, tmp_path, ram_file, fault, number, text, name,
 @pytest.mark.parametrize('name', FORMATS)
 @pytest.mark.parametrize('where', ['midway', 'at the last block'])
 def test_node_full(full, small, tmp_path, ram_file, where, name):
-    """A thin node; what it is made of has no room."""
+    """A sparse node; its file has no space left."""
     size = {'midway': SIZE // 8,
             'at the last block': blocks_of(full, tmp_path, name) - 4096}
     path = small(size[where])
@@ -452,7 +452,7 @@ def test_node_full(full, small, tmp_path, ram_file, where, name):
 
 @pytest.mark.parametrize('name', FORMATS[1:])
 def test_node_too_small(full, tmp_path, ram_file, name):
-    """It cannot grow, and nobody knew how large the dump was to become."""
+    """The node cannot grow, and the size of the dump was not known."""
     path, socket = str(tmp_path / 'dump'), str(tmp_path / 'socket')
     nodes.fill_old(path, 3 << 20)
     server = nodes.qemu_nbd(path, socket)
@@ -460,7 +460,7 @@ def test_node_too_small(full, tmp_path, ram_file, name):
     answer = dump(full, protocol='node:d', format=name)
     nodes.delete(full)
     server.close()
-    # No reader looks behind the end, but ours.
+    # Only this test's reader looks after the end.
     with open(path, 'rb') as f:
         size = len(f.read().rstrip(b'\0'))
     if name == 'kdump-zlib':
@@ -514,7 +514,7 @@ def test_node_server(full, tmp_path, ram_file, fault, name):
 
 
 class Paused:
-    """A detached dump that stands still after so many bytes."""
+    """A detached dump that is paused after so many bytes."""
 
     def __init__(self, ram_file, faults_so, path, name, *args):
         self.path = path
@@ -574,7 +574,7 @@ def plug_cpu(paused):
 
 
 def unplug_memory(paused):
-    """Somebody ejects the module, as the guest's kernel would."""
+    """Eject the module, as the guest's kernel would."""
     vm = paused.vm
     assert '00000a00-' in vm.qmp.hmp('info mtree')
     vm.qmp.cmd('device_del', id='dimm')
@@ -637,7 +637,7 @@ def test_meanwhile(ram_file, faults_so, tmp_path, fault, action, args, text,
 @pytest.mark.parametrize('name', FORMATS)
 @pytest.mark.parametrize('how', ['quit', 'SIGTERM', 'SIGKILL'])
 def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
-    """Only who is killed has no time to mark what there is."""
+    """Only after SIGKILL is the file not marked as incomplete."""
     path = str(tmp_path / 'dump')
     with Paused(ram_file, faults_so, path, name) as paused:
         vm = paused.vm
@@ -667,7 +667,7 @@ def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_no_thread(ram_file, tmp_path, faults_so, name):
-    """The system has none to give; the dump is refused."""
+    """No thread can be created; the dump is refused."""
     path = str(tmp_path / 'dump')
     none = tmp_path / 'threads'
     with faulty(ram_file, faults_so, str(none), 'thread') as vm:
@@ -688,14 +688,14 @@ def address_space(vm):
 
 
 def test_no_memory(ram_file, tmp_path):
-    """Not even for the buffers of one thread."""
+    """Not enough memory for the buffers of one thread."""
     path = str(tmp_path / 'dump')
-    # What has been freed is not kept for the next who asks.
+    # Freed memory is returned to the system at once.
     with start(ram_file, env={'MALLOC_MMAP_THRESHOLD_': '65536'}) as vm:
-        vm.dump(path)                   # what QEMU needs anyway is there
+        vm.dump(path)                   # memory that QEMU needs in any case
         vm.qmp.wait_event('DUMP_COMPLETED')
-        # Less than there is, as a thread that ends gives its stack back; and
-        # if there is a buffer all the same, with less.
+        # Less than available, as a thread that ends frees its stack; and if a
+        # buffer could still be allocated, with less.
         for less in range(32 << 20, 352 << 20, 32 << 20):
             resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
                              (address_space(vm) - less,
@@ -717,7 +717,7 @@ def test_no_memory(ram_file, tmp_path):
 
 
 def test_table_in_docs(request):
-    """Has to come last; of use only when all of the above has run."""
+    """Must be last; needs the results of all tests above."""
     if len(request.config.args) != 1 or request.session.testsfailed:
         pytest.skip('not all tests of this file were run')
     if os.environ.get('DUMP_FAULT_TABLE') == 'write':

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the files of a stopped machine hold: formats x detach x outputs."""
+"""Contents of the files of a stopped machine: formats x detach x outputs."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ FORMATS = ['elf', *KDUMP, *RAW, *ZSTD]
 
 
 def check_ram(dump, ram_file, begin=0, size=SIZE):
-    """All of RAM but the holes of the PC is what the file has."""
+    """The file has all of RAM except the PC's holes."""
     seen = 0
     with open(ram_file, 'rb') as f:
         for start, length in dump.ranges():
@@ -31,7 +31,7 @@ def check_ram(dump, ram_file, begin=0, size=SIZE):
                 continue
             for at in range(a, b, 1 << 20):
                 n = min(1 << 20, b - at)
-                # Below 1 MiB ROMs lie over RAM.
+                # Below 1 MiB, ROMs overlap RAM.
                 if at + n <= 0xa0000 or at >= 0x100000:
                     f.seek(at)
                     assert dump.read(at, n) == f.read(n), f'{at:#x}'
@@ -40,11 +40,11 @@ def check_ram(dump, ram_file, begin=0, size=SIZE):
 
 
 def check_all(path, ram_file, saved):
-    """RAM against the file, everything else against pmemsave."""
+    """Compare RAM with the file, everything else with pmemsave."""
     dump = open_dump(path)
     assert check_ram(dump, ram_file) >= SIZE - (384 << 10)
     for start, data in saved.items():
-        # A kdump file ends where RAM ends.
+        # A kdump file ends at the end of RAM.
         if start < SIZE or isinstance(dump, ElfDump):
             assert dump.read(start, len(data)) == data
     return dump
@@ -52,7 +52,7 @@ def check_all(path, ram_file, saved):
 
 @pytest.fixture(scope='module')
 def saved(still_vm, tmp_path_factory):
-    """What pmemsave says of the low megabyte and the ROM below 4 GiB."""
+    """pmemsave's output for the low megabyte and the ROM below 4 GiB."""
     path = str(tmp_path_factory.mktemp('saved') / 'saved')
     pieces = {}
     for start, size in ((0, 0xa0000), (0xc0000, 0x40000),
@@ -110,7 +110,7 @@ def test_same_pages_in_all_formats(still, tmp_path):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_threads(still, tmp_path, name):
-    """Any number of threads makes the same file."""
+    """The file does not depend on the number of threads."""
     files = set()
     for threads in (1, 2, 3, 8, 64):
         path = str(tmp_path / 'dump')
@@ -121,27 +121,28 @@ def test_threads(still, tmp_path, name):
             dump = open_dump(path)
             at = data.index(b'KDUMP   ') + 408
             assert dump.time > 0
-            data[at:at + 16] = bytes(16)        # when it was made
+            data[at:at + 16] = bytes(16)        # time stamp
         files.add(bytes(data))
     assert len(files) == 1
 
 
 def test_flattened_records_are_large(still, out):
-    """Defect 17: crash's opening time grows with the number of records."""
+    """The time that crash takes to open it grows with the number of
+    records."""
     still.dump(out, format='kdump-zlib')
     flat = open_dump(out).source
     assert flat.size / flat.nr_records > 256 << 10
 
 
 def test_elf_has_holes(still, out):
-    """Zero pages take no room in a new file."""
+    """Zero pages take no space in a new file."""
     still.dump(out)
     st = os.stat(out)
     assert st.st_blocks * 512 < st.st_size * 0.8
 
 
 def test_paging_without_paging_cpu(still, ram_file, out):
-    """A CPU that does not page is taken by its physical addresses."""
+    """CPUs without paging: the dump has physical addresses."""
     still.dump(out, paging=True)
     dump = open_dump(out)
     assert check_ram(dump, ram_file) >= SIZE - (384 << 10)
@@ -220,7 +221,7 @@ def test_fd_of_file(still, ram_file, saved, out, name):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-zlib', 'kdump-lzo'])
 def test_fd_at_a_position(still, ram_file, saved, tmp_path, out, name):
-    """The dump goes where the descriptor stands, over old content too."""
+    """The dump starts at the descriptor's position, even in old contents."""
     with open(out, 'wb') as f:
         f.write(b'\xff' * (2 * SIZE))
         f.seek(12345)
@@ -265,7 +266,7 @@ def test_file_protocol_to_fifo(still, ram_file, saved, tmp_path, out):
 
 
 def test_link_to_nothing(still, ram_file, saved, tmp_path, out):
-    """A link is followed, whether its file is there or not."""
+    """A symlink is followed, whether its target exists or not."""
     link = str(tmp_path / 'link')
     os.symlink(out, link)
     still.dump(link)
@@ -275,14 +276,14 @@ def test_link_to_nothing(still, ram_file, saved, tmp_path, out):
 
 
 def test_relative_name(still):
-    """Relative to QEMU's own folder, as ever."""
+    """Relative to QEMU's working directory, as in previous versions."""
     still.dump('relative')
     open_dump(still.path('relative'))
     os.unlink(still.path('relative'))
 
 
 def test_links(still, ram_file, saved, tmp_path, out):
-    """To a file that is not there yet, and to one that is."""
+    """To a file that does not exist yet, and to one that does."""
     link = str(tmp_path / 'link')
     os.symlink(out, link)
     for _ in range(2):
@@ -300,7 +301,7 @@ def test_fdset_of_pipe(running, out):
     running.dump('/dev/fdset/8', format='kdump-zlib', detach=True)
     event = running.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed'
-    # QEMU closes what is left of the set while the guest runs.
+    # QEMU closes the rest of the set while the guest runs.
     running.qmp.cmd('remove-fd', fdset_id=8)
     thread.join(60)
     assert not thread.is_alive()

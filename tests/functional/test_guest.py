@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps of a booted Linux guest, opened by the tools that people use."""
+"""Dumps of a booted Linux guest, opened by the common tools."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def guest():
 
 
 class Dumps(dict):
-    """One dump of each format, by name, made when first asked for."""
+    """One dump of each format, by name, made on first use."""
 
     def __init__(self, guest, folder):
         super().__init__()
@@ -52,7 +52,7 @@ def test_crash_osrelease(guest, dumps, name):
 
 @pytest.mark.parametrize('name', MAKEDUMPFILE)
 def test_makedumpfile_dmesg(guest, dumps, name, tmp_path):
-    """Defects 1 and 2: phys_base on a KASLR guest, e_phoff."""
+    """phys_base of a KASLR guest, and the location of program headers."""
     out = str(tmp_path / 'dmesg')
     run('makedumpfile', '--dump-dmesg', rearranged(dumps[name], tmp_path),
         out)
@@ -68,8 +68,8 @@ def test_makedumpfile_filter_elf(guest, dumps, tmp_path):
 
 
 def check_filtered(guest, tmp_path, name, levels):
-    """makedumpfile looks for bitmap 2 where the kernel's memory ends: what
-    it keeps of a kdump file is what it keeps of an ELF core."""
+    """makedumpfile looks for bitmap 2 at the end of the kernel's memory; it
+    must keep the same pages of a kdump file and of an ELF core."""
     elf, path = str(tmp_path / 'elf'), str(tmp_path / 'dump')
     guest.qmp.cmd('stop')
     try:
@@ -95,10 +95,9 @@ def test_makedumpfile_filter_kdump(guest, tmp_path, name):
 
 
 FILTERED = [
-    # Where it lost the lower 1.5 GiB without a word, with the firmware
-    # behind RAM.
+    # Here the lower 1.5 GiB were silently lost, with the firmware above RAM.
     ('q35', '2560M', (), 'kdump-lzo'),
-    # Memory above 4 GiB, and a device's above that.
+    # Memory above 4 GiB, and device memory above that.
     ('pc', '4G', ('-object', 'memory-backend-ram,id=shared,size=2G',
                   '-device', 'ivshmem-plain,memdev=shared'),
      'kdump-raw-zlib'),
@@ -126,8 +125,8 @@ def test_gdb_paging(guest, tmp_path):
 
 @pytest.fixture(scope='module')
 def isolated():
-    """Stands still, with page tables isolated and all CPUs where user code
-    has them: they map next to nothing of the kernel."""
+    """A stopped guest with page-table isolation, whose CPUs are in user mode:
+    their tables map hardly any of the kernel."""
     with Guest('-chardev', 'socket,id=gdb,path=gdb,server=on,wait=off',
                '-gdb', 'chardev:gdb', append='pti=on') as g:
         gdb = GdbStub(g.path('gdb'))
@@ -138,8 +137,8 @@ def isolated():
 
 
 def test_paging_isolated(isolated, tmp_path):
-    """The kernel's own tables are walked as well; memory that nothing maps
-    has a header too; the many aliases of few pages have none."""
+    """The kernel's own tables are walked as well; unmapped memory has a
+    program header too; numerous aliases of single pages have none."""
     path, plain = str(tmp_path / 'paging'), str(tmp_path / 'plain')
     isolated.dump(path, paging=True)
     isolated.dump(plain)
@@ -164,13 +163,13 @@ def test_readelf(dumps):
     assert 'arning' not in out
     assert 'VMCOREINFO' in out
     assert out.count('NT_PRSTATUS') == 2
-    # readelf knows neither QEMU's two nor VMCOREINFO.
+    # readelf does not know QEMU's note types or VMCOREINFO.
     assert out.count('Unknown note type') == 3
 
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_strict_reader(guest, dumps, name):
-    """Defects 3 to 5 among what the reader insists on."""
+    """Everything that the strict reader checks, and the kernel's data."""
     dump = open_dump(dumps[name])
     assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
     assert [n[0] for n in dump.notes] == \
@@ -199,7 +198,7 @@ sys.stdout.buffer.write(data)
 
 @pytest.mark.parametrize('name', [f for f in FORMATS if 'raw' in f])
 def test_libkdumpfile(guest, dumps, name):
-    """Defect 5: architecture and number of CPUs are known."""
+    """Architecture and number of CPUs are detected."""
     dump = open_dump(dumps[name])
     pfn = next(p for p in dump.pfns if dump.descs[p][2])
     r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
@@ -223,7 +222,7 @@ sys.stdout.buffer.write(prog.read(int(sys.argv[2]), 4096, True))
 @pytest.mark.parametrize('name', ['elf', *(f for f in FORMATS
                                            if 'raw' in f)])
 def test_drgn(guest, dumps, name):
-    """Defect 5: the architecture needs not be told."""
+    """The architecture is detected without an option."""
     dump = open_dump(dumps[name])
     pfn = next(p for p in open_dump(dumps['kdump-raw-zlib']).pfns
                if p > 0x1000 and any(dump.read(p * 4096, 4096)))
@@ -237,7 +236,7 @@ def test_drgn(guest, dumps, name):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
 def test_every_page(guest, tmp_path, name):
-    """Byte for byte what pmemsave saw of the stopped guest."""
+    """Compare every byte with pmemsave of the stopped guest."""
     path = str(tmp_path / 'dump')
     guest.qmp.cmd('stop')
     try:

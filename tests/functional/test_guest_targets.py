@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Linux guests of other architectures, opened by readers on this machine.
 
-crash and makedumpfile read dumps of the architecture that they run on only:
-those of arm64 run in QEMU's user emulation.
+crash and makedumpfile read only dumps of the architecture that they run on:
+those for arm64 run in QEMU's user emulation.
 """
 
 import os
@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from guest import KINDS, Guest
-# Run here with the guests of this file.
+# Used here with the guests of this file.
 from test_guest import test_every_page, test_guest_lives_on  # noqa: F401
 from test_guest import DRGN, Dumps, run
 from qmp import QMPError
@@ -54,7 +54,7 @@ KDUMP = ['kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo']
 
 
 def check_note(guest, dump):
-    """The kernel's own, where the platform lets it hand it over."""
+    """The kernel's note, if the platform allows passing it to QEMU."""
     if guest.has_note:
         assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
         assert int(dump.vmcoreinfo['PAGESIZE']) == guest.expected.page_size
@@ -81,7 +81,7 @@ def test_kdump(guest, dumps, name):
     if guest.has_note:
         assert (dump.sysname, dump.release) == ('Linux', guest.release())
         assert dump.version.startswith('#1 SMP')
-        # With KASLR it may be "below" 0.
+        # With KASLR it may be negative.
         assert dump.phys_base % (1 << 64) == int(
             dump.vmcoreinfo['NUMBER(PHYS_OFFSET)'], 0)
 
@@ -95,7 +95,7 @@ def test_readelf(guest, dumps):
 
 @pytest.fixture(scope='module')
 def reader():
-    """Runs a program of arm64."""
+    """A function that runs an arm64 program."""
     emulator, root, programs = subprocess.run(
         [os.path.join(REPO, 'scripts/foreign-readers'), 'arm64'], check=True,
         capture_output=True, text=True).stdout.split()
@@ -113,7 +113,7 @@ def test_crash(guest, dumps, reader, name):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
 def test_makedumpfile(guest, dumps, reader, name, tmp_path):
-    """It walks the kernel's page tables to its log."""
+    """It walks the kernel's page tables to find the log."""
     if not guest.has_note:
         pytest.skip('it looks for the kernel in the note')
     if guest.expected.page_size == 16384:
@@ -138,8 +138,8 @@ sys.stdout.buffer.write(data)
 
 @pytest.mark.parametrize('name', [n for n in KDUMP if 'raw' in n])
 def test_libkdumpfile(guest, dumps, name):
-    """It reads all of them, and finds out more where it has the kernel's
-    release and version (its own condition for that)."""
+    """It reads all dumps, and detects more in dumps with the kernel's release
+    and version (a condition of libkdumpfile)."""
     dump = open_dump(dumps[name])
     at = next(p for p in dump.pfns if dump.descs[p][2]) * dump.block_size
     r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
@@ -177,8 +177,8 @@ CLASSES = ['zero', 'cache', 'cache-private', 'user', 'free']
                     reason='this target is not built')
 @pytest.mark.parametrize('kind', ['arm64', 'arm64-16k'])
 def test_classes(reader, tmp_path, kind):
-    """The page frames that makedumpfile keeps, one by one; where it knows no
-    such addresses, what the guest has made for it is there."""
+    """The same page frames as makedumpfile keeps; where makedumpfile does not
+    support the addresses, pages that the guest created for the test."""
     whole, path, kept = (str(tmp_path / n) for n in ('w', 'dump', 'kept'))
     with Guest(kind=kind, memory='512M', append='guest.busy') as g:
         g.wait_for('guest: busy')
@@ -196,8 +196,8 @@ def test_classes(reader, tmp_path, kind):
                 os.unlink(kept)
         left_out = {e['class']: e['bytes'] for e in result['excluded']}
         assert set(left_out) == set(CLASSES[1:])
-        # 8 huge pages and 32 MiB; two files; a device, which has nothing
-        # else in its cache.
+        # 8 huge pages and 32 MiB; two files; and a device without other pages
+        # in its cache.
         huge = EXPECTED[kind].page_size ** 2 // 8 * 8
         assert huge + (32 << 20) <= left_out['user'] < huge + (48 << 20)
         assert 16 << 20 <= left_out['cache'] < 48 << 20
@@ -208,7 +208,7 @@ def test_classes(reader, tmp_path, kind):
 @pytest.mark.skipif(not built_programs([KINDS['s390x'][0]]),
                     reason='this target is not built')
 def test_no_classes(tmp_path):
-    """Refused on other targets before anything is touched."""
+    """Refused on other targets without side effects."""
     path = str(tmp_path / 'dump')
     with VM('-S', binary=qemu_program('s390x'),
             machine='s390-ccw-virtio') as vm:
@@ -223,7 +223,7 @@ def test_no_classes(tmp_path):
 @pytest.mark.skipif(not built_programs([KINDS['arm64'][0]]),
                     reason='this target is not built')
 def test_searched_note(reader, tmp_path):
-    """It is found in memory, and serves as if the driver had told it."""
+    """The note found in memory works like the driver's."""
     path = str(tmp_path / 'dump')
     with Guest(kind='arm64', memory='512M', device=False) as g:
         answer = g.qmp.cmd('query-vmcoreinfo')

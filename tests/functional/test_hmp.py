@@ -37,7 +37,7 @@ def test_formats(still, out, flag, raw):
 
 @pytest.mark.parametrize('flags', ['-R', '-d -R', '-p -R', '-w -R'])
 def test_raw_is_refused(still, out, flags):
-    """Where there is no raw form, -R would say what is not done."""
+    """-R with a format that has no raw form is refused, not ignored."""
     before = still.qmp.cmd('query-dump')
     assert still.qmp.hmp(f'dump-guest-memory {flags} {out}') == \
         "Error: '-R' needs one of '-z|-l|-s|-Z'\r\n"
@@ -118,7 +118,7 @@ def test_detach_and_info(still, out):
 
 
 def test_dev_null(still):
-    """What QEMU's own test-hmp runs."""
+    """The commands that QEMU's own test-hmp runs."""
     assert still.qmp.hmp('dump-guest-memory /dev/null 0 4096') == ''
     assert still.qmp.hmp('dump-guest-memory /dev/null') == ''
 
@@ -149,7 +149,7 @@ length: the memory size, in bytes.
 
 
 def test_help(still):
-    """The unmodified QEMU's, and -L, -Z, -n, -t and -x."""
+    """The options of the unmodified QEMU, and -L, -Z, -n, -t and -x."""
     text = still.qmp.hmp('help dump-guest-memory')
     assert [x.strip() for x in text.splitlines()] == HELP.splitlines()
     assert 'Display the latest dump status' in still.qmp.hmp('help info')
@@ -170,7 +170,7 @@ def test_bad_threads(still, out, threads):
 
 # -- what scripts may compare -------------------------------------------------
 
-# Errors of the unmodified QEMU, whole.
+# Error messages that are identical to the unmodified QEMU's.
 CONFLICT = "kdump-compressed format doesn't support paging or filter"
 STOCK = [
     ('-p -z OUT', CONFLICT),
@@ -181,7 +181,7 @@ STOCK = [
     ('/no/such/x', "Could not open '/no/such/x': No such file or directory"),
     ('/proc', "Could not open '/proc': Is a directory"),
 ]
-# Those of which ours say more: what they begin with.
+# Error messages that begin like the unmodified QEMU's but have more details.
 STOCK_BEGINNINGS = [
     ('OUT -4096 8192', "Invalid parameter 'begin': "),
     ('OUT 0 0', "Invalid parameter 'length': "),
@@ -243,8 +243,8 @@ Remaining: [0-9.]+ s
 
 
 def test_info(tmp_path):
-    """What the unmodified QEMU prints comes first: the state and, of a dump
-    that is running, how much is finished."""
+    """The output begins with the lines of the unmodified QEMU: the status and,
+    during a dump, the finished percentage."""
     with VM('-m', '16M') as vm:
         def info():
             return vm.qmp.hmp('info dump').replace('\r', '')
@@ -265,7 +265,7 @@ def test_info(tmp_path):
 
 
 def wait_full(pipe):
-    """Until what is written is memory, and the writer waits."""
+    """Wait until the pipe is full of memory data, and the writer waits."""
     deadline = time.monotonic() + 30
     size = array.array('i', [0])
     while size[0] < 32768:
@@ -275,7 +275,7 @@ def wait_full(pipe):
 
 
 class Fifo:
-    """A named pipe to dump into; nobody reads it yet."""
+    """A named pipe as output; it has no reader yet."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -286,7 +286,7 @@ class Fifo:
         wait_full(self.r)
 
     def drain(self, vm):
-        """Read while a dump goes on; returns its event."""
+        """Read a dump to its end; returns its event."""
         os.set_blocking(self.r, True)
         with subprocess.Popen(['cat'], stdin=self.r,
                               stdout=subprocess.DEVNULL) as cat:
@@ -297,7 +297,7 @@ class Fifo:
 
 
 class Client(Human):
-    """One who does not wait for ever, whatever comes."""
+    """A client with timeouts, so that a hang fails the test."""
 
     def until(self, what, seconds=15):
         deadline = time.monotonic() + seconds
@@ -320,7 +320,7 @@ def two(tmp_path):
 
 
 def begin(vm):
-    """Somebody at the monitor begins a dump that waits for its reader."""
+    """Begin a dump in the monitor that waits for its reader."""
     vm.human.say(f'dump-guest-memory {vm.fifo.path}')
     vm.qmp.wait_event('STOP')
     vm.fifo.wait_full()
@@ -333,7 +333,7 @@ def broken(vm):
 
 @pytest.mark.parametrize('rest', [0, 0.7])
 def test_own_error_before_another_dump(two, rest):
-    """The other one is running when the monitor gets to know of its own."""
+    """The other dump is running when the monitor reports its own error."""
     begin(two)
     time.sleep(rest)
     assert 'Broken pipe' in broken(two)['data']['error']
@@ -372,7 +372,7 @@ def test_cancelled_by_another(two):
 
 
 def test_two_human_monitors(tmp_path):
-    """Each waits for its own; the other is told that there is one."""
+    """Each waits for its own dump; the other's command is refused."""
     path = str(tmp_path / 'hmp-')
     with VM('-m', '16M', '-chardev',
             f'socket,id=a,server=on,wait=off,path={path}a', '-mon',
@@ -392,7 +392,7 @@ def test_two_human_monitors(tmp_path):
 
 
 def test_warnings(tmp_path, out):
-    """At a monitor that waits, and at one that does not."""
+    """In a monitor that waits, and in one that does not."""
     path = str(tmp_path / 'hmp')
     with VM('-m', '16M', '-device', 'vmcoreinfo', '-chardev',
             f'socket,id=hmp,server=on,wait=off,path={path}', '-mon',
@@ -407,7 +407,7 @@ def test_warnings(tmp_path, out):
 
 # -- who sees the progress ------------------------------------------------------
 
-# Longer than it takes to the first line of progress.
+# Longer than the delay before the first progress line.
 WHILE = 1.6
 
 
@@ -440,7 +440,7 @@ def test_standard_output_that_is_no_terminal(tmp_path, mux):
 
 
 class Terminal:
-    """A person's side of a pty."""
+    """The user's side of a pty."""
 
     def __init__(self, fd):
         self.fd = fd
@@ -464,7 +464,7 @@ def sees_progress(vm, terminal, fifo):
     terminal.until('(qemu) ')
     terminal.say(f'dump-guest-memory {fifo.path}')
     terminal.until('\rDumped ')
-    # QEMU goes on with its work meanwhile.
+    # QEMU's main loop runs meanwhile.
     assert vm.status() == 'save-vm'
     assert vm.qmp.cmd('query-dump')['status'] == 'active'
     vm.qmp.cmd('dump-cancel')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps of a booted Linux guest that were cut short, and what the tools that
-people use make of them."""
+"""Incomplete dumps of a booted Linux guest, and the behaviour of the common
+tools."""
 
 import os
 import resource
@@ -26,7 +26,7 @@ def stopped():
 
 
 def dump_to_small_disk(vm, path, size):
-    """To a file system of @size bytes, and then to @path."""
+    """To a file system of @size bytes, then copied to @path."""
     folder = path + '.disk'
     os.makedirs(folder, exist_ok=True)
     subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'none',
@@ -42,7 +42,7 @@ def dump_to_small_disk(vm, path, size):
 
 
 def dump_cut(vm, path, name, size):
-    """The output must not grow beyond so many bytes."""
+    """With an output that cannot grow beyond so many bytes."""
     resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
                      (size, resource.RLIM_INFINITY))
     try:
@@ -55,7 +55,7 @@ def dump_cut(vm, path, name, size):
     assert vm.status() == 'paused'
 
 
-# Status; then one page that is there and one that is not.
+# Status; then a page that is present and one that is not.
 KDUMPFILE = '''
 import sys, kdumpfile, kdumpfile.exceptions
 ctx = kdumpfile.kdumpfile(sys.argv[1])
@@ -71,7 +71,8 @@ sys.stdout.buffer.write(data)
 
 
 def check_libkdumpfile(path, dump):
-    """The last page that is there is right, the next said to be missing."""
+    """The last page that is present is correct, the next is reported
+    missing."""
     last, missing = dump.pfns[-1], dump.ram[len(dump.pfns)]
     r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, path, str(last),
                         str(missing)], capture_output=True)
@@ -80,7 +81,8 @@ def check_libkdumpfile(path, dump):
 
 
 def check_makedumpfile(path, tmp_path):
-    """It may miss what it needs, and says so; it is not led astray."""
+    """It may not find what it needs, and reports so; its output is not
+    wrong."""
     out = str(tmp_path / 'dmesg')
     r = subprocess.run(['makedumpfile', '--dump-dmesg', path, out],
                        capture_output=True, text=True)
@@ -94,14 +96,15 @@ def check_makedumpfile(path, tmp_path):
 
 
 def crash_says(path):
-    """What crash, without a kernel to go with it, makes of a file."""
+    """Output of crash for a file, without a kernel."""
     r = subprocess.run(['crash', '-s', path], capture_output=True, text=True,
                        stdin=subprocess.DEVNULL)
     return r.stdout + r.stderr
 
 
 def check_cut(guest, path, name, tmp_path):
-    """Returns how much of memory there is, or None: no dump, for nobody."""
+    """Returns how much of memory is readable, or None if no reader opens the
+    file as a dump."""
     try:
         dump = open_dump(path, incomplete=True)
     except (Bad, ValueError):
@@ -146,7 +149,7 @@ def test_twenty_places(stopped, tmp_path, name):
             dump_cut(stopped, path, name, size * i // 20 - (i == 20))
         found.append(check_cut(stopped, path, name, tmp_path) or 0)
     assert found == sorted(found)
-    # From some place on it is of use, and in the end most is there.
+    # Beyond some size the dump is usable, and in the end nearly complete.
     assert found[9] > 0
     assert found[19] > 0.9 * (size if name == 'elf' else
                               (256 << 20) // 4096)
@@ -154,7 +157,7 @@ def test_twenty_places(stopped, tmp_path, name):
 
 @pytest.mark.parametrize('name', FORMATS[:3])
 def test_killed(tmp_path, faults_so, name):
-    """An ELF core says that it is incomplete; of kdump there is nothing."""
+    """An ELF core is marked as incomplete; of kdump nothing is readable."""
     path = str(tmp_path / 'dump')
     with Guest(env=pause(faults_so, path, 1 << 20)) as g:
         g.dump(path, format=name, detach=True)

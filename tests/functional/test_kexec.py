@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest that has gone on with another kernel by kexec: the vmcoreinfo
-device still has the note of the first one."""
+"""A guest that has started another kernel by kexec: the vmcoreinfo device
+still has the note of the first one."""
 
 import os
 
@@ -15,8 +15,8 @@ MiB = 1 << 20
 
 
 def keep(answer):
-    """Arguments of the second kernel, by which it leaves alone the note and
-    the utsname of the one before."""
+    """Arguments that keep the second kernel from overwriting the note and the
+    utsname of the first one."""
     info = dict(line.split('=', 1) for line in answer['text'].split())
     uts = int(info['SYMBOL(init_uts_ns)'], 16) - 0xffffffff80000000 + \
         int(info['NUMBER(phys_base)'])
@@ -42,7 +42,7 @@ def large(memory):
 @pytest.mark.parametrize('memory,kept', [
     ('512M', True), large('1G'), large('2G'), ('4G', False)])
 def test_kexec(tmp_path, memory, kept):
-    """Whether the first kernel is still there or not: it does not run."""
+    """Whether the first kernel is still in memory or not: it does not run."""
     path = str(tmp_path / 'dump')
     with KexecGuest(str(tmp_path), memory=memory) as guest:
         before = guest.qmp.cmd('query-vmcoreinfo')
@@ -69,7 +69,7 @@ def test_kexec(tmp_path, memory, kept):
             assert len(warnings) == 1
             assert 'no CPU runs its kernel' in warnings[0]
             assert after['warnings'] == warnings
-        # What the device has is the old kernel's, or nothing that is whole.
+        # The device has the old kernel's note, or an incomplete one.
         guest.dump(path, vmcoreinfo='device')
         texts = [n[2] for n in open_dump(path).notes if n[0] == 'VMCOREINFO']
         assert after['text'].encode() not in texts

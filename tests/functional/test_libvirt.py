@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virsh dump --memory-only on a domain whose emulator is ours.
 
-The domain's QEMU is an unprivileged user's, in the sandbox that libvirt
-makes for it. AppArmor is not looked at.
+The domain's QEMU runs as an unprivileged user, in libvirt's sandbox. AppArmor
+is not tested.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def domain():
 
 @pytest.fixture
 def live(domain):
-    """Its dumps are live ones by default."""
+    """Live dumps are the default."""
     domain.pass_userfaultfd()
     domain.set_defaults(live='on', live_fd='uffd')
     yield domain
@@ -69,8 +69,8 @@ def test_domain_lives_on(domain):
 
 
 def test_failure_is_told(domain):
-    """Nobody reads libvirt's pipe to the end: the command fails, the
-    domain goes on, and the next dump works."""
+    """libvirt's pipe is not read to the end: the command fails, the domain
+    continues, and the next dump works."""
     r = domain.virsh('dump', NAME, '/dev/full', '--memory-only', check=False)
     assert r.returncode != 0
     assert 'No space left on device' in r.stderr
@@ -83,7 +83,7 @@ def test_failure_is_told(domain):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_live(live, name):
-    """QEMU may not use userfaultfd, and libvirt does not ask for it."""
+    """QEMU may not use userfaultfd, and libvirt does not pass 'live'."""
     path = live.path('live-' + name)
     live.watch()
     r = live.virsh('dump', NAME, path, '--memory-only', '--live', '--format',
@@ -91,7 +91,7 @@ def test_live(live, name):
     assert '[100 %]' in r.stdout + r.stderr
     assert live.is_free()
     events = [e for e in live.seen() if "'lifecycle'" in e]
-    # The moment of the dump; what follows is of is_free().
+    # The moment of the dump; later events are from is_free().
     assert [e.split()[-2] for e in events] == ['Suspended', 'Resumed'] * 2
     result = live.qmp('query-dump')
     assert result['status'] == 'completed' and 'warnings' not in result
@@ -104,7 +104,7 @@ def test_live(live, name):
 
 @contextlib.contextmanager
 def stalled(domain):
-    """virsh dumps a running domain to a named pipe that nobody reads."""
+    """virsh dumps a running domain to a named pipe without a reader."""
     path = domain.make_fifo('fifo')
     r = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(r, True)
@@ -139,7 +139,7 @@ def test_meanwhile(live):
 
 
 def test_cancel(live):
-    """libvirt does not, QEMU does."""
+    """libvirt cannot cancel the dump, QEMU can."""
     with stalled(live) as (virsh, r):
         refused = live.virsh('domjobabort', NAME, check=False)
         assert 'cannot abort memory-only dump' in refused.stderr
@@ -160,7 +160,7 @@ def test_live_failure(live):
 
 
 def test_filtered(domain, tmp_path):
-    """Pages that few need are left out, and readers like the rest."""
+    """Pages are excluded, and readers accept the dump."""
     path = domain.path('filtered')
     domain.set_defaults(exclude=LEVEL_31)
     domain.virsh('dump', NAME, path, '--memory-only', '--format',
@@ -180,12 +180,12 @@ def test_filtered(domain, tmp_path):
 
 
 def test_panic(live):
-    """libvirt takes a dump when the guest has panicked, as ELF, and starts
-    it anew. QEMU goes on with the same defaults."""
+    """libvirt makes an ELF dump after a guest panic, and restarts the guest.
+    QEMU keeps its defaults."""
     live.qmp('dump-set-parameters', exclude=LEVEL_31)
     defaults = live.qmp('query-dump-parameters')
     live.watch()
-    # What a guest's driver does: to the port of pvpanic.
+    # Write to pvpanic's port, as a guest's driver does.
     live.virsh('qemu-monitor-command', NAME, '--hmp', 'o /1 0x505 1')
     deadline = time.monotonic() + 60
     while live.qmp('query-dump')['status'] != 'completed' or \
@@ -194,7 +194,7 @@ def test_panic(live):
         time.sleep(0.1)
     found = glob.glob(live.path('**/dump/*'), recursive=True)
     assert len(found) == 1, found
-    # It stood still already.
+    # The guest was stopped already.
     result = live.qmp('query-dump')
     assert 'live' not in result and 'warnings' not in result
     assert {e['class'] for e in result['excluded']} >= {'free'}

@@ -28,15 +28,15 @@ def drained(vm, r):
 
 
 def collected(vm):
-    """Wait until the dump is being written, or over; what query-dump says."""
+    """Wait until the dump is being written, or has ended; returns
+    query-dump."""
     while (q := vm.qmp.cmd('query-dump')).get('phase') == 'collect':
         time.sleep(0.01)
     return q
 
 
 class Stalled:
-    """A detached dump to a pipe that nobody reads yet; memory is being
-    written to it."""
+    """A detached dump to a pipe without a reader; memory is being written."""
 
     def __init__(self, vm, **arguments):
         self.vm = vm
@@ -138,7 +138,7 @@ def test_migration_blocked_meanwhile(tmp_path):
 
 
 def test_dump_on_completion_400_times(tmp_path):
-    """Defect 8: a dump asked for on DUMP_COMPLETED is never refused."""
+    """A dump started on DUMP_COMPLETED is never refused."""
     path = str(tmp_path / 'dump')
     with VM('-m', '2M') as vm:
         vm.dump(path, detach=True)
@@ -178,7 +178,7 @@ def test_refused_while_migrating(tmp_path):
 
 
 def test_only_migratable(tmp_path):
-    """A dump is over soon: it does not count as a lasting blocker."""
+    """A dump is short: it does not count as a permanent blocker."""
     path = str(tmp_path / 'dump')
     with VM('-m', '16M', '-only-migratable') as vm:
         vm.dump(path)
@@ -186,7 +186,7 @@ def test_only_migratable(tmp_path):
 
 
 def test_stop_during_dump(running):
-    """Like 'cont', it would be undone at the dump's end."""
+    """Refused like 'cont', as the dump's end would undo it."""
     dump = Stalled(running)
     with pytest.raises(QMPError) as e:
         running.second().cmd('stop')
@@ -196,7 +196,7 @@ def test_stop_during_dump(running):
 
 
 def test_client_goes_away(running):
-    """The dump is the machine's, not the client's that asked for it."""
+    """The dump continues after the client that started it has disconnected."""
     r, w = os.pipe()
     client = running.second()
     client.getfd('out', w)
@@ -213,7 +213,8 @@ def test_client_goes_away(running):
 
 
 def test_other_commands_meanwhile(running):
-    """What needs no running guest works on during a detached dump."""
+    """Commands that do not need a running guest work during a detached
+    dump."""
     dump = Stalled(running)
     assert 'CPU#0' in running.qmp.hmp('info registers -a')
     running.qmp.cmd('system_powerdown')

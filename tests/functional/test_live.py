@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps of a guest that runs on: the image of one moment."""
+"""Dumps of a running guest: consistent images of one moment."""
 
 import os
 import signal
@@ -31,14 +31,14 @@ def completed(event):
 
 
 def sweep_and_check(vm, out, output, **arguments):
-    """Dump, with all of memory written anew before the dump has it."""
+    """Dump while the guest changes all of its memory before it is written."""
     before = Before(vm)
     dump = held(vm, out, output, live_buffer=2 * vm.size, **arguments)
     assert running(vm)
     vm.go()
     vm.sweep_on(2)
     q = live(vm)
-    # The guest had to fault for these, or they are written already.
+    # Pages saved on a fault of the guest, or already written.
     assert 0 < q['saved'] <= vm.size // PAGE
     assert 0 < q['held'] <= q['held-max'] <= 2 * vm.size
     result = completed(dump.finish(out))['live']
@@ -46,15 +46,15 @@ def sweep_and_check(vm, out, output, **arguments):
     assert result['held'] == 0 and result['held-max'] >= q['held-max']
     assert result['saved'] >= q['saved'] and result['standstill-us'] > 0
     cpus = check(open_dump(out), vm)
-    # The guest goes on.
+    # The guest continues.
     vm.sweep_on(1)
     before.nothing_left()
     return cpus
 
 
-# What makes a difference is the kind of memory, and how CPUs run.
+# The relevant differences are the kind of memory and the number of CPUs.
 SWEEPS = [
-    # memory, CPUs, a thread each, part of memory touched, format, output
+    # memory, CPUs, thread=multi, part of memory touched, format, output
     ('anon', 1, True, 1.0, 'elf', 'pipe'),
     ('anon', 2, True, 0.5, 'kdump-raw-zlib', 'file'),
     ('anon-4k', 1, False, 1.0, 'kdump-zlib', 'pipe'),
@@ -70,7 +70,7 @@ SWEEPS = [
 
 @pytest.mark.parametrize('kind,cpus,multi,warm,name,output', SWEEPS)
 def test_sweep(faults_so, out, kind, cpus, multi, warm, name, output):
-    # A file stands still when some of it is written.
+    # Writing to the file pauses when part of it is written.
     env = faults.pause(faults_so, out, 50000)
     with Sweep(kind=kind, cpus=cpus, multi=multi, warm=warm, env=env) as vm:
         sweep_and_check(vm, out, output, format=name)
@@ -78,14 +78,14 @@ def test_sweep(faults_so, out, kind, cpus, multi, warm, name, output):
 
 @pytest.mark.parametrize('kind', ['hugetlb', 'hugetlb-private'])
 def test_sweep_huge_pages(huge_pages, out, kind):  # noqa: F811
-    """... of which one is saved as a whole."""
+    """A huge page is saved as a whole."""
     with Sweep(kind=kind, warm=0.5) as vm:
         sweep_and_check(vm, out, 'pipe', format='elf')
 
 
 def test_sweep_again_and_again(out):
-    """One dump after the other, and none is held up: the guest writes to
-    what is just being written."""
+    """Repeated dumps do not hang: the guest writes to pages that are being
+    written to the output."""
     with Sweep(32 * MIB, cpus=2, kind='memfd') as vm:
         before = Before(vm)
         moments = set()
@@ -102,7 +102,7 @@ def test_sweep_again_and_again(out):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-lzo'])
 def test_node(out, name):
-    """To a block node, which the main thread serves while the guest runs."""
+    """To a block node, served by the main thread while the guest runs."""
     open(out, 'w').close()
     with Sweep(32 * MIB, cpus=2, kind='memfd') as vm:
         before = Before(vm)
@@ -117,7 +117,7 @@ def test_node(out, name):
 
 
 def test_threads(faults_so, out):
-    """Several threads take pages that the guest is about to change."""
+    """Several threads read pages that the guest is about to change."""
     with Sweep(cpus=2, env=faults.pause(faults_so, out, 50000)) as vm:
         sweep_and_check(vm, out, 'file', format='kdump-raw-zlib', threads=4)
 
@@ -129,7 +129,7 @@ def test_range(out):
         completed(dump.finish(out))
         image = open_dump(out)
         assert image.ranges() == [(8 * MIB, 16 * MIB)]
-        # The guest is at one place, and what is before it is newer.
+        # The guest is at one position, and pages before it are newer.
         values = [int.from_bytes(image.read(p, 4), 'little')
                   for p in range(8 * MIB, 24 * MIB, PAGE)]
         assert len(set(values)) <= 2
@@ -137,7 +137,7 @@ def test_range(out):
 
 
 def test_paging(out):
-    """Where there is no paging yet."""
+    """The guest has not enabled paging yet."""
     with Sweep() as vm:
         before = Before(vm)
         vm.qmp.cmd('dump-guest-memory', paging=True, live='on', detach=True,
@@ -154,8 +154,7 @@ def test_paging(out):
     ('anon', 'elf'), ('anon-4k', 'kdump-zlib'), ('memfd', 'elf'),
     ('memfd-private', 'kdump-zlib')])
 def test_writes_of_the_main_thread(out, kind, name):
-    """None of them waits for the reader of the pipe, whoever holds the big
-    lock."""
+    """No write waits for the reader of the pipe, even with the BQL held."""
     with Idle(kind=kind) as vm:
         before = Before(vm)
         dump = Held(vm, format=name)
@@ -167,7 +166,7 @@ def test_writes_of_the_main_thread(out, kind, name):
         assert vm.is_new()
 
 
-# A guest that sweeps through 64 MiB writes more, before it is stopped again.
+# A guest that sweeps through 64 MiB writes more before it is stopped again.
 SMALL = 8 * MIB
 AGAIN = 'the guest was stopped again'
 
@@ -175,14 +174,14 @@ AGAIN = 'the guest was stopped again'
 @pytest.mark.parametrize('kind,name', [('anon', 'elf'),
                                        ('memfd', 'kdump-zlib')])
 def test_small_buffer(out, kind, name):
-    """The guest is stopped again, and memory is that of the moment."""
+    """The guest is stopped again, and the memory is that of the moment."""
     with Idle(kind=kind) as vm:
         before = Before(vm)
-        # Few pages are on their way to the output, and held no more.
+        # Few pages are in flight to the output and still held.
         threads = {} if name == 'elf' else {'threads': 1}
         dump = Held(vm, format=name, live_buffer=6 * MIB, **threads)
         assert not live(vm)['stopped-again']
-        # QEMU itself is not to be stopped.
+        # QEMU itself must not be stopped.
         vm.overwrite(between=lambda: vm.qmp.cmd('query-dump'))
         vm.qmp.wait_event('STOP')
         q = live(vm)
@@ -199,8 +198,7 @@ def test_small_buffer(out, kind, name):
 
 
 def test_far_too_small_buffer():
-    """What is written although the guest stands still is not saved without
-    a bound."""
+    """The number of pages saved while the guest is stopped is limited."""
     size = 320 * MIB
 
     def write_all(value):
@@ -223,7 +221,7 @@ def test_far_too_small_buffer():
 
 
 def test_small_buffer_of_a_guest(out):
-    """... which writes no more then, and goes on at the end."""
+    """The guest then writes no more, and continues at the end."""
     with Sweep() as vm:
         before = Before(vm)
         dump = Held(vm, live_buffer=SMALL)
@@ -271,7 +269,7 @@ def test_events(out):
 
 
 def test_stop(out):
-    """The guest is where it was stopped; the dump's end does not start it."""
+    """The guest stays stopped; the end of the dump does not start it."""
     with Sweep() as vm:
         before = Before(vm)
         dump = Held(vm)
@@ -298,7 +296,7 @@ def test_stop_and_cont(out):
 
 
 def test_stop_when_stopped_again(out):
-    """Who stops the guest then finds it so at the end."""
+    """A guest that is stopped then stays stopped at the end."""
     with Sweep() as vm:
         before = Before(vm)
         dump = Held(vm, live_buffer=SMALL)
@@ -306,7 +304,7 @@ def test_stop_when_stopped_again(out):
         try:
             vm.qmp.cmd('stop')
             status = 'paused'
-        except QMPError:                # as while any dump stands still
+        except QMPError:                # as during any dump of a stopped guest
             status = 'running'
         completed(dump.finish(out))
         check(open_dump(out), vm)
@@ -314,7 +312,7 @@ def test_stop_when_stopped_again(out):
 
 
 def test_reset(out):
-    """It takes nothing from the image."""
+    """The image is that of the moment before the reset."""
     with Sweep(cpus=2) as vm:
         before = Before(vm)
         dump = Held(vm, live_buffer=2 * vm.size)
@@ -329,7 +327,7 @@ def test_reset(out):
 
 
 def test_snapshot_loaded(tmp_path, out):
-    """Nor does that: the image is of before."""
+    """The image is that of the moment before loadvm."""
     disk = str(tmp_path / 'disk')
     make_qcow2(disk)
     with Sweep(args=['-drive', f'file={disk},format=qcow2']) as vm:
@@ -351,7 +349,7 @@ def test_cancel(name):
         dump = Held(vm, format=name)
         vm.qmp.cmd('dump-cancel')
         cancelled(vm.qmp.wait_event('DUMP_COMPLETED'))
-        # What was held is given back.
+        # Pages that were held are released.
         assert live(vm)['held'] == 0
         vm.sweep_on(1)
         before.nothing_left()
@@ -359,7 +357,7 @@ def test_cancel(name):
 
 
 def test_cancel_to_a_file(faults_so, out):
-    """What is written then says that it is not all."""
+    """The written part is marked as incomplete."""
     with Sweep(env=faults.pause(faults_so, out, 300000)) as vm:
         dump = held(vm, out, 'file', format='kdump-raw-zlib')
         vm.sweep_on(1)
@@ -379,7 +377,7 @@ def test_reader_goes_away():
 
 
 def test_job(out):
-    """A dump with a job is detached."""
+    """A dump with a job is implicitly detached."""
     with Sweep() as vm:
         before = Before(vm)
         dump = Held(vm, job_id='j', live_buffer=2 * vm.size)
@@ -418,8 +416,8 @@ def test_exit(how, again):
 
 
 def test_exit_with_stuck_write(faults_so, out):
-    """A write that does not come back keeps the dump's thread, not QEMU, nor
-    the guest in a fault."""
+    """A write that hangs blocks the dump's thread, but neither QEMU nor a
+    guest that faults."""
     with Sweep(env=faults.pause(faults_so, out, 1000)) as vm:
         dump = held(vm, out, 'file', live_buffer=2 * vm.size)
         vm.sweep_on(1)
@@ -429,7 +427,7 @@ def test_exit_with_stuck_write(faults_so, out):
 
 
 def test_second_dump_and_migration(out):
-    """Neither is possible, until the dump is over."""
+    """Both are refused until the dump has ended."""
     with Sweep() as vm:
         before = Before(vm)
         dump = Held(vm)
@@ -451,7 +449,7 @@ def test_second_dump_and_migration(out):
 
 
 def test_background_snapshot_afterwards(out):
-    """QEMU's own, which wants the memory for itself."""
+    """QEMU's own background-snapshot, which has to register the memory."""
     with Sweep() as vm:
         completed(Held(vm).finish(out))
         vm.qmp.cmd('migrate-set-capabilities', capabilities=[
@@ -468,7 +466,7 @@ HOTPLUG = 0xa00
 
 @pytest.mark.parametrize('delete', [False, True])
 def test_dimm_unplugged(out, delete):
-    """It is in the dump. QEMU may even be told to free it."""
+    """The module is in the dump. QEMU may even be told to free it."""
     with Idle(args=('-m', '16M,slots=2,maxmem=1G', '-object',
                     f'memory-backend-ram,id=mem,size={DIMM}', '-device',
                     'pc-dimm,id=dimm,memdev=mem')) as vm:
@@ -479,7 +477,7 @@ def test_dimm_unplugged(out, delete):
         before = Before(vm)
         dump = Held(vm)
         vm.overwrite(dimm[::2])
-        # What the guest does when it is told of device_del.
+        # The guest's reaction to device_del.
         vm.qmp.cmd('device_del', id='dimm')
         vm.qtest.outl(HOTPLUG, 0)
         vm.qtest.cmd(f'outb {HOTPLUG + 0x14:#x} 8')
@@ -500,7 +498,7 @@ def test_dimm_unplugged(out, delete):
 
 
 def test_dimm_plugged(out):
-    """Memory that is new then is no part of it, and is not watched."""
+    """Memory plugged later is not in the dump, and is not watched."""
     with Idle(args=('-m', '16M,slots=2,maxmem=1G', '-object',
                     f'memory-backend-ram,id=mem,size={DIMM}')) as vm:
         dump = Held(vm)
@@ -518,7 +516,7 @@ def test_dimm_plugged(out):
 
 @pytest.mark.parametrize('kind', ['anon', 'memfd'])
 def test_balloon(out, kind):
-    """It takes nothing meanwhile, and works again then."""
+    """The balloon cannot take memory meanwhile, and works again afterwards."""
     with Idle(kind=kind, start=2 * MIB,
               args=('-device', 'virtio-balloon-pci,addr=5')) as vm:
         balloon = Balloon(vm.qtest, 5, 1 * MIB)

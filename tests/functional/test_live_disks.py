@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live dumps while disks are read into guest memory: by the kernel, for
-threads of QEMU, and not by the guest's CPUs."""
+"""Live dumps while disks are read into guest memory: the writes are made by
+the kernel for threads of QEMU, not by the guest's CPUs."""
 
 import os
 import struct
@@ -14,7 +14,7 @@ from virtio import Disk
 from vmcore import open_dump
 
 MIB = 1 << 20
-BUFFERS = range(4 * MIB, 12 * MIB, MIB)         # of one request each
+BUFFERS = range(4 * MIB, 12 * MIB, MIB)         # one request each
 SIZE = len(BUFFERS) * MIB
 
 
@@ -47,7 +47,7 @@ def guest(path, aio, cache, *args, thread=True, more='', **kwargs):
 
 
 def is_read(vm, buffers=BUFFERS):
-    """Is what was read in memory, whatever the dump did?"""
+    """Does memory have the data read, independent of the dump?"""
     for paddr in buffers:
         for at in range(0, MIB, 16 * PAGE):
             assert vm.qtest.read(paddr + at, PAGE) == \
@@ -61,7 +61,7 @@ WAYS = [('threads', 'writeback'), ('threads', 'none'), ('native', 'none'),
 @pytest.mark.parametrize('aio,cache', WAYS)
 @pytest.mark.parametrize('kind', ['anon-4k', 'memfd'])
 def test_read_meanwhile(disk_file, out, aio, cache, kind):
-    """The dump has what was there before."""
+    """The dump has the previous contents."""
     try:
         vm = guest(disk_file, aio, cache, kind=kind)
     except RuntimeError as e:
@@ -69,7 +69,7 @@ def test_read_meanwhile(disk_file, out, aio, cache, kind):
             pytest.skip(f'not to be had here: {e}')
         raise
     with vm:
-        # The first one does what is done but once.
+        # The first one does some one-time initialization.
         vm.disk.begin_read(0, 2 * MIB, PAGE)
         vm.disk.wait()
         vm.qtest.write(2 * MIB, old_page(2 * MIB))
@@ -90,8 +90,8 @@ def test_read_meanwhile(disk_file, out, aio, cache, kind):
 
 @pytest.mark.parametrize('thread', [False, True])
 def test_read_under_way(disk_file, out, thread):
-    """Requests that a disk has not done yet do not hold up the moment, and
-    what they write later is not in the dump."""
+    """Requests in flight do not delay the moment, and data that they write
+    later is not in the dump."""
     with guest(disk_file, 'threads', 'writeback', thread=thread,
                more=f',throttling.bps-read={MIB}') as vm:
         before = Before(vm)
@@ -110,7 +110,7 @@ def test_read_under_way(disk_file, out, thread):
         then, = struct.unpack('<H', image.read(vm.disk.memory + 0x802, 2))
         assert then <= done
         pages = [p for p in vm.pages() if p >= BUFFERS[then]]
-        # Of the next one, the first pages may have been there.
+        # The first pages of the next one may have been written by then.
         new = {p for p in pages
                if image.read(p, PAGE) == new_page(p - BUFFERS[0])}
         assert not new or max(new) < BUFFERS[then] + MIB

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live dumps to which something happens: the guest is not left stopped, nor
-in a fault, nor its memory write-protected."""
+"""Errors during live dumps: the guest must not be left stopped, in a fault, or
+with write-protected memory."""
 
 import errno
 import os
@@ -55,7 +55,7 @@ def test_there_is_another_way(faults_so, out, step):
 
 
 def dump_somehow(vm, out, **arguments):
-    """A live dump; the text of its failure, or None."""
+    """A live dump; returns the text of its failure, or None."""
     vm.qmp.event_names()
     try:
         vm.dump(out, live='on', detach=True, **arguments)
@@ -68,7 +68,7 @@ def dump_somehow(vm, out, **arguments):
 
 
 LATER = [
-    # Not all of these are called for each dump: then it completes.
+    # Not all of these are called in each dump: then it completes.
     ('register', errno.ENOMEM, 2, 'anon-4k'),
     ('register', errno.ENOMEM, 3, 'memfd'),
     ('protect', errno.ENOMEM, 1, 'memfd'),
@@ -85,7 +85,7 @@ LATER = [
 
 
 def first_event(vm, names):
-    """The first of these events; others are dropped."""
+    """Wait for the first of these events; others are dropped."""
     while True:
         vm.qmp.cmd('query-status')
         while vm.qmp.events:
@@ -96,8 +96,8 @@ def first_event(vm, names):
 
 
 def dump_of_everything(vm, out):
-    """A live dump to a pipe; if there is a moment, all of memory is written
-    to after it. The text of its failure, or None."""
+    """A live dump to a pipe; after the moment, if it is reached, all of memory
+    is written to. Returns the text of its failure, or None."""
     r, w = os.pipe()
     vm.qmp.getfd('later', w)
     os.close(w)
@@ -110,12 +110,12 @@ def dump_of_everything(vm, out):
         try:
             vm.qmp.cmd('closefd', fdname='later')
         except QMPError:
-            pass                        # it is used up
+            pass                        # the descriptor is consumed
         return str(e)
     event = first_event(vm, ('RESUME', 'DUMP_COMPLETED'))
     vm.go()
     vm.sweep_on(2)
-    # Only now is anything read.
+    # Start reading the pipe.
     with open(out, 'wb') as f:
         while data := os.read(r, 1 << 20):
             f.write(data)
@@ -129,8 +129,8 @@ def dump_of_everything(vm, out):
 
 @pytest.mark.parametrize('step,error,n,kind', LATER)
 def test_later(faults_so, out, step, error, n, kind):
-    """It fails and says so, or has gone another way and is right. Nobody
-    waits for it."""
+    """The dump fails with an error, or uses another method and is correct.
+    Nothing waits for it."""
     with faulty(faults_so, f'uffd-{step}:{error}:{n}', kind=kind,
                 warm=0.5) as vm:
         before = Before(vm)
@@ -141,7 +141,7 @@ def test_later(faults_so, out, step, error, n, kind):
             check(open_dump(out), vm)
         vm.sweep_on(2)
         before.nothing_left()
-        # A stopped dump needs none of it.
+        # A dump of a stopped guest does not need it.
         vm.dump(out)
         check(open_dump(out), vm)
 
@@ -150,7 +150,7 @@ def test_later(faults_so, out, step, error, n, kind):
 
 
 def test_no_thread(faults_so, tmp_path, out):
-    """Each of the threads of a dump is refused once."""
+    """The creation of each of the dump's threads fails once."""
     allowed = tmp_path / 'allowed'
     with Sweep(env=faults.environment(faults_so, str(allowed),
                                       'thread')) as vm:
@@ -165,16 +165,16 @@ def test_no_thread(faults_so, tmp_path, out):
             before.nothing_left()
         assert answers[0] and answers[1]
         assert all(a is None or 'thread' in a for a in answers)
-        # Compressing threads there may be fewer.
+        # There may be fewer compression threads.
         assert answers[-1] is None
         check(open_dump(out), vm)
 
 
 def test_no_memory_for_pages(out):
-    """... that are to be saved: the dump fails, and nobody waits."""
+    """No memory for saved pages: the dump fails, and nothing waits."""
     with Sweep(256 * MIB, kind='memfd') as vm:
         before = Before(vm)
-        # Where they are kept may be reserved by then.
+        # Their buffer may already be reserved by then.
         dump = Held(vm, live_buffer=1 << 40)
         with open(f'/proc/{vm.proc.pid}/statm') as f:
             size = int(f.read().split()[0]) * PAGE
@@ -204,7 +204,7 @@ def host_address(vm, paddr):
     ('anon-4k', 'elf'), ('anon', 'kdump-zlib'), ('memfd', 'elf'),
     ('memfd', 'kdump-zlib')])
 def test_protection_lost(faults_so, tmp_path, out, kind, name):
-    """A page that anybody may have changed is not taken for what it was."""
+    """A page that may have been changed is not taken for the original."""
     path = tmp_path / 'pages'
     with Idle(kind=kind, env=faults.environment(
             faults_so, str(path), 'unwatch')) as vm:
@@ -215,12 +215,12 @@ def test_protection_lost(faults_so, tmp_path, out, kind, name):
         vm.proc.send_signal(signal.SIGUSR2)
         while path.exists():
             time.sleep(0.01)
-        # Nobody sees that.
+        # This write causes no fault.
         vm.overwrite([vm.size - 20 * PAGE])
         event = dump.finish(out)
         assert event['result']['status'] == 'failed'
         assert 'protection' in event['error']
         before.nothing_left()
-        # The next is none the worse for it.
+        # The next dump is not affected.
         dump = Held(vm)
         assert dump.finish(out)['result']['status'] == 'completed'

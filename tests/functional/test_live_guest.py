@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Live dumps of a Linux guest that works hard, opened by the tools.
+"""Live dumps of a busy Linux guest, opened by the common tools.
 
-$DUMP_LIVE_ROUNDS: how many (2). $DUMP_VMLINUX: the guest's kernel with debug
-information (of Debian's package linux-image-VERSION-dbg), which crash needs
-for what it is mostly used for.
+$DUMP_LIVE_ROUNDS: number of dumps (2). $DUMP_VMLINUX: the guest's kernel with
+debug information (from Debian's package linux-image-VERSION-dbg), which most
+commands of crash need.
 """
 
 import os
@@ -23,8 +23,8 @@ ROUNDS = int(os.environ.get('DUMP_LIVE_ROUNDS', 2))
 VMLINUX = os.environ.get('DUMP_VMLINUX')
 FORMATS = ['elf', 'kdump-raw-zlib', 'kdump-lzo', 'kdump-raw-lzo']
 
-# Runs before the image's own init: tasks come and go, the page cache and
-# anonymous memory are written to.
+# Runs before the image's own init: starts and ends tasks, and writes to the
+# page cache and anonymous memory.
 LOAD = '''#!/bin/busybox sh
 b=/bin/busybox
 $b mkdir -p /tmp
@@ -61,13 +61,13 @@ def guest(tmp_path_factory):
 
 
 def crash(path):
-    """What people ask it: is it all there, and does it make sense?"""
+    """Typical commands: is everything present, and plausible?"""
     r = subprocess.run(
         ['crash', '-s', '--no_panic', VMLINUX, path], capture_output=True,
         text=True, input='ps\nbt -a\nlog\nrunq\nkmem -i\nquit\n')
     text = r.stdout + r.stderr
     assert r.returncode == 0, text
-    # What crash says, not what the kernel's log has.
+    # crash's own messages, without the kernel's log.
     said = re.sub(r'(?m)^\[ *\d+\.\d+\] .*$', '', text)
     for bad in ('invalid', 'cannot', 'seek error', 'read error', 'corrupt'):
         assert bad not in said, text
@@ -86,7 +86,7 @@ def opened(guest, path, tmp_path):
         text = f.read()
     assert f'Linux version {guest.release()}' in text
     assert 'Run /load as init process' in text
-    # It goes through all of the kernel's lists of memory.
+    # This walks all of the kernel's memory lists.
     assert len(kept(plain, 31, tmp_path)) > 1000
     run('/usr/bin/python3', '-c', DRGN.replace(
         'sys.stdout.buffer.write', 'len'), plain, str(1 << 21))
@@ -104,7 +104,7 @@ def test_guest_under_load(guest, tmp_path, turn):
         event = guest.qmp.wait_event('DUMP_COMPLETED')['data']
     else:
         dump = Held(guest, format=name)
-        # Half a second of work goes by.
+        # Let it work for half a second.
         ticks = guest.ticks()
         deadline = time.monotonic() + 20
         while live(guest)['saved'] < 500 and time.monotonic() < deadline:

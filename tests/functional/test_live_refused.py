@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a dump cannot be live: it is refused, or the guest is stopped."""
+"""Live dumps that are not possible: refused, or the guest is stopped."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 
 def refused(vm, out, text, detach=True, **arguments):
-    """Nothing is touched, and the guest is not stopped."""
+    """There are no side effects, and the guest is not stopped."""
     vm.qmp.event_names()
     before = Before(vm)
     with open(out, 'w') as f:
@@ -64,8 +64,8 @@ def not_live(vm, out, text):
 
 
 def test_protected(tmp_path, faults_so, out):
-    """A page that was made inaccessible would be read with those around it,
-    by who saves them: a signal that ends QEMU."""
+    """The watch thread would read an inaccessible page together with its
+    neighbours, and the signal would terminate QEMU."""
     path = f'{tmp_path}/protect'
     env = faults.environment(faults_so, path, 'protect')
     with Idle(env=env) as vm:
@@ -101,7 +101,7 @@ def test_monitor(out):
 @pytest.mark.parametrize('how', ['on', 'auto'])
 @pytest.mark.parametrize('never', [False, True])
 def test_not_running(out, how, never):
-    """It is dumped as ever."""
+    """A stopped guest is dumped as without 'live'."""
     with Idle(args=('-S',) if never else ()) as vm:
         if not never:
             vm.qmp.cmd('stop')
@@ -119,7 +119,7 @@ def test_not_running(out, how, never):
 
 
 def test_auto(out):
-    """Live where it can be."""
+    """Live if possible."""
     with Sweep() as vm:
         dump = Held(vm, live='auto', live_buffer=2 * vm.size)
         vm.sweep_on(2)
@@ -133,7 +133,7 @@ def test_auto(out):
 
 @contextlib.contextmanager
 def nobody(*args):
-    """A QEMU that has given up its rights."""
+    """A QEMU without privileges."""
     with Sweep(args=[*as_nobody(), *args]) as vm:
         with open('/proc/sys/vm/unprivileged_userfaultfd') as f:
             if int(f.read()):
@@ -149,7 +149,7 @@ def test_nobody(tmp_path, out):
         path = folder + '/dump'
         with pytest.raises(QMPError, match='userfaultfd') as e:
             vm.dump(path, live='on', detach=True)
-        # What helps is said, too.
+        # The message says how to fix it.
         assert 'vm.unprivileged_userfaultfd' in str(e.value)
         assert not os.path.exists(path)
         assert vm.status() == 'running'
@@ -157,7 +157,7 @@ def test_nobody(tmp_path, out):
 
 
 def test_nobody_with_descriptor(out):
-    """Who may open the device can pass it on."""
+    """A client that may open the device can pass its descriptor."""
     with nobody() as vm:
         fd = os.open('/dev/userfaultfd', os.O_RDWR)
         before = Before(vm)
@@ -183,7 +183,7 @@ def test_wrong_descriptor(tmp_path, out):
 
 
 def on_disk(tmp_path, size, share):
-    """Guest memory in a file of a file system on a disk."""
+    """Guest memory in a file on a disk."""
     path = str(tmp_path / 'ram')
     if 'tmpfs' in os.popen(f'stat -f -c %T {tmp_path}').read():
         pytest.skip('temporary files are on no disk')
@@ -215,7 +215,7 @@ def test_much_shared_memory(out):
 
 
 def test_little_shared_memory(tmp_path, out):
-    """It is copied while the guest stands still."""
+    """It is copied while the guest is stopped."""
     path = '/dev/shm/' + os.path.basename(str(tmp_path)) + str(os.getpid())
     try:
         with Idle(args=('-object', f'memory-backend-file,id=shared,size=1M,'
@@ -254,7 +254,7 @@ def test_virtio_mem(out):
 
 
 class VhostUser:
-    """The other end of a vhost-user device: it agrees to everything."""
+    """The back-end of a vhost-user device, which agrees to everything."""
 
     def __init__(self, path):
         self.path = path
@@ -276,8 +276,8 @@ class VhostUser:
             request, flags, size = struct.unpack('<III', head)
             if size:
                 peer.recv(size, socket.MSG_WAITALL)
-            # GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, or if an
-            # answer is wanted.
+            # GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, or if a reply
+            # is requested.
             if request in (1, 15, 17) or flags & 8:
                 peer.sendall(struct.pack(
                     '<IIIQ', request, 5, 8, {1: 1 << 32, 17: 1}.get(
@@ -318,7 +318,7 @@ KSM = '/sys/kernel/mm/ksm/'
 
 @pytest.fixture
 def ksm():
-    """A function that has the host merge pages, from then on."""
+    """A function that makes the host merge pages from then on."""
     if not os.access(KSM + 'run', os.W_OK):
         pytest.skip('no KSM')
     before = {}
@@ -333,7 +333,7 @@ def ksm():
         if int(f.read()):
             pytest.skip('the host merges pages anyway')
     yield lambda: set_to(pages_to_scan=20000, sleep_millisecs=10, run=1)
-    # Not only no more: other QEMUs are to find theirs as they were.
+    # Also unmerge all pages: other QEMUs must find theirs unchanged.
     set_to(run=2)
     set_to(**{name: value.strip() for name, value in before.items()})
 
@@ -350,7 +350,7 @@ def alike(vm, pages):
 
 @pytest.mark.parametrize('kind', ['anon', 'anon-4k'])
 def test_pages_that_could_be_merged(ksm, out, kind):
-    """They are not, while the dump needs to know who writes to them."""
+    """Pages are not merged while the dump tracks writes to them."""
     with Idle(16 * MIB, kind=kind) as vm:
         pages = range(4 * MIB, 12 * MIB, PAGE)
         alike(vm, pages)
@@ -361,7 +361,7 @@ def test_pages_that_could_be_merged(ksm, out, kind):
         assert before.mergeable >= 16 * MIB
         dump = Held(vm)
         time.sleep(1)
-        # Other memory of QEMU's may be, such as that of tables for firmware.
+        # Other memory of QEMU may be merged, such as that of firmware tables.
         assert merged(vm) < len(pages) // 2
         vm.overwrite(pages)
         assert dump.finish(out)['result']['status'] == 'completed'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Little memory: the dump does with it, or is refused; QEMU lives.
+"""Little memory: the dump works or fails with an error; QEMU survives.
 
-What QEMU may have is limited to the address space that it has and a little
-more. Threads that QEMU starts of its own take 8 MiB each of it.
+QEMU's address space is limited to its present size and a little more. Each
+thread that QEMU itself starts takes 8 MiB of it.
 """
 
 import re
@@ -18,7 +18,7 @@ THREADS = [1, None, 64]
 
 
 def limit(vm, more):
-    """So many bytes more than QEMU has; None: as many as it likes."""
+    """Allow so many bytes more than QEMU has; None: no limit."""
     if more is None:
         size = resource.RLIM_INFINITY
     else:
@@ -30,7 +30,7 @@ def limit(vm, more):
 
 
 def dump(vm, path, detach, threads, name):
-    """The dump's error, None if there is none."""
+    """Returns the dump's error, None if there is none."""
     arguments = {} if threads is None else {'threads': threads}
     vm.qmp.event_names()
     try:
@@ -44,7 +44,7 @@ def dump(vm, path, detach, threads, name):
 
 def limited_dump(ram_file, path, more, *how):
     """A dump with a limit, whose error or None is returned, and one without,
-    which has to work."""
+    which has to succeed."""
     with start(ram_file) as vm:
         limit(vm, more)
         error = dump(vm, path, *how)
@@ -69,7 +69,7 @@ def test_little(ram_file, out, more, detach, threads):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('more', [0, 256, 512, 768, 1024, 1536, 2048])
 def test_hardly_any(ram_file, out, more, detach, threads):
-    """In KiB. Whether it is enough depends on what QEMU has at hand."""
+    """In KiB. Whether it is enough depends on QEMU's free memory."""
     error = limited_dump(ram_file, out, more << 10, detach, threads,
                          'kdump-zlib')
     assert error is None or 'no memory' in error or \

@@ -36,14 +36,14 @@ def files(ram_file, tmp_path_factory):
 
 @pytest.fixture
 def vm(ram_file):
-    """Stopped, its memory known."""
+    """A stopped machine with known memory."""
     with VM(*ram.backend(ram_file, SIZE), machine=None) as vm:
         yield vm
 
 
 @pytest.fixture
 def node(vm, tmp_path):
-    """Make a node 'd' of that kind, with old content, larger than a dump or
+    """Make a node 'd' of that kind, with old contents, larger than a dump or
     not."""
     made = []
 
@@ -60,7 +60,7 @@ def node(vm, tmp_path):
 
 
 def dump(vm, name='elf', detach=False, **arguments):
-    """Returns what the dump came to."""
+    """Returns the result of the dump."""
     vm.qmp.event_names()
     vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
                format=name, detach=detach, **arguments)
@@ -78,7 +78,7 @@ KINDS_EMPTY = [(kind, 0) for kind in nodes.KINDS if kind.grows]
 @pytest.mark.parametrize('name', FORMATS)
 @pytest.mark.parametrize('kind,size', KINDS_OLD + KINDS_EMPTY)
 def test_same(vm, node, files, kind, size, name, detach):
-    """What arrives is what a file has, whatever was there."""
+    """The node has the same contents as a file, whatever it had before."""
     plain = files(vm, name)
     made = node(kind, size)
     dump(vm, name, detach)
@@ -92,7 +92,7 @@ def test_same(vm, node, files, kind, size, name, detach):
 
 
 def test_twice(vm, node, files):
-    """A shorter dump after a longer one, with nothing of that left."""
+    """A shorter dump after a longer one, of which nothing is left."""
     made = node(nodes.Raw, 0)
     dump(vm, 'elf')
     dump(vm, 'kdump-raw-lzo')
@@ -117,7 +117,7 @@ def test_capability(vm):
 
 
 def test_iothread_in_use(vm, node, files):
-    """The main thread and the node's do not get in each other's way."""
+    """The main thread and the node's iothread do not block each other."""
     made = node(nodes.Iothread)
     for name in FORMATS:
         dump(vm, name)
@@ -127,7 +127,7 @@ def test_iothread_in_use(vm, node, files):
 
 
 def test_windows(tmp_path, out):
-    """A format that has its header first and last."""
+    """A format that writes its header first and last."""
     path = str(tmp_path / 'image')
     nodes.fill_old(path, 1 << 20)
     with Windows(str(tmp_path), 'long') as vm:
@@ -139,13 +139,13 @@ def test_windows(tmp_path, out):
                    format='win-dmp')
         nodes.delete(vm)
         got, want = nodes.content(path), nodes.content(out)
-        # The header tells the time.
+        # The header has a time stamp.
         assert got[8192:] == want[8192:] and len(got) == len(want)
         assert WinDump(path, vm.paging).runs == WinDump(out, vm.paging).runs
 
 
 def test_tls(vm, tmp_path, files):
-    """NBD as it goes over a network."""
+    """NBD over TCP with TLS."""
     path, keys = str(tmp_path / 'image'), tmp_path / 'keys'
     nodes.fill_old(path, 2 * SIZE)
     keys.mkdir()
@@ -170,7 +170,7 @@ def linux():
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
 def test_linux(linux, tmp_path, name):
-    """Out of an encrypted image, to a tool that people use."""
+    """From an encrypted image to a common reader."""
     kind = nodes.Luks(tmp_path, 1 << 20)
     kind.make()
     kind.enter(linux)
@@ -185,7 +185,7 @@ def test_linux(linux, tmp_path, name):
 
 
 def refused(vm, text, protocol='node:d', **arguments):
-    """Before the guest was stopped: there are no events."""
+    """Refused before the guest was stopped: there are no events."""
     vm.qmp.event_names()
     with pytest.raises(QMPError) as e:
         vm.qmp.cmd('dump-guest-memory', paging=False, protocol=protocol,
@@ -225,7 +225,7 @@ def test_disk_of_guest(disk, device):
 
 
 def test_drive(disk):
-    """Of -drive, not yet in a device."""
+    """A node of -drive, not used by a device yet."""
     with VM('-m', '16M', '-drive',
             f'if=none,id=x,format=raw,file={disk}') as vm:
         name = vm.qmp.cmd('query-block')[0]['inserted']['node-name']
@@ -260,7 +260,7 @@ def test_own_memory(tmp_path):
 
 @pytest.mark.parametrize('kind', [nodes.Nbd, nodes.Loop])
 def test_too_small(vm, node, kind):
-    """Nothing is written to it."""
+    """Nothing is written to the node."""
     made = node(kind, SIZE - 4096)
     refused(vm, 'dump: no place for')
     nodes.delete(vm)
@@ -271,7 +271,7 @@ def test_too_small(vm, node, kind):
 
 
 def test_refused_later(vm, node):
-    """That the node can grow was tried; it is as before."""
+    """The test growth of the node is undone."""
     made = node(nodes.Qcow2, 1 << 20)
     refused(vm, 'Invalid job ID', job_id='1 bad', detach=True)
     nodes.delete(vm)
@@ -279,7 +279,7 @@ def test_refused_later(vm, node):
 
 
 def test_nobody_gets_in(vm, node, tmp_path):
-    """While it is written nothing else can use the node."""
+    """Nothing else can use the node during the dump."""
     slow(vm, node)
     with pytest.raises(QMPError, match='in use'):
         nodes.delete(vm)
@@ -296,7 +296,7 @@ def test_nobody_gets_in(vm, node, tmp_path):
 
 
 def stalled(vm, tmp_path, kind=nodes.qemu_nbd, **options):
-    """A dump to a server that stops to answer."""
+    """A dump to a server that stops responding."""
     path, socket = str(tmp_path / 'image'), str(tmp_path / 'socket')
     nodes.fill_old(path, 2 * SIZE)
     server = kind(path, socket)
@@ -307,7 +307,7 @@ def stalled(vm, tmp_path, kind=nodes.qemu_nbd, **options):
                detach=True)
     while vm.qmp.cmd('query-dump')['phase'] == 'collect':
         time.sleep(0.02)
-    time.sleep(0.3)             # something is under way now
+    time.sleep(0.3)             # a request is in flight now
     return server
 
 
@@ -329,8 +329,8 @@ def cancel(vm):
 
 
 def test_stalled(vm, tmp_path):
-    """QEMU goes on, a cancel gets through; the node is busy until the server
-    answers again, and can be used then."""
+    """QEMU continues, and a cancel works; the node is busy until the server
+    responds again, and usable afterwards."""
     server = stalled(vm, tmp_path)
     assert vm.qmp.cmd('query-dump')['status'] == 'active'
     assert cancel(vm) < 5
@@ -347,7 +347,7 @@ def test_stalled(vm, tmp_path):
 
 
 def test_stalled_out_of_band(ram_file, tmp_path):
-    """Without detach."""
+    """A dump without detach."""
     with VM(*ram.backend(ram_file, SIZE), machine=None) as vm:
         path, socket = str(tmp_path / 'image'), str(tmp_path / 'socket')
         nodes.fill_old(path, 2 * SIZE)
@@ -368,7 +368,7 @@ def test_stalled_out_of_band(ram_file, tmp_path):
 @pytest.mark.parametrize('cancelled', [False, True])
 @pytest.mark.parametrize('signal', [False, True])
 def test_stalled_exit(vm, tmp_path, signal, cancelled):
-    """QEMU ends although its block layer waits for all requests."""
+    """QEMU exits although its block layer waits for all requests."""
     server = stalled(vm, tmp_path)
     if cancelled:
         cancel(vm)
@@ -395,7 +395,7 @@ def slow(vm, node):
 
 
 def test_exit_closes(vm, node):
-    """A dump that QEMU's end interrupts is closed as an incomplete one."""
+    """A dump interrupted by QEMU's exit is closed as an incomplete one."""
     made = slow(vm, node)
     vm.qmp.send('quit')
     assert vm.proc.wait(30) == 0
@@ -403,8 +403,8 @@ def test_exit_closes(vm, node):
 
 
 def failed(vm, name, detach):
-    """A dump that comes to an I/O error: what DUMP_COMPLETED says. Without
-    detach the reply tells of it, too."""
+    """A dump that fails with an I/O error; returns DUMP_COMPLETED. Without
+    detach the reply has the error, too."""
     vm.qmp.event_names()
     try:
         vm.qmp.cmd('dump-guest-memory', paging=False, protocol='node:d',
@@ -429,7 +429,7 @@ def test_server_dies(vm, tmp_path, name, detach):
 
 
 def test_drained(vm, node, files):
-    """Others wait for all requests meanwhile, as loadvm and stop do."""
+    """Other commands drain all requests meanwhile, such as loadvm and stop."""
     made = node(nodes.Throttled, 0)
     plain = files(vm, 'kdump-zlib')
     vm.qmp.event_names()
@@ -458,13 +458,13 @@ def add_faulty(vm, path, **rule):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS)
 def test_error(vm, tmp_path, name, detach):
-    """What was written before is in an incomplete dump."""
+    """Data written before the error is in an incomplete dump."""
     path = str(tmp_path / 'image')
     open(path, 'w').close()
     add_faulty(vm, path, errno=5, sector=2000000 // 512)
     assert 'Input/output error' in failed(vm, name, detach)
     nodes.delete(vm)
     open_dump(path, incomplete=True)
-    # Memory that is not there does not look like zeroes.
+    # Missing memory does not look like zeroes.
     if name == 'elf':
         assert os.path.getsize(path) <= 2000000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Outputs that are no plain file, and files that are not for a dump."""
+"""Outputs other than plain files, and files that must not be overwritten."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ def completed(vm):
 
 
 def ended(vm, signal=False):
-    """QEMU ends when it is asked to."""
+    """QEMU exits on request."""
     if signal:
         vm.proc.terminate()
     else:
@@ -33,7 +33,7 @@ def ended(vm, signal=False):
 
 
 def cancelled_out_of_band(**dump):
-    """A dump without detach, which keeps all of QEMU busy."""
+    """A dump without detach, which blocks QEMU."""
     with VM('-m', '16M') as vm:
         vm.qmp.close()
         vm.qmp = vm.connect('qmp', oob=True)
@@ -74,7 +74,7 @@ def cat(fifo, path):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
 def test_fifo_without_reader(full, fifo, name):
-    """QEMU goes on, and so does the guest after a cancel."""
+    """QEMU continues, and so does the guest after a cancel."""
     dump_to_fifo(full, fifo, format=name)
     for _ in range(3):
         dump = full.qmp.cmd('query-dump')
@@ -134,7 +134,7 @@ def test_fifo_reader_leaves(full, fifo, detach):
 
 
 def test_fifo_reader_stalls(full, fifo):
-    """It has the pipe open and reads nothing: a cancel gets through."""
+    """The reader has the pipe open but does not read: a cancel works."""
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     dump_to_fifo(full, fifo)
     full.qmp.cmd('dump-cancel')
@@ -156,7 +156,7 @@ END = b'all is read'
 
 
 class Terminal:
-    """A pair of terminals, of which one is written to."""
+    """A pair of terminals; the dump is written to one of them."""
 
     def __init__(self, vm, how):
         self.master, self.slave = os.openpty()
@@ -195,7 +195,7 @@ def test_terminal_cancel(full, how):
 @pytest.mark.parametrize('how', ['path', 'slave', 'master'])
 @pytest.mark.parametrize('signal', [False, True])
 def test_terminal_quit(how, signal):
-    """With a job, which QEMU waits for at its end."""
+    """With a job, which QEMU waits for when it exits."""
     with VM('-m', '16M') as vm, Terminal(vm, how) as term:
         term.dump(job_id='j')
         ended(vm, signal)
@@ -210,7 +210,7 @@ def test_terminal_out_of_band():
 
 @pytest.mark.parametrize('how', ['path', 'slave'])
 def test_terminal_read(full, out, how):
-    """As with a serial line: all that is written arrives as it is."""
+    """As on a serial line, all data is received unmodified."""
     with Terminal(full, how) as term, open(out, 'wb') as f:
         def work():
             while not (data := os.read(term.master, 65536)).endswith(END):
@@ -257,7 +257,7 @@ NO_PLACE = 'dump: no place for '
 
 
 def refused(vm, text, path=None, **arguments):
-    """Before the guest was stopped: there are no events."""
+    """Refused before the guest was stopped: there are no events."""
     vm.qmp.event_names()
     if path:
         arguments['protocol'] = 'file:' + path
@@ -270,7 +270,7 @@ def refused(vm, text, path=None, **arguments):
 
 @pytest.fixture
 def limited(ram_file):
-    """QEMU may write no file of more than 8 MiB."""
+    """QEMU's file size limit is 8 MiB."""
     with VM('-m', '16M') as vm:
         resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
                          (8 << 20, resource.RLIM_INFINITY))
@@ -278,24 +278,24 @@ def limited(ram_file):
 
 
 def test_file_size_limit(limited, tmp_path):
-    """Old files stay as they are, new ones are not made."""
+    """Existing files are not changed, new ones are not created."""
     old = tmp_path / 'old'
     old.write_bytes(b'old')
     refused(limited, NO_PLACE, str(old))
     assert old.read_bytes() == b'old'
     refused(limited, 'File too large', str(tmp_path / 'new'))
     assert os.listdir(tmp_path) == ['old']
-    # What fits is dumped; and of kdump nobody knows.
+    # A dump that fits is made; the size of kdump is not known.
     limited.dump(str(old), begin=0, length=640 << 10)
     open_dump(str(old))
     limited.dump(str(old), format='kdump-zlib')
     open_dump(str(old))
-    # No limit for pipes.
+    # There is no limit for pipes.
     limited.dump('/dev/null')
 
 
 def test_file_size_limit_position(limited, tmp_path):
-    """What counts is where the dump is going to end."""
+    """The limit applies to the end position of the dump."""
     with open(tmp_path / 'file', 'wb') as f:
         f.truncate(8 << 20)
         for flags in 0, os.O_APPEND:
@@ -316,13 +316,13 @@ def test_small_disk(full, loop):
     assert full.status() == 'running'
 
 
-# With blocks of 1 KiB, and no extents: all that one block, blocks of block
-# numbers, and blocks of those, lead to.
+# The maximum with blocks of 1 KiB and no extents: direct, indirect and doubly
+# indirect blocks.
 LARGEST = (12 + 256 + 256 ** 2 + 256 ** 3) << 10
 
 
 def test_largest_file(full, tmp_path):
-    """... that its file system can have."""
+    """The maximum file size of its file system."""
     image, folder = str(tmp_path / 'image'), str(tmp_path / 'mnt')
     with open(image, 'wb') as f:
         f.truncate(8 << 20)
@@ -396,13 +396,13 @@ def test_own_disk(tmp_path, out, options):
                              'block node')
         unharmed(path)
         vm.dump(out)
-        # Another fdset is none of the guest's.
+        # Another fdset does not belong to the guest.
         vm.dump(add_fd(vm, out))
         open_dump(out)
 
 
 def test_own_disk_by_another_name(tmp_path):
-    """A disk that was renamed, or that another QEMU has."""
+    """A disk that was renamed, or that another QEMU uses."""
     path, other = disk(tmp_path), str(tmp_path / 'other')
     with VM('-m', '16M', '-drive', f'if=virtio,format=raw,file={path}') as vm:
         os.rename(path, other)
@@ -416,7 +416,7 @@ def test_own_disk_by_another_name(tmp_path):
 
 
 def test_dangling_link(tmp_path):
-    """What it would have made is gone again if the dump is refused."""
+    """The file that it would create is removed if the dump is refused."""
     link, target = str(tmp_path / 'link'), str(tmp_path / 'target')
     os.symlink(target, link)
     with VM('-m', '16M') as vm:
@@ -449,7 +449,7 @@ def test_own_image_and_its_base(tmp_path, out):
             refused(vm, f"is the file '{path}'", path)
             assert os.stat(path).st_size == before
         vm.qmp.cmd('blockdev-del', node_name='q')
-        vm.dump(top)                    # is nobody's now
+        vm.dump(top)                    # not used any more
         open_dump(top)
 
 
@@ -489,7 +489,7 @@ def test_own_block_device(tmp_path, loop, out):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
 def test_direct(full, out, name):
-    """Writes of a dump are not aligned; the flag stays as it is."""
+    """Writes of a dump are not aligned; the O_DIRECT flag is kept."""
     fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
     full.qmp.getfd('out', fd)
     full.qmp.cmd('dump-guest-memory', paging=False, protocol='fd:out',
@@ -513,7 +513,7 @@ def test_direct_position(full, out):
 
 
 def test_direct_not_permitted(tmp_path, ram_file):
-    """QEMU may not open the file itself: refused, and nothing touched."""
+    """QEMU may not open the file itself: refused without side effects."""
     out = str(tmp_path / 'dump')
     fd = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
     with VM('-m', '16M', *as_nobody()) as vm:

@@ -11,29 +11,29 @@ from vmcore import open_dump
 
 MiB = 1 << 20
 SIZE = 16 * MiB
-# Where kernels live.
+# Kernel addresses.
 HIGH = {'32-bit': 0xc0000000, 'pae': 0xc0000000,
         'long': 0xffffffff80000000, 'la57': 0xffff888000000000}
 
 
 def mappings(mode):
-    """Pages that follow one another, that do not, shared and beyond RAM."""
+    """Contiguous and other pages, aliases, and addresses beyond RAM."""
     high = HIGH[mode]
     pages = [
         (high, 8 * MiB, 4096),
         (high + 0x1000, 9 * MiB, 4096),
         (high + 0x2000, 9 * MiB + 0x1000, 4096),
-        # Neighbours in physical memory only.
+        # Contiguous in physical memory only.
         (high + 0x10000, 9 * MiB + 0x2000, 4096),
-        # The same page once more.
+        # An alias of the same page.
         (high + 0x20000, 8 * MiB, 4096),
-        # Neither RAM nor anything else, and what lies at the end of RAM.
+        # Neither RAM nor anything else, and the end of RAM.
         (high + 0x30000, SIZE + 0x100000, 4096),
         (high + 0x40000, SIZE - 4096, 4096),
         (high + 0x41000, SIZE, 4096),
     ]
     for i, size in enumerate(MODES[mode].large):
-        # The largest reaches beyond RAM, and spans what is not.
+        # The largest extends beyond RAM, and covers holes.
         paddr = 0 if size > SIZE else 12 * MiB
         pages.append((high + (0x10000000, 0x40000000)[i], paddr, size))
     return pages
@@ -49,7 +49,7 @@ def firmware(request, tmp_path_factory):
 
 
 def canonical(vm, vaddr):
-    """The bits above those that are translated repeat the highest one."""
+    """Sign-extend the address."""
     bits = sum(vm.mode.levels) + 12
     high = vm.mode.long and vaddr >> (bits - 1) & 1
     return vaddr | ((1 << 64) - (1 << bits) if high else 0)
@@ -60,7 +60,7 @@ def in_ram(paddr):
 
 
 def pages_of(vm, begin=0, end=1 << 63):
-    """vaddr -> paddr of every page of RAM that is mapped."""
+    """vaddr -> paddr of every mapped page of RAM."""
     found = {}
     for vaddr, paddr, size in vm.mappings:
         for at in range(0, min(size, 64 * MiB), 4096):
@@ -75,7 +75,7 @@ def shown_by(dump):
 
 
 def mapped(shown, pages):
-    """Without what nothing maps."""
+    """Segments without those of unmapped memory."""
     return {v: p for v, p in shown.items() if v != p or v in pages}
 
 
@@ -89,7 +89,7 @@ def test_mappings(firmware, out, detach):
     assert len(pages) > 400
     shown = shown_by(dump)
     assert mapped(shown, pages) == pages
-    # What is not mapped is at its physical address, unless that is taken.
+    # Unmapped memory is at its physical address, unless that is mapped.
     assert {p for p in range(0, SIZE, 4096) if in_ram(p)} - \
         set(shown.values()) <= set(pages)
     for vaddr, paddr in pages.items():
@@ -119,7 +119,7 @@ def test_range(firmware, out):
 
 
 def test_without_paging(firmware, out):
-    """Physical addresses, whatever the CPU does."""
+    """Physical addresses, independent of the CPU's paging mode."""
     firmware.dump(out, paging=False)
     dump = open_dump(out)
     assert all(s['vaddr'] == s['paddr'] for s in dump.loads)
@@ -127,7 +127,7 @@ def test_without_paging(firmware, out):
 
 
 def test_registers(firmware, out):
-    """CPU state is that of the moment: the notes show where it halted."""
+    """The notes have the CPU's state at the halt."""
     firmware.dump(out)
     text = firmware.qmp.hmp('info registers')
     name, offset = ('RIP=', 112 + 16 * 8) if firmware.mode.long else \
@@ -140,7 +140,7 @@ def test_registers(firmware, out):
     else:
         saved, = struct.unpack_from('<Q', notes['CORE'], offset)
     assert saved == pc
-    # The last of QEMU's own note: cr0 to cr4, kernel_gs_base.
+    # The end of QEMU's own note: cr0 to cr4, kernel_gs_base.
     crs = struct.unpack('<5Q', notes['QEMU'][-48:-8])
     assert crs[3] == cr3 and crs[0] >> 31 == 1
 
@@ -155,15 +155,15 @@ def test_kdump_of_paging_guest(firmware, out):
 
 
 def memory_of(vm, what):
-    """MiB, by /proc."""
+    """Memory in MiB, from /proc."""
     with open(f'/proc/{vm.proc.pid}/status') as f:
         return int(re.search(rf'{what}:\s+(\d+)', f.read())[1]) >> 10
 
 
 @pytest.mark.parametrize('name', ['32-bit', 'pae', 'long', 'la57'])
 def test_tables_that_never_end(tmp_path, out, name):
-    """The top level is its own entry wherever it has none: what can be
-    found has no end, in memory or in time."""
+    """The top level table refers to itself in all other entries: without a
+    limit the walk would not end."""
     with Firmware(str(tmp_path), name, size=SIZE) as vm:
         mode = vm.mode
         present = 1 if name == 'pae' else 3
@@ -173,19 +173,19 @@ def test_tables_that_never_end(tmp_path, out, name):
             if not any(entry):
                 vm.memory[at:at + mode.entry] = (vm.root | present).to_bytes(
                     mode.entry, 'little')
-        vm.dump(out)            # and QEMU has all memory mapped
+        vm.dump(out)            # and QEMU has allocated all memory
         before = memory_of(vm, 'VmHWM')
         vm.dump(out, paging=True)
         assert memory_of(vm, 'VmHWM') - before < 64
         assert vm.status() == 'running'
         dump = open_dump(out)
-        if name == 'pae':               # which has few tables to go through
+        if name == 'pae':               # which has few page tables to walk
             assert len(dump.segments) < 100
             assert vm.stderr() == ''
         else:
-            # All of that is some pages, over and over.
+            # These are aliases of a few pages.
             assert 100 < len(dump.segments) < 65536
             assert 'map too much: 524288 mappings' in vm.stderr()
-        # All memory is in the file, whatever maps it.
+        # All memory is in the file, whether mapped or not.
         with open(out, 'rb') as f:
             assert vm.memory[9 * MiB:10 * MiB] in f.read()

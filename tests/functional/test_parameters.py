@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Defaults for what a dump is asked for without."""
+"""Defaults for arguments that a command leaves out."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def module_vm(tmp_path_factory):
 
 @pytest.fixture
 def vm(module_vm):
-    """A machine that runs, without defaults."""
+    """A running machine without defaults."""
     set_(module_vm, unset=NAMES)
     module_vm.qmp.event_names()
     return module_vm
@@ -89,7 +89,7 @@ def test_one(vm, name):
 def test_all(vm):
     set_(vm, **VALUES)
     assert query(vm) == VALUES
-    # By whichever monitor.
+    # In any monitor.
     assert vm.second().cmd('query-dump-parameters') == VALUES
     set_(vm, threads=5, exclude=[], unset=['live', 'live-buffer',
                                              'max-bandwidth', 'live'])
@@ -109,7 +109,8 @@ def test_nothing_resets_them(vm, out):
 
 
 def test_schema(vm):
-    """What can be set can be unset, and is an argument of the command."""
+    """Each parameter can be set and unset, and is an argument of the
+    command."""
     schema = {e['name']: e for e in vm.qmp.cmd('query-qmp-schema')}
 
     def members(command):
@@ -148,7 +149,7 @@ WRONG = [
 
 @pytest.mark.parametrize('arguments,text', WRONG)
 def test_wrong(vm, arguments, text):
-    """What is right beside it is not set either."""
+    """If one value is invalid, the others are not set either."""
     before = {'threads': 2, 'live': 'auto'}
     set_(vm, **before)
     with pytest.raises(QMPError, match=re.escape(text)):
@@ -193,7 +194,7 @@ def test_threads(full):
     set_(full, threads=3)
     for threads, arguments in (3, {}), (2, {'threads': 2}):
         dump = Stalled(full, format='kdump-zlib', **arguments)
-        # Pages are written: all threads were started. Each names itself.
+        # Pages are written, so all threads have started and set their names.
         wait_full(dump.r)
         deadline = time.monotonic() + 10
         while full.threads().count('dump-worker') != threads:
@@ -214,7 +215,7 @@ def test_vmcoreinfo(vm, out):
 def test_live(vm, out, how):
     set_(vm, live=how)
     assert 'live' in dumped(vm, out)
-    # As libvirt asks for it.
+    # As used by libvirt.
     assert 'live' in dumped(vm, out, format='kdump-zlib')
     assert 'live' not in dumped(vm, out, live='off')
     set_(vm, live='off')
@@ -234,8 +235,7 @@ def test_live_buffer(out):
 
 
 def test_live_buffer_alone(vm, out):
-    """It is not used, and there is nothing to tell; in a command it is an
-    error."""
+    """It is ignored without a warning; in a command it is an error."""
     set_(vm, live_buffer=64 * MIB)
     assert 'live' not in dumped(vm, out)
     assert warnings(vm, 'default') == []
@@ -245,7 +245,7 @@ def test_live_buffer_alone(vm, out):
 
 # -- what the command has wins ------------------------------------------------
 
-# Defaults, arguments, what gives way, and why.
+# Defaults, arguments of the command, the default ignored, and the reason.
 CONTRADICTIONS = [
     ({'format': 'kdump-zlib'}, {'paging': True}, 'format',
      "doesn't support paging or filter"),
@@ -270,7 +270,7 @@ def test_contradiction(vm, out, defaults, arguments, name, why):
     assert why in told[0]
     assert isinstance(open_dump(out), ElfDump)
     assert 'live' not in result(vm) and 'excluded' not in result(vm)
-    # The event says it, too.
+    # The event has the same warning.
     event = vm.qmp.wait_event('DUMP_COMPLETED')['data']['result']
     assert told[0] in event['warnings']
     assert query(vm) == defaults
@@ -286,14 +286,16 @@ def test_contradiction_in_the_command(vm, out, defaults, arguments, name,
 
 
 def test_windows_with_exclude(vm, out):
-    """The one that gives way is no obstacle any more; what is left is."""
+    """The default is ignored; the guest is then refused, as it is not
+    Windows."""
     set_(vm, exclude=['zero'])
     with pytest.raises(QMPError, match='no Windows crash dump'):
         vm.dump(out, format='win-dmp')
 
 
 def test_vmcoreinfo_gives_way(vm, out):
-    """To a filter, which then finds no Linux: it is not for firmware."""
+    """A filter takes precedence; the guest is then refused, as it runs
+    firmware."""
     set_(vm, vmcoreinfo='off')
     with pytest.raises(QMPError, match='only supported for guests of'):
         vm.dump(out, exclude=['free'])
@@ -307,7 +309,7 @@ def test_two_at_once(vm, out):
 
 
 def test_live_auto_without_detach(vm, out):
-    """As if it had been in the command."""
+    """Like 'auto' in the command."""
     set_(vm, live='auto')
     vm.dump(out)
     assert warnings(vm, "'detach'") == \
@@ -346,18 +348,18 @@ def test_descriptor(nobody):
     pass_device(vm)
     set_(vm, live_fd='uffd')
     assert query(vm) == {'live': 'on', 'live-fd': 'uffd'}
-    # The monitor does not have it any more, nor is it needed there.
+    # The monitor no longer has the descriptor, and does not need it.
     with pytest.raises(QMPError, match='not been found|not found'):
         vm.qmp.cmd('closefd', fdname='uffd')
     for _ in range(2):
         assert 'live' in dumped(vm, vm.dumps)
     kept = descriptors(vm)
-    # Another one in its place.
+    # Replace it by another one.
     pass_device(vm)
     set_(vm, live_fd='uffd')
     assert 'live' in dumped(vm, vm.dumps)
     assert descriptors(vm) == kept
-    # A command's own is preferred, and used up.
+    # A descriptor of the command takes precedence, and is consumed.
     pass_device(vm)
     assert 'live' in dumped(vm, vm.dumps, live_fd='uffd')
     assert descriptors(vm) == kept
@@ -368,7 +370,7 @@ def test_descriptor(nobody):
 
 
 def test_wrong_descriptor(vm, tmp_path):
-    """It is used up, and leaves no descriptor behind."""
+    """It is consumed and closed."""
     path = tmp_path / 'file'
     path.touch()
     before = descriptors(vm)
@@ -377,7 +379,7 @@ def test_wrong_descriptor(vm, tmp_path):
         set_(vm, live='on', live_fd='uffd')
     assert query(vm) == {}
     assert descriptors(vm) == before
-    # Not even looked at if something else is wrong.
+    # It is not consumed if something else is invalid.
     pass_device(vm)
     with pytest.raises(QMPError, match="'threads'"):
         set_(vm, threads=0, live_fd='uffd')
@@ -388,7 +390,7 @@ def test_wrong_descriptor(vm, tmp_path):
 
 
 def info(vm):
-    """What is set."""
+    """The parameters that are set."""
     lines = vm.qmp.hmp('info dump_parameters').split('\r\n')[:-1]
     shown = dict(line.split(': ', 1) for line in lines)
     assert list(shown) == NAMES
@@ -442,7 +444,7 @@ def test_monitor_wrong(vm, line, text):
 
 
 def test_monitor_dump(vm, out):
-    """A flag wins over the default; what has none is left to it."""
+    """A flag overrides the default, which is used without it."""
     set_(vm, format='kdump-lzo', threads=2, exclude=['zero'])
     vm.qmp.hmp(f'dump-guest-memory {out}')
     assert open_dump(out).status == 2 and open_dump(out).dump_level == 1
@@ -455,7 +457,7 @@ def test_monitor_dump(vm, out):
 
 
 def test_monitor_live(vm, out):
-    """One that waits can have a live dump; QEMU does not wait for it."""
+    """A monitor that waits can make a live dump; QEMU does not block."""
     set_(vm, live='on')
     human = Client(vm.human_path)
     answer = human.ask(f'dump-guest-memory {out}')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memory that does not begin or end where pages do, and 32-bit dumps."""
+"""Memory that does not begin or end at page boundaries, and 32-bit dumps."""
 
 import os
 import random
@@ -43,13 +43,13 @@ def bare(tmp_path_factory):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS)
 def test_last_page_in_part(bare, out, name, detach):
-    """Defect 7: max_mapnr counts the last page, of which a part is RAM."""
+    """max_mapnr counts the last page, of which only a part is RAM."""
     bare.dump(out, format=name, detach=detach)
     event = bare.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed'
     assert event['result']['completed'] == event['result']['total'] >= ODD
     dump = open_dump(out)
-    # Nothing lies beyond 32 bits: so are the structures.
+    # There is no memory above 4 GiB, so the structures are 32-bit.
     assert not dump.is64
     if name == 'elf':
         assert dump.ranges() == [(0, ODD)]
@@ -57,7 +57,7 @@ def test_last_page_in_part(bare, out, name, detach):
         return
     assert dump.max_mapnr == ODD // 4096 + 1
     assert dump.pfns == list(range(dump.max_mapnr))
-    # What is not RAM reads as zero.
+    # The part that is not RAM reads as zero.
     assert dump.read(0, ODD + 3584) == bare.memory + bytes(3584)
 
 
@@ -76,13 +76,13 @@ def test_range_of_32_bit_dump(bare, out, begin, length):
 # -- ROMs of devices: memory of less than a page in the middle ----------------
 
 WINDOW = 0xfe000000
-# Slot of the device -> where its 2 KiB go.
+# Slot of the device -> address of its 2 KiB.
 ROMS = {
     4: WINDOW + 0x800,              # second half of a page
     5: WINDOW + 0x2000,             # first half
-    6: WINDOW + 0x4000,             # two that make a page
+    6: WINDOW + 0x4000,             # two that fill a page
     7: WINDOW + 0x4800,
-    8: WINDOW + 0x6800,             # and two that meet where pages do
+    8: WINDOW + 0x6800,             # and two that meet at a page boundary
     9: WINDOW + 0x7000,
 }
 
@@ -100,7 +100,7 @@ def roms(tmp_path_factory):
         with open(path, 'wb') as f:
             f.write(rom(slot))
         args += ['-device', f'e1000,addr={slot},romfile={path}']
-    # The DIMM lies above them: else a kdump file would end before.
+    # The DIMM is above them: otherwise a kdump file would end before.
     with VM('-m', '16M,slots=1,maxmem=1G', '-object',
             'memory-backend-ram,id=dimm,size=2M', '-device',
             'pc-dimm,memdev=dimm', *args, '-qtest',
@@ -115,7 +115,7 @@ def roms(tmp_path_factory):
 
 
 def window():
-    """What a dump has of it: zeroes between the ROMs."""
+    """The dump's contents there: zeroes between the ROMs."""
     data = bytearray(0x8000)
     for slot, at in ROMS.items():
         data[at - WINDOW:at - WINDOW + 2 * KiB] = rom(slot)
@@ -165,7 +165,7 @@ def test_range_over_small_blocks(roms, out, begin, length):
 @pytest.mark.skipif(not shutil.which('makedumpfile'),
                     reason='no makedumpfile here')
 def test_rearranged_is_the_raw_dump(bare, tmp_path):
-    """makedumpfile -R reads our flattened form, to the same memory."""
+    """makedumpfile -R converts our flattened form to the same memory."""
     flat, plain = str(tmp_path / 'flat'), str(tmp_path / 'plain')
     bare.dump(flat, format='kdump-zlib')
     with open(flat, 'rb') as f:

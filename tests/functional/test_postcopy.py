@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The destination of a postcopy migration lacks pages that a dump would wait
-for: it is refused there, and works once all pages have come."""
+for: the dump is refused, and works when all pages have arrived."""
 
 import os
 import time
@@ -16,8 +16,8 @@ SIZE = 64 << 20
 
 
 class Pair:
-    """A source and a destination, the guest running at the latter, and
-    pages on their way at 64 KiB a second."""
+    """A source and a destination; the guest runs at the latter, and the
+    remaining pages are sent at 64 KiB/s."""
 
     def __init__(self, folder):
         self.memory = os.path.join(folder, 'memory')
@@ -85,13 +85,14 @@ def test_refused_until_all_pages_have_come(pair, out):
     pair.wait(vm, 'completed')
     vm.dump(out)
     with open(pair.memory, 'rb') as f:
-        # Behind what the firmware may have written.
+        # Above the memory that the firmware may have written.
         f.seek(1 << 20)
         assert open_dump(out).read(1 << 20, 8 << 20) == f.read(8 << 20)
 
 
 def test_refused_without_source(pair, out):
-    """Nobody could bring the pages, or cancel a dump that waits for them."""
+    """The pages could not be sent, and a waiting dump could not be
+    cancelled."""
     vm = pair.destination
     pair.source.close()
     pair.wait(vm, 'postcopy-paused')

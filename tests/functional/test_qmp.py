@@ -12,7 +12,7 @@ GREETING = {'QMP': {'version': {}, 'capabilities': []}}
 
 
 def test_event_before_greeting(tmp_path):
-    """As a QEMU that starts its guest while a client connects may send."""
+    """QEMU may send one if it starts its guest while a client connects."""
     path = str(tmp_path / 'qmp')
     asked = []
 
@@ -37,5 +37,5 @@ def test_event_before_greeting(tmp_path):
         assert qmp.cmd('query-status') == {'answer': 2}
         thread.join()
     assert asked == ['qmp_capabilities', 'query-status']
-    assert qmp.events == [EVENT, EVENT]         # those that came behind it
+    assert qmp.events == [EVENT, EVENT]         # those that followed it
     qmp.close()

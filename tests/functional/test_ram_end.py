@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A kdump file ends where the guest's RAM ends: what is RAM, and what is some
-device's memory."""
+"""A kdump file ends at the end of RAM: distinction of RAM and device
+memory."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def machine(kind, *args):
 
 
 def move(vm, at):
-    """Put the shared memory, which is a BAR, there."""
+    """Map the shared memory, which is a BAR, at that address."""
     vm.qtest.pci_write(SLOT, 4, 0)
     vm.qtest.pci_write(SLOT, BAR, at & 0xffffffff)
     vm.qtest.pci_write(SLOT, BAR + 4, at >> 32)
@@ -37,7 +37,8 @@ def has(ranges, at, size):
 
 
 def check_end(vm, out, end, name='kdump-raw-zlib'):
-    """Up to @end a kdump file has what an ELF core has, and no more."""
+    """Up to @end a kdump file has the same memory as an ELF core, and no
+    more."""
     vm.dump(out)
     elf = open_dump(out).ranges()
     assert 'left-out' not in vm.qmp.cmd('query-dump')
@@ -77,7 +78,7 @@ def test_device_touches_ram(small, out):
 
 
 def test_device_below_ram(out):
-    """Nothing is left out below the end of RAM, and nothing counted."""
+    """Nothing below the end of RAM is left out or counted."""
     with machine('q35', '-m', '16M,slots=1,maxmem=1G', '-object',
                  'memory-backend-ram,id=m,size=128M', '-device',
                  'pc-dimm,memdev=m') as vm:
@@ -88,7 +89,7 @@ def test_device_below_ram(out):
 
 
 def test_numa(out):
-    """RAM that is put together from backends."""
+    """RAM composed of several backends."""
     with machine('pc', '-m', '32M', '-smp', '2', '-object',
                  'memory-backend-ram,id=a,size=16M', '-object',
                  'memory-backend-ram,id=b,size=16M', '-numa',
@@ -99,7 +100,7 @@ def test_numa(out):
 
 @pytest.mark.parametrize('kind', ['pc', 'q35'])
 def test_dimm(out, kind):
-    """Memory that is plugged is RAM; what a device has above it is not."""
+    """Hotplugged memory is RAM; device memory above it is not."""
     with machine(kind, '-m', '16M,slots=1,maxmem=1G') as vm:
         move(vm, 1 << 36)
         check_end(vm, out, 16 * MiB)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The reader itself: it takes good files and nothing else.
+"""The reader itself: it accepts correct files only.
 
-The files are made here, by hand, so that a rule that the reader forgot
-cannot hide behind a writer that happens to obey it.
+The files are made here, by hand, so that a rule missing in the reader is
+noticed even if the writers obey it.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ VMCI = b'OSRELEASE=6.1\nPAGESIZE=4096\n'
 
 
 def page(pfn):
-    """Content that tells pages apart; some are zero."""
+    """Distinguishable contents of pages; some are zero."""
     return bytes(PAGE) if pfn % 5 == 2 else bytes([pfn % 251]) * PAGE
 
 
@@ -317,7 +317,7 @@ class Kdump:
 
 
 def flattened(data, records=None, end=struct.pack('>qq', -1, -1)):
-    """In three records, the header last."""
+    """Three records, the header last."""
     if records is None:
         records = [(PAGE, 3 * PAGE), (4 * PAGE, len(data) - 4 * PAGE),
                    (0, PAGE)]

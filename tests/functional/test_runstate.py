@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where a dump meets QEMU's other commands, and the guest's run state."""
+"""Interaction of dumps with QEMU's other commands and the run state."""
 
 import contextlib
 import os
@@ -23,12 +23,12 @@ from virtio import CAP_NOTIFY, Balloon, VirtioDevice, VirtioMem
 from vm import VM
 from vmcore import open_dump
 
-# Memory that the firmware does not touch.
+# Memory that the firmware does not use.
 MARK = 8 << 20
 
 
 def bytes_read(vm):
-    """What QEMU has read from files so far."""
+    """Number of bytes that QEMU has read from files so far."""
     with open(f'/proc/{vm.proc.pid}/io') as f:
         return int(re.search(r'rchar: (\d+)', f.read())[1])
 
@@ -38,8 +38,8 @@ def bytes_read(vm):
 
 @pytest.fixture
 def slow_snapshot(ram_file, tmp_path):
-    """A guest with a snapshot that takes seconds to load, and then another
-    byte in memory."""
+    """A guest with a snapshot that takes seconds to load, and another byte in
+    memory since."""
     disk, qtest = str(tmp_path / 'disk'), str(tmp_path / 'qtest')
     make_qcow2(disk)
     with VM(*ram.backend(ram_file, SIZE, share=False)[:-1],
@@ -77,7 +77,7 @@ def start_loading(vm, how):
 @pytest.mark.parametrize('end', ['cancel', 'reader gone'])
 @pytest.mark.parametrize('how', ['loadvm', 'snapshot-load'])
 def test_end_while_snapshot_is_loaded(slow_snapshot, how, end):
-    """The guest is not started before the snapshot is there."""
+    """The guest is not started before the snapshot is loaded."""
     vm = slow_snapshot
     dump = Stalled(vm)
     start_loading(vm, how)
@@ -101,7 +101,7 @@ RAN = 'dump: the guest ran while its memory was being written'
 
 
 def wait_for_chipset(vm):
-    """The firmware has set up the registers for power management."""
+    """Wait until the firmware has set up the power management registers."""
     while '0000604-' not in vm.qmp.hmp('info mtree'):
         time.sleep(0.01)
 
@@ -121,7 +121,7 @@ def awake(ram_file):
 
 
 def test_suspended_guest(awake):
-    """It is stopped like any other, cannot wake up, and sleeps on."""
+    """It is stopped like any other, cannot wake up, and stays suspended."""
     suspend(awake)
     assert awake.status() == 'suspended'
     dump = Stalled(awake)
@@ -146,7 +146,8 @@ def test_suspended_guest_events(awake, out):
 
 
 def test_suspend_meanwhile(awake):
-    """What the guest asked for just before QEMU comes to late."""
+    """The guest requests suspend just before the dump; QEMU handles it
+    later."""
     dump = Stalled(awake)
     suspend(awake)
     assert awake.status() == 'save-vm'
@@ -160,7 +161,7 @@ def test_suspend_meanwhile(awake):
 
 
 def test_suspended_guest_is_reset(awake):
-    """As without a dump, it does not run after that."""
+    """As without a dump, it does not run afterwards."""
     suspend(awake)
     dump = Stalled(awake)
     awake.qmp.cmd('system_reset')
@@ -173,7 +174,7 @@ def test_suspended_guest_is_reset(awake):
 
 @pytest.mark.parametrize('before', ['running', 'paused'])
 def test_debugger_continues(ram_file, tmp_path, before):
-    """Nobody can keep it from that; the dump is no good then."""
+    """This cannot be prevented; the dump fails."""
     path = str(tmp_path / 'gdb')
     with VM(*ram.backend(ram_file, SIZE, share=False)[:-1], '-gdb',
             f'unix:{path},server=on,wait=off', machine=None) as vm:
@@ -219,7 +220,7 @@ DISKS = {
 
 @contextlib.contextmanager
 def waiting_for_disk(ram_file, blockdev, disk='virtio-blk', hang=False):
-    """A guest whose firmware has asked its disk for the boot sector."""
+    """A guest whose firmware has requested the boot sector from its disk."""
     with VM(*ram.backend(ram_file, SIZE, share=False), '-blockdev',
             'node-name=disk,' + blockdev, *DISKS[disk], '-trace',
             'bdrv_co_preadv_part', '-trace', 'vm_state_notify',
@@ -252,14 +253,14 @@ def hanging_disk(ram_file, disk='virtio-blk'):
 
 
 def told(vm):
-    """What devices were told of the run state: True if it runs."""
+    """Run states that devices were notified of: True if running."""
     return [m == '1' for m in re.findall(
         r'vm_state_notify running ([01])', vm.stderr())]
 
 
 @pytest.mark.parametrize('disk', DISKS)
 def test_disk_that_hangs(ram_file, disk):
-    """Nothing waits for it: not the dump, nor its cancel."""
+    """Neither the dump nor its cancel waits for the disk."""
     with hanging_disk(ram_file, disk) as vm:
         before = told(vm)
         dump = Stalled(vm)
@@ -304,8 +305,8 @@ def test_disk_that_answers_at_once(ram_file, out, disk):
 
 
 def test_debugger_continues_untold(ram_file, tmp_path):
-    """Devices that have not heard of the stop are not told of it later, when
-    the guest runs."""
+    """Devices that were not notified of the stop are not notified of it later,
+    when the guest runs."""
     path = str(tmp_path / 'gdb')
     with VM(*ram.backend(ram_file, SIZE, share=False), '-blockdev',
             'null-co,node-name=disk,latency-ns=3000000000', '-device',
@@ -319,7 +320,7 @@ def test_debugger_continues_untold(ram_file, tmp_path):
                 time.sleep(0.005)
             answer = time.monotonic() + 3
             dump = Stalled(vm, format='kdump-zlib')
-            # Just before the disk answers, as the dump does not end at once.
+            # Just before the disk responds, as the dump does not end at once.
             time.sleep(max(0, answer - 0.17 - time.monotonic()))
             gdb.sock.sendall(b'\x03')
             gdb.send('c')
@@ -334,7 +335,7 @@ def test_debugger_continues_untold(ram_file, tmp_path):
 
 
 def test_disk_that_answers_late(ram_file):
-    """Devices are told of the stop as soon as they do not wait for it."""
+    """Devices are notified of the stop as soon as they do not have to wait."""
     with slow_disk(ram_file, 5) as vm:
         before = told(vm)
         dump = Stalled(vm)
@@ -380,7 +381,7 @@ def slowly_opened(faults_so, tmp_path, then, **kwargs):
 
 
 def act(vm, address=0):
-    """Have the guest's CPU do what it waits for, if @address is 0 at once."""
+    """Let the guest's CPU do its action, if @address is 0 at once."""
     vm.memory[READY_AT + 0x104:READY_AT + 0x108] = struct.pack('<I', address)
     vm.memory[READY_AT + 0x100:READY_AT + 0x104] = struct.pack('<I', 1)
 
@@ -397,7 +398,7 @@ def dump_while(vm, path, action):
 
 
 def finish(vm, r):
-    """Read what the dump writes; its result."""
+    """Read the dump's output; returns its result."""
     os.set_blocking(r, True)
     with open(r, 'rb') as f:
         while f.read(1 << 20):
@@ -406,7 +407,8 @@ def finish(vm, r):
 
 
 def test_disk_is_asked_in_the_last_moment(faults_so, tmp_path):
-    """The request is done before memory is written, or warned of."""
+    """The request is complete before memory is written, or there is a
+    warning."""
     with slowly_opened(
             faults_so, tmp_path, RING,
             mappings=[(a, a, 4096)
@@ -438,12 +440,12 @@ def test_disk_is_asked_in_the_last_moment(faults_so, tmp_path):
         warned = 'warnings' in vm.qmp.cmd('query-dump')
         finish(vm, r)
         assert before == after or warned
-        while not used():                   # it is not lost either
+        while not used():                   # the request is not lost either
             time.sleep(0.01)
 
 
 def test_panic_in_the_last_moment(faults_so, tmp_path):
-    """QEMU was asked to stop the guest for it, which is not forgotten."""
+    """The panic requests a stop, which is not lost."""
     with slowly_opened(faults_so, tmp_path, PANIC,
                        args=['-device', 'pvpanic', '-action',
                              'panic=pause']) as (vm, path):
@@ -454,12 +456,12 @@ def test_panic_in_the_last_moment(faults_so, tmp_path):
 
 
 def test_end_while_disk_is_reset(ram_file):
-    """A reset waits for the disk, and polls. The guest is not started in
-    the middle of it."""
+    """A reset waits for the disk, and polls. The guest must not be started
+    during the reset."""
     with slow_disk(ram_file, 5) as vm:
         dump = Stalled(vm)
         vm.qmp.event_names()
-        vm.qmp.send('system_reset')     # answered after the reset
+        vm.qmp.send('system_reset')     # completed after the reset
         time.sleep(0.3)
         vm.qmp.send('dump-cancel', out_of_band=True)
         assert vm.qmp.reply() == vm.qmp.reply() == {}
@@ -478,7 +480,7 @@ MIB = 1 << 20
 
 
 def stored(vm, dump, path):
-    """Read a stalled dump into a file; returns the completion event."""
+    """Read a stalled dump to a file; returns the completion event."""
     def work():
         with open(path, 'wb') as f:
             while data := os.read(dump.r, 1 << 20):
@@ -493,7 +495,7 @@ def stored(vm, dump, path):
 
 @contextlib.contextmanager
 def with_device(tmp_path, *args):
-    """A guest that was never started; we are its driver."""
+    """A guest that was never started; the test acts as its driver."""
     path = str(tmp_path / 'qtest')
     with VM('-S', *args, '-qtest', f'unix:{path},server=on,wait=off') as vm:
         vm.qtest = QTest(path)
@@ -503,7 +505,7 @@ def with_device(tmp_path, *args):
 
 @pytest.fixture
 def virtio_mem(tmp_path):
-    """... with three of the blocks of a virtio-mem device plugged."""
+    """The same with three blocks of a virtio-mem device plugged."""
     with with_device(tmp_path, '-m', '16M,maxmem=1G', '-object',
                      'memory-backend-ram,id=mem,size=128M', '-device',
                      'virtio-mem-pci,memdev=mem,requested-size=64M,'
@@ -518,7 +520,7 @@ def virtio_mem(tmp_path):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
 def test_virtio_mem_partly_plugged(virtio_mem, out, name):
-    """What is plugged is there, and nothing else of it."""
+    """The plugged blocks are in the dump, and no others."""
     mem = virtio_mem.mem
     virtio_mem.dump(out, format=name)
     dump = open_dump(out)
@@ -535,7 +537,7 @@ def test_virtio_mem_partly_plugged(virtio_mem, out, name):
 
 
 def test_virtio_mem_unplugged_by_reset(virtio_mem):
-    """Its memory is gone, and the dump says so."""
+    """The memory is gone, and the dump fails."""
     dump = Stalled(virtio_mem)
     virtio_mem.qmp.cmd('system_reset')
     event = virtio_mem.qmp.wait_event('DUMP_COMPLETED')['data']
@@ -546,7 +548,8 @@ def test_virtio_mem_unplugged_by_reset(virtio_mem):
 
 
 def test_virtio_mem_without_any(tmp_path):
-    """A reset takes nothing from a device that has nothing plugged."""
+    """A reset does not unplug anything from a device without plugged
+    blocks."""
     with VM('-m', '16M,maxmem=1G', '-object',
             'memory-backend-ram,id=mem,size=128M', '-device',
             'virtio-mem-pci,memdev=mem') as vm:
@@ -568,7 +571,7 @@ def balloon(tmp_path):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
 def test_balloon_inflated(balloon, out, name):
-    """What is in it reads as zeroes, and the rest is there."""
+    """Memory in the balloon reads as zero, the rest is present."""
     balloon.balloon.inflate(41 * MIB, 43 * MIB)
     balloon.dump(out, format=name)
     dump = open_dump(out)
@@ -579,7 +582,8 @@ def test_balloon_inflated(balloon, out, name):
 
 
 def test_balloon_inflated_meanwhile(balloon, out):
-    """It takes nothing that is yet to be dumped, and works again then."""
+    """The balloon takes no memory during the dump, and works again
+    afterwards."""
     dump = Stalled(balloon)
     balloon.balloon.inflate(41 * MIB, 43 * MIB)
     assert stored(balloon, dump, out)['result']['status'] == 'completed'
@@ -604,7 +608,7 @@ def end(vm, how):
 @pytest.mark.parametrize('how', ['quit', 'SIGTERM'])
 @pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
 def test_exit_with_stuck_write(faults_so, tmp_path, how, job):
-    """A write that does not come back keeps the dump's thread, not QEMU."""
+    """A write that hangs blocks the dump's thread, but not QEMU."""
     path = str(tmp_path / 'dump')
     with VM('-m', '16M', env=faults.pause(faults_so, path, 1000)) as vm:
         vm.dump(path, detach=True, **job)
@@ -613,7 +617,7 @@ def test_exit_with_stuck_write(faults_so, tmp_path, how, job):
 
 @pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
 def test_exit_with_stuck_terminal(job):
-    """Writing to a terminal waits in the kernel until somebody reads."""
+    """A write to a terminal blocks in the kernel until it is read."""
     reader, terminal = os.openpty()
     with VM('-m', '16M') as vm:
         vm.dump(os.ttyname(terminal), detach=True, **job)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps by a QEMU in the sandbox that libvirt puts it into: a system call
-that is not allowed there fails, or ends the process."""
+"""Dumps by a QEMU in libvirt's seccomp sandbox: a system call that it does not
+allow fails, or terminates the process."""
 
 import os
 import resource
@@ -22,12 +22,12 @@ from windows import Windows
 
 SANDBOX = ('-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,'
            'resourcecontrol=deny')
-FILTERED = 2            # of Seccomp: in /proc/PID/status
+FILTERED = 2            # Seccomp in /proc/PID/status
 
 
 @pytest.fixture(scope='module')
 def vm(ram_file):
-    """Whatever a test does here, the next finds it alive."""
+    """Shared by the tests, none of which terminates it."""
     with VM(*ram.backend(ram_file, SIZE), *SANDBOX, machine=None) as vm:
         with open(f'/proc/{vm.proc.pid}/status') as f:
             assert f'Seccomp:\t{FILTERED}\n' in f.read()
@@ -35,21 +35,21 @@ def vm(ram_file):
 
 
 def dump(vm, detach=True, **arguments):
-    """Dump, and what came of it: a text, or 'completed'."""
+    """Dump; returns the error, or 'completed'."""
     vm.qmp.event_names()                # of earlier dumps
     try:
         vm.qmp.cmd('dump-guest-memory', paging=False, detach=detach,
                    **arguments)
     except QMPError:
-        pass                            # the event says it, too
+        pass                            # the event has the same error
     event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
     assert vm.qmp.cmd('query-status')['running'] is False
     return event.get('error', event['result']['status'])
 
 
 def test_sandbox_denies():
-    """What would happen: QEMU is killed; of a fork, newer ones are only told
-    that it is not permitted."""
+    """Effect of the sandbox: QEMU is killed; for fork, newer versions only
+    return EPERM."""
     with VM('-m', '16M', '-S', *SANDBOX) as vm:
         try:
             vm.qmp.cmd('migrate', uri='exec:true')
@@ -101,12 +101,12 @@ def test_reader_gone(vm):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS)
 def test_file_size_limit(vm, out, name, detach):
-    """SIGXFSZ is dealt with, too."""
+    """SIGXFSZ is handled as well."""
     limit = resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(vm.proc.pid, resource.RLIMIT_FSIZE,
                      (1 << 20, limit[1]))
     try:
-        if name == 'elf':               # known beforehand, and refused
+        if name == 'elf':               # detected in advance, and refused
             with pytest.raises(QMPError, match='File too large'):
                 vm.dump(out, format=name, detach=detach)
         else:
@@ -145,7 +145,7 @@ def test_windows(tmp_path, out, detach):
 
 @pytest.mark.parametrize('kind', ['anon', 'memfd'])
 def test_live(out, kind):
-    """userfaultfd and what else it takes."""
+    """userfaultfd and the other system calls of a live dump."""
     with Sweep(32 << 20, kind=kind, args=SANDBOX) as vm:
         vm.dump(out, format='kdump-raw-zlib', detach=True, live='on')
         event = vm.qmp.wait_event('DUMP_COMPLETED')['data']

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What query-qmp-schema tells of the dump."""
+"""The commands and types of dumps in query-qmp-schema."""
 
 import pytest
 
 from qmp import QMPError
 from vm import VM
 
-# What clients have used since before there was more.
+# Members that clients have used before this version.
 STABLE_ARGUMENTS = {'paging', 'protocol', 'detach', 'begin', 'length',
                     'format'}
 STABLE_RESULTS = {'status', 'completed', 'total'}
@@ -47,17 +47,17 @@ def test_commands(schema):
 
 
 def test_formats(schema, running_vm):
-    """Those of this build, and no others."""
+    """The formats of this build, and no others."""
     arguments = schema[schema['dump-guest-memory']['arg-type']]['members']
     kind = next(m['type'] for m in arguments if m['name'] == 'format')
     formats = set(schema[kind]['values'])
     can = running_vm.qmp.cmd('query-dump-guest-memory-capability')['formats']
-    # Of a guest that has told that it is Windows.
+    # Listed only for guests that identify as Windows.
     assert formats - set(can) == {'win-dmp'}
 
 
 def test_stable_only(out):
-    """A client that has unstable interfaces refused, as to test itself."""
+    """For a client that disables unstable interfaces, as a test of itself."""
     with VM('-m', '16M', '-compat', 'unstable-input=reject') as vm:
         with pytest.raises(QMPError) as e:
             vm.qmp.cmd('dump-guest-memory', paging=False, threads=1,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A little of what soak.py does for hours."""
+"""A short run of soak.py."""
 
 from soak import Soak
 

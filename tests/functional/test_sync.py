@@ -20,7 +20,7 @@ FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 
 @pytest.fixture
 def syncing(ram_file, faults_so, tmp_path):
-    """A QEMU in which fdatasync() of the file .out does not come back."""
+    """A QEMU in which fdatasync() of the file .out hangs."""
     path = str(tmp_path / 'dump')
     with faulty(ram_file, faults_so, path, 'syncing') as vm:
         vm.out = path
@@ -29,7 +29,7 @@ def syncing(ram_file, faults_so, tmp_path):
 
 
 def begin(vm, **arguments):
-    """A dump that is all written, and waits for the disk."""
+    """A dump that is completely written, and waits for the disk."""
     arguments.setdefault('protocol', 'file:' + vm.out)
     vm.qmp.cmd('dump-guest-memory', paging=False, detach=True, **arguments)
     wait_until(lambda: os.path.exists(vm.out + '.sync'))
@@ -44,7 +44,7 @@ def wait_until(condition):
 
 
 def check_phase(vm, ram_file):
-    """The guest goes on, and the file does not pass for a whole one."""
+    """The guest runs, and the file does not pass for a complete dump."""
     events = vm.qmp.event_names()
     assert events[-1] == 'RESUME' and 'DUMP_COMPLETED' not in events
     dump = vm.qmp.cmd('query-dump')
@@ -67,7 +67,7 @@ def check_end(vm, ram_file):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_order(syncing, ram_file, name):
-    """Guest, disk, file, event."""
+    """Order: guest resumed, disk synchronized, file complete, event."""
     begin(syncing, format=name)
     check_phase(syncing, ram_file)
     with pytest.raises(QMPError, match='There is a dump in process'):
@@ -83,7 +83,7 @@ def test_live(faults_so, tmp_path, name):
         vm.out = path
         begin(vm, format=name, live='on')
         assert vm.qmp.cmd('query-dump')['phase'] == 'sync'
-        # Nothing is left of the snapshot.
+        # No resource of the snapshot is left.
         assert vm.qmp.cmd('query-dump')['live']['held'] == 0
         assert 'dump-watch' not in vm.threads()
         vm.qmp.cmd('stop')
@@ -118,7 +118,7 @@ def add_node(vm):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_node(syncing, ram_file, name):
-    """Its flush, that is."""
+    """The node is flushed."""
     add_node(syncing)
     begin(syncing, protocol='node:d', format=name)
     check_phase(syncing, ram_file)
@@ -139,7 +139,7 @@ def test_descriptor(syncing, ram_file, by):
 @pytest.mark.parametrize('name', FORMATS)
 @pytest.mark.parametrize('output', ['file', 'node'])
 def test_cancel(syncing, ram_file, tmp_path, output, name):
-    """While the system call hangs, and goes on to do so."""
+    """Cancel while the system call hangs."""
     if output == 'node':
         add_node(syncing)
     begin(syncing, format=name,
@@ -167,7 +167,7 @@ def is_open(vm, path):
 
 @pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
 def test_quit(syncing, ram_file, job):
-    """QEMU waits a little, and leaves the disk alone then."""
+    """QEMU waits for a limited time, then leaves the disk alone."""
     begin(syncing, **job)
     syncing.qmp.cmd('quit')
     assert syncing.qmp.wait_event('DUMP_COMPLETED')['data']['error'] == \
@@ -177,7 +177,7 @@ def test_quit(syncing, ram_file, job):
 
 
 def test_quit_in_time(syncing, ram_file):
-    """What is whole gets the time that it needs for the disk."""
+    """A complete dump gets the time that the disk needs."""
     begin(syncing)
     syncing.qmp.send('quit')
     syncing.qmp.wait_event('SHUTDOWN')
@@ -195,7 +195,7 @@ def check_end_at_exit(vm, ram_file):
 @pytest.mark.parametrize('number', [errno.EINVAL, errno.ENOTSUP,
                                     errno.EROFS])
 def test_not_supported(ram_file, faults_so, tmp_path, number):
-    """Where there is nothing of the kind, it is no error."""
+    """If the output does not support it, this is not an error."""
     path = str(tmp_path / 'dump')
     with faulty(ram_file, faults_so, path, f'sync:{number}') as vm:
         vm.dump(path, detach=True)
@@ -210,11 +210,11 @@ def test_disk(ram_file, faults_so, loop):
         vm.dump(device, detach=True)
         event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
         assert event['error'].endswith('stable storage: Input/output error')
-        vm.dump(device)                 # nobody asks the disk
+        vm.dump(device)                 # the disk is not synchronized
 
 
 def test_without_detach(ram_file, faults_so, tmp_path):
-    """As ever: nobody waits for the disk."""
+    """As in previous versions, nothing waits for the disk."""
     path = str(tmp_path / 'dump')
     with faulty(ram_file, faults_so, path, f'sync:{errno.EIO}') as vm:
         vm.dump(path)
@@ -222,7 +222,7 @@ def test_without_detach(ram_file, faults_so, tmp_path):
 
 
 def test_no_thread(ram_file, faults_so, tmp_path):
-    """It is done without one of its own: the dump itself takes the last."""
+    """If no thread can be created, the dump's own thread synchronizes."""
     path, threads = str(tmp_path / 'dump'), tmp_path / 'threads'
     with faulty(ram_file, faults_so, str(threads), 'thread') as vm:
         threads.write_text('1\n')

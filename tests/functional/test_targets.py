@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every target: stopped machines with known memory and registers.
 
-The programs are those next to the one under test. $DUMP_TARGETS says which
-must be there: names with commas between, or "all"; without it, those that
-are there are tested.
+The programs are those in the same folder as the one under test. $DUMP_TARGETS
+lists those that must exist, separated by commas, or "all"; without it, all
+existing ones are tested.
 """
 
 import os
@@ -24,7 +24,7 @@ MiB = 1 << 20
 
 
 def slots(start, size, names):
-    """Name -> (offset, bytes) of registers in a row; '-' is passed over."""
+    """Name -> (offset, bytes) of consecutive registers; '-' is skipped."""
     return {name: (start + i * size, size)
             for i, name in enumerate(names.split()) if name != '-'}
 
@@ -34,12 +34,12 @@ def numbered(prefix, count, first=0):
 
 
 class Target:
-    """One that has CPU note writers, with a machine that needs little.
+    """A target that has CPU note writers, with a small machine.
 
-    regs: gdb's name -> (offset, bytes) in NT_PRSTATUS, as struct user_regs
-          of the kernel's <asm/ptrace.h> has them
+    regs: gdb's name -> (offset, bytes) in NT_PRSTATUS, as in struct user_regs
+          of the kernel's <asm/ptrace.h>
     state: those of them whose value is the machine's, not the test's
-    order: of the dump; gdb: of the program, where it differs
+    order: byte order of the dump; gdb: that of the program, if different
     """
 
     def __init__(self, machine, elf_machine, word, uname, regs, state=(),
@@ -55,22 +55,22 @@ class Target:
         self.uname = uname
         self.regs = regs
         self.state = state
-        self.base = base                # of the memory, guest-physical
+        self.base = base                # guest-physical address of memory
         self.size = size
-        self.block = block              # without a guest that tells
+        self.block = block              # without the guest's note
         self.cpus = cpus                # at most
         self.args = args
-        self.fw_cfg = fw_cfg            # DMA register; None: has none
+        self.fw_cfg = fw_cfg            # DMA register; None if there is none
 
 
-# elf_prstatus: 112 bytes before the registers, 72 with words of 4 bytes.
+# elf_prstatus: 112 bytes before the registers, 72 with 4-byte words.
 I386_REGS = slots(72, 4, 'ebx ecx edx esi edi ebp eax ds es fs gs - eip cs '
                   'eflags esp ss')
 X86_64_REGS = slots(112, 8, 'r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx '
                     'rsi rdi - rip - - rsp')
 RISCV = 'pc ra sp gp tp t0 t1 t2 fp s1 ' + numbered('a', 8) + ' ' + \
     numbered('s', 10, 2) + ' ' + numbered('t', 4, 3)
-# For both classes the writer takes the offsets of the 64-bit structure.
+# The writer uses the offsets of the 64-bit structure for both classes.
 PPC = 'pc msr - ctr lr xer cr'
 
 
@@ -94,9 +94,9 @@ def arm(cpu, uname, **kwargs):
                   fw_cfg=0x9020010, **kwargs)
 
 
-# With cfgend=on a CPU begins in big-endian.
+# With cfgend=on a CPU starts in big-endian mode.
 TARGETS = {
-    # For its target the ROM that ends at 4 GiB is above: the class is 64.
+    # The target treats the ROM that ends at 4 GiB as above: ELF64.
     'i386': Target('pc', 3, 8, 'i686', I386_REGS,
                    ('ds', 'es', 'fs', 'gs', 'cs', 'ss', 'eflags')),
     'aarch64': aarch64('max', 'aarch64'),
@@ -105,7 +105,7 @@ TARGETS = {
     'arm': arm('cortex-a15', 'armv7l'),
     'armeb': arm('cortex-a15,cfgend=on', 'armv7b', order='big', gdb='little',
                  program='arm'),
-    # A 32-bit CPU of the other program.
+    # A 32-bit CPU of the 64-bit program.
     'arm-64': arm('cortex-a15', 'armv7l', program='aarch64'),
     'ppc64': Target(
         'pseries', 21, 8, 'ppc64', ppc_regs(8), ('msr', 'xer', 'cr'), 'big',
@@ -122,13 +122,13 @@ TARGETS = {
     'riscv32': Target('virt', 243, 4, 'riscv32', slots(72, 4, RISCV),
                       base=1 << 31, args=('-bios', 'none'),
                       fw_cfg=0x10100010),
-    # The writer has CSR.ERA where others have the program counter.
+    # The writer stores CSR.ERA instead of the program counter.
     'loongarch64': Target(
         'virt', 258, 8, 'loongarch64',
         slots(112, 8, '- ' + numbered('r', 31, 1)),
         fw_cfg=0x1e020010),
 }
-# Without note writers: target -> machine.
+# Targets without note writers: target -> machine.
 OTHERS = {'m68k': 'virt', 'or1k': 'or1k-sim'}
 
 
@@ -141,12 +141,12 @@ def qemu_major():
 if qemu_major() < 8:
     del TARGETS['loongarch64']
     OTHERS['loongarch64'] = 'virt'
-    # Its fw_cfg had no DMA, which the vmcoreinfo device needs.
+    # Its fw_cfg has no DMA, which the vmcoreinfo device needs.
     TARGETS['riscv64'].fw_cfg = TARGETS['riscv32'].fw_cfg = None
 
 
 def built_programs(names):
-    """Those of the QEMUs that are to be tested."""
+    """Programs of the targets to be tested."""
     wanted = os.environ.get('DUMP_TARGETS')
     if wanted:
         return [n for n in names if wanted == 'all' or n in wanted.split(',')]
@@ -154,7 +154,7 @@ def built_programs(names):
 
 
 def built(targets):
-    """The names of those whose QEMU is."""
+    """Names of the targets whose program is built."""
     return [name for name, target in targets.items() if built_programs(
         [getattr(target, 'program', None) or name])]
 
@@ -164,10 +164,10 @@ GDB = ('-chardev', 'socket,id=gdb,path=gdb,server=on,wait=off', '-gdb',
 
 
 def write_registers(gdb, sizes, cpu=0):
-    """Different values to all; returns name -> value."""
+    """Write different values to all registers; returns name -> value."""
     values = {}
     for n, (name, size) in enumerate(sizes.items()):
-        # No two bytes are alike; a multiple of 8.
+        # No two bytes are equal; a multiple of 8.
         value = 0x0123456789000058 | n << 8 | (cpu + 1) << 16
         values[name] = value & (1 << size * 8) - 1
         gdb.write(cpu, name, values[name])
@@ -175,7 +175,7 @@ def write_registers(gdb, sizes, cpu=0):
 
 
 class Machine(VM):
-    """A stopped machine of a target, its memory and registers known."""
+    """A stopped machine of a target, with known memory and registers."""
 
     def __init__(self, name, folder, *args, cpus=1):
         self.name = name
@@ -197,7 +197,7 @@ class Machine(VM):
             raise
 
     def set_registers(self, cpu):
-        """Give each a value of its own; returns name -> value."""
+        """Set each register to a different value; returns name -> value."""
         values = write_registers(self.gdb, {
             name: size for name, (_, size) in self.target.regs.items()
             if name not in self.target.state}, cpu)
@@ -211,7 +211,7 @@ class Machine(VM):
             return f.read(size)
 
     def saved(self, start, size):
-        """What pmemsave says of guest-physical memory."""
+        """Output of pmemsave for guest-physical memory."""
         path = self.path('saved')
         self.qmp.cmd('pmemsave', val=start, size=size, filename=path)
         with open(path, 'rb') as f:
@@ -228,7 +228,7 @@ def machine(request, tmp_path_factory):
 
 
 def registers(regs, desc, order):
-    """Name -> value of what NT_PRSTATUS has."""
+    """Name -> value of the registers in NT_PRSTATUS."""
     return {name: int.from_bytes(desc[at:at + size], order)
             for name, (at, size) in regs.items()}
 
@@ -245,7 +245,7 @@ def check_notes(machine, dump):
 
 
 def check_memory(machine, dump):
-    """Every byte, against what QEMU says and against the file behind RAM."""
+    """Compare every byte with QEMU's view and with the RAM's backing file."""
     base, size = machine.target.base, machine.target.size
     total = 0
     for start, length in dump.ranges():
@@ -253,7 +253,7 @@ def check_memory(machine, dump):
             n = min(MiB, start + length - at)
             data = dump.read(at, n)
             assert data == machine.saved(at, n), f'{at:#x}'
-            # ROMs lie over the end of the first megabyte of a PC.
+            # ROMs overlap the end of a PC's first megabyte.
             if base + MiB <= at and at + n <= base + size:
                 assert data == machine.ram_bytes(at - base, n), f'{at:#x}'
                 total += n
@@ -283,15 +283,15 @@ def test_kdump(machine, out, name):
     assert dump.nr_cpus == machine.nr_cpus
     check_notes(machine, dump)
     check_memory(machine, dump)
-    # Bitmaps: every page of RAM is there, up to the last.
+    # Bitmaps: every page of RAM is set, up to the last.
     end = max(start + size for start, size in dump.ranges())
     assert dump.max_mapnr == end // dump.block_size
     assert dump.pfns == dump.ram
 
 
 def test_same_ranges(machine, out):
-    """Both formats show the same memory, in whole blocks, up to where RAM
-    ends. What a device has above that is only in an ELF core."""
+    """Both formats have the same memory, in whole blocks, up to the end of
+    RAM. Device memory above that is only in an ELF core."""
     end = machine.target.base + machine.target.size
     machine.dump(out)
     ranges = open_dump(out).ranges()
@@ -306,8 +306,8 @@ def test_same_ranges(machine, out):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-zlib'])
 def test_x86_64_registers(tmp_path, out, name):
-    """In long mode, to which a CPU must get by itself. Everything else of
-    x86_64 is in the other files."""
+    """In long mode, which the CPU's code has to enter. Other tests of x86_64
+    are in the other files."""
     with Firmware(str(tmp_path), 'long', args=GDB) as vm:
         vm.qmp.cmd('stop')
         expected = write_registers(TargetStub(vm.path('gdb'), 'little'),
@@ -324,7 +324,7 @@ def test_x86_64_registers(tmp_path, out, name):
 @pytest.fixture(scope='module', params=[
     name for name in built(TARGETS) if TARGETS[name].fw_cfg])
 def guest(request, tmp_path_factory):
-    """A machine whose guest is the test; publish(text) is its driver."""
+    """A machine whose guest is the test; publish(text) acts as its driver."""
     with Machine(request.param, str(tmp_path_factory.mktemp('guest')),
                  '-device', 'vmcoreinfo') as vm:
         target = vm.target
@@ -345,7 +345,7 @@ def notes_of(dump, name):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
 def test_guest_note(guest, out, name):
-    """Defect 12: where the order of bytes is not the host's, too."""
+    """Also if the byte order is not the host's."""
     text = 'OSRELEASE=6.1.0-test\nPAGESIZE=4096\nNUMBER(phys_base)=4096\n'
     guest.publish(text)
     guest.dump(out, format=name)
@@ -362,7 +362,7 @@ def test_guest_note(guest, out, name):
 
 @pytest.mark.parametrize('size', [4096, 16384, 65536])
 def test_page_size(guest, out, size):
-    """Defect 6: the guest's pages, not the largest that the CPU knows."""
+    """The guest's page size is used, not the CPU's largest."""
     guest.publish(f'OSRELEASE=6.1.0-test\nPAGESIZE={size}\n')
     guest.dump(out, format='kdump-zlib')
     dump = open_dump(out)
@@ -372,7 +372,7 @@ def test_page_size(guest, out, size):
 
 
 def test_physical_offset(guest, out):
-    """Of the ports that print it so: hexadecimal."""
+    """Of architectures that print it like this: hexadecimal."""
     guest.publish('OSRELEASE=6.1.0-test\nNUMBER(PHYS_OFFSET)=0x40200000\n')
     guest.dump(out, format='kdump-zlib')
     assert open_dump(out).phys_base == 0x40200000
@@ -382,7 +382,8 @@ def test_physical_offset(guest, out):
 
 
 def refused(vm, out):
-    """Refused, the reason told, nothing touched, and said beforehand."""
+    """Refused with the reason, without side effects; not listed as
+    supported."""
     assert vm.qmp.cmd('query-dump-guest-memory-capability')['formats'] == []
     for arguments in ({}, {'format': 'kdump-zlib'}, {'detach': True}):
         with pytest.raises(QMPError, match='not supported for this target'):
@@ -403,6 +404,6 @@ def test_target_without_notes(name, out):
 
 @pytest.mark.skipif('aarch64' not in built(TARGETS), reason='not built')
 def test_machine_without_cpu(out):
-    """Its CPU would tell what the dump looks like."""
+    """The CPU determines the dump's format."""
     with VM('-S', binary=qemu_program('aarch64'), machine='none') as vm:
         refused(vm, out)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guest memory that the host cannot provide: QEMU lives, the dump has the
-rest, and tells how many bytes are lost."""
+"""Guest memory that the host cannot provide: QEMU survives, the dump has the
+rest, and reports the number of lost bytes."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from vm import VM, as_nobody, in_root
 from vmcore import open_any
 
 SIZE = 64 << 20
-CUT = 24 << 20                  # what is left of a file that is cut short
+CUT = 24 << 20                  # remainder of a truncated file
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo',
            'kdump-raw-snappy', 'kdump-raw-zstd']
 NR_HUGE = '/proc/sys/vm/nr_hugepages'
@@ -41,7 +41,7 @@ def mounted(kind, folder, *options):
 
 
 def fill(path, size=SIZE, step=4096):
-    """A word at the beginning of each page, so that all are in use."""
+    """Write a word at the beginning of each page, so that all are in use."""
     with open(path, 'r+b') as f:
         for at in range(0, size, step):
             f.seek(at)
@@ -49,9 +49,9 @@ def fill(path, size=SIZE, step=4096):
 
 
 def result_of(vm, out, name, detach):
-    """The dump's result, by query-dump and as the event has it."""
+    """The dump's result, by query-dump and in the event."""
     args = {'format': name, 'paging': False, 'protocol': f'file:{out}'}
-    if out == '/dev/null':          # where the root is another, too
+    if out == '/dev/null':          # with a different root directory
         with open(out, 'wb') as f:
             vm.qmp.getfd('out', f.fileno())
         args['protocol'] = 'fd:out'
@@ -76,9 +76,9 @@ def check_told(result, lost):
 
 
 def check_pages(out, lost, good):
-    """Words where they were written. Of the pages @lost, which are lists of
-    all of them, nothing in an ELF core; in others no page, and no other is
-    missing."""
+    """Pages have their words. Pages in @lost, which are lists of all of them,
+    have no data in an ELF core; in other formats these pages, and no others,
+    are missing."""
     dump = open_any(out)
     for at in good:
         assert dump.read(at, 16) == b'%016x' % at
@@ -115,7 +115,7 @@ def test_truncated(tmp_path, out, kind, name, detach):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
 def test_whole_again(tmp_path, out, name):
-    """The next dump, with memory that is whole, says nothing of it."""
+    """The next dump, with intact memory, has no warning."""
     with mounted('tmpfs', f'{tmp_path}/ram') as folder:
         path = f'{folder}/ram'
         with VM(*memory(path, 'share=on'),
@@ -129,14 +129,14 @@ def test_whole_again(tmp_path, out, name):
 
 
 def rights(user):
-    """Options that make a QEMU give its rights up, or its root."""
+    """Options that make QEMU drop its privileges, or change its root."""
     return {'root': list, 'runas': as_nobody,
             'chroot': lambda: in_root('/var')}[user]()
 
 
 @pytest.fixture
 def few_huge_pages():
-    """A pool of twelve huge pages more than others use."""
+    """A pool with twelve more huge pages than others use."""
     with open(NR_HUGE) as f:
         before = int(f.read())
     with open(NR_HUGE, 'w') as f:
@@ -171,7 +171,7 @@ def test_huge_pages_exhausted(tmp_path, few_huge_pages, user, name):
 @pytest.mark.parametrize('user', ['root', 'runas', 'chroot'])
 @pytest.mark.parametrize('share', ['on', 'off'])
 def test_full_tmpfs(tmp_path, share, user, name):
-    """The file system could never hold all of the guest's memory."""
+    """The file system cannot hold all of the guest's memory."""
     with mounted('tmpfs', f'{tmp_path}/ram', '-o', 'size=24M') as folder:
         with VM(*memory(f'{folder}/ram', f'share={share}', 'reserve=off'),
                 *rights(user), machine='pc,memory-backend=ram') as vm:
@@ -183,12 +183,12 @@ def test_full_tmpfs(tmp_path, share, user, name):
 
 
 def host_address(vm, at):
-    """Where guest memory is in QEMU, by its monitor."""
+    """QEMU's address of guest memory, from its monitor."""
     return int(vm.qmp.hmp(f'gpa2hva {at:#x}').split()[-1], 16)
 
 
 def protect(vm, path, addresses):
-    """See to it that these pages cannot be read any more."""
+    """Make these pages inaccessible."""
     with open(path + '.new', 'w') as f:
         f.writelines(f'{host_address(vm, at):#x}\n' for at in addresses)
     os.rename(path + '.new', path)
@@ -199,8 +199,8 @@ def protect(vm, path, addresses):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_protected(tmp_path, out, faults_so, name):
-    """mprotect(), as a debugger does it, and as a stand-in for a page with a
-    memory error, which only a kernel with CONFIG_MEMORY_FAILURE can make."""
+    """By mprotect(), as a debugger does, and in place of a page with a memory
+    error, which requires a kernel with CONFIG_MEMORY_FAILURE."""
     path = f'{tmp_path}/protect'
     with VM('-m', f'{SIZE >> 20}M', '-object',
             f'memory-backend-memfd,id=ram,size={SIZE}', '-S',

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A dump does not make the host allocate what the guest never touched."""
+"""A dump does not make the host allocate memory that the guest never
+touched."""
 
 import mmap
 import os
@@ -43,7 +44,7 @@ def test_memory_stays_untouched(tmp_path, out, kind, name):
             machine='pc,memory-backend=ram') as vm:
         before = rss(vm)
         if name == 'elf-pipe':
-            vm.dump('/dev/null')        # no holes there: all is written
+            vm.dump('/dev/null')        # no holes: everything is written
         else:
             vm.dump(out, format=name)
         assert rss(vm) - before < 64 << 20
@@ -57,7 +58,7 @@ def test_memory_stays_untouched(tmp_path, out, kind, name):
 
 
 def test_memfd_written_by_others(out):
-    """Pages that another process wrote are not untouched."""
+    """Pages written by another process are not untouched."""
     with VM('-m', '64M', '-object',
             'memory-backend-memfd,id=ram,size=64M', '-S',
             machine='pc,memory-backend=ram') as vm:
@@ -97,7 +98,8 @@ def huge_pages():
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-zlib'])
 @pytest.mark.parametrize('share', ['on', 'off'])
 def test_huge_pages(out, huge_pages, share, name):
-    """They are not allocated either, unless others have some of them."""
+    """They are not allocated either, unless other processes use some of
+    them."""
     with VM('-m', '64M', '-object', 'memory-backend-memfd,id=ram,size=64M,'
             f'hugetlb=on,hugetlbsize=2M,share={share}', '-S',
             machine='pc,memory-backend=ram') as vm:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real binary under valgrind: no use of memory that is not set, not
-ours or freed already, and nothing lost, wherever our code is involved."""
+"""QEMU under valgrind: no use of uninitialized, invalid or freed memory, and
+no leaks, in stacks that contain this subsystem's functions."""
 
 import os
 import shlex
@@ -33,7 +33,7 @@ def is_ours(frame, files):
 
 
 def report(path):
-    """Of what valgrind wrote: errors that have a frame of ours."""
+    """Errors in valgrind's log with a frame of this subsystem."""
     tree = ET.parse(path).getroot()
     assert tree.findtext('tool') == 'memcheck'
     assert [s.findtext('state') for s in tree.iter('status')][-1] == \
@@ -45,7 +45,7 @@ def report(path):
 
 @pytest.fixture
 def watched(tmp_path):
-    """A VM under valgrind, and the path of what that writes."""
+    """A VM under valgrind, and the path of its log."""
     xml, run = str(tmp_path / 'xml'), str(tmp_path / 'run')
     argv = ['valgrind', '--xml=yes', f'--xml-file={xml}', '--leak-check=full',
             '--show-leak-kinds=definite', '--num-callers=40',
@@ -60,7 +60,7 @@ def watched(tmp_path):
 
 
 def publish(vm, text, claimed):
-    """A note of the guest that says it has @claimed bytes of text."""
+    """Publish a note that claims to have @claimed bytes of text."""
     q = qtest.QTest(vm.path('qtest'))
     head = struct.pack('<III', 11, claimed, 0) + b'VMCOREINFO\0\0'
     q.write(NOTE_AT, head + text)
@@ -96,7 +96,7 @@ def test_clean(watched, out):
 
 
 def test_node(watched, out, tmp_path):
-    """Requests that outlive their dump, too."""
+    """Includes requests that outlive their dump."""
     vm, xml = watched
     nodes.fill_old(out, 1 << 20)
     nodes.add(vm, driver='raw', file={'driver': 'file', 'filename': out})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The guest's note: taken in when it is good, left out when it is not.
+"""The guest's note: used if it is valid, omitted if not.
 
-The test acts for the guest: it lays the note into memory and tells QEMU's
-vmcoreinfo device about it through fw_cfg.
+The test acts as the guest: it stores the note in memory and passes its address
+to QEMU's vmcoreinfo device through fw_cfg.
 """
 
 import struct
@@ -52,7 +52,7 @@ def guest(request, tmp_path_factory):
 
 
 def vmcoreinfo_text(dump):
-    """The text; of a kdump, as its sub header finds it too."""
+    """The text; for a kdump, also as located by the sub header."""
     texts = [n[2] for n in dump.notes if n[0] == 'VMCOREINFO']
     if hasattr(dump, 'size_vmci'):
         texts.append(bytes(dump.source.read(dump.off_vmci, dump.size_vmci)))
@@ -69,12 +69,12 @@ def test_good_note(guest, out, name):
     dump = guest.dump(out, name)
     assert vmcoreinfo_text(dump) == GOOD.encode()
     assert dump.vmcoreinfo['OSRELEASE'] == RELEASE
-    # What lies behind the CPUs' notes is the guest's, unchanged.
+    # The guest's notes follow the CPUs' notes, unchanged.
     assert [n[0] for n in dump.notes] == ['CORE', 'QEMU', 'VMCOREINFO']
     if name != 'elf':
-        # Defect 1: decimal, as the kernel prints it.
+        # Decimal, as the kernel prints it.
         assert dump.phys_base == 18874368
-        # Defects 4 and 5.
+        # The machine and the page size.
         assert (dump.sysname, dump.release) == ('Linux', RELEASE)
         assert dump.machine == \
             ('x86_64' if guest.vm.mode.long else 'i686')
@@ -84,7 +84,7 @@ def test_good_note(guest, out, name):
     ('0', 0), ('-4096', -4096), ('-16777216', -16777216), ('4096', 4096),
     ('0x1000', 0x1000), ('9223372036854775807', (1 << 63) - 1),
     ('-9223372036854775808', -(1 << 63)),
-    # Garbage counts for nothing.
+    # Garbage is ignored.
     ('', 0), ('-', 0), ('--1', 0), ('12abc', 0), ('0x', 0), (' 4096', 0),
     ('4096 ', 0), ('99999999999999999999999999', 0), ('nan', 0),
     ('-0x99999999999999999', 0), ('\0', 0), ('\xff', 0),
@@ -106,13 +106,13 @@ def test_phys_base(guest, out, text, value):
     ('four', 4096), ('', 4096),
 ])
 def test_page_size(guest, out, text, size):
-    """The blocks are the guest kernel's pages, if that makes sense."""
+    """Blocks have the guest kernel's page size, if it is valid."""
     guest.publish(note(f'PAGESIZE={text}\nOSRELEASE={RELEASE}\n'))
     dump = guest.dump(out, 'kdump-zlib')
     assert dump.block_size == size
     assert dump.release == RELEASE
     assert dump.max_mapnr == SIZE // size
-    # The hole of the PC begins and ends within a block of 64 KiB at most.
+    # The PC's hole begins and ends within one block of at most 64 KiB.
     for at in (0, 0x90000, MiB, AT, SIZE - size):
         data = guest.qtest.read(at, size)
         assert dump.read(at, size) == data
@@ -128,7 +128,7 @@ def test_page_size(guest, out, text, size):
 ])
 @pytest.mark.parametrize('name', FORMATS)
 def test_odd_text(guest, out, name, text):
-    """The text is the guest's: it is kept, and no more is made of it."""
+    """The guest's text is kept as it is, but not interpreted further."""
     guest.publish(note(text))
     dump = guest.dump(out, name)
     if text:
@@ -152,7 +152,7 @@ def uts(release, **kwargs):
 
 
 def with_symbol(guest, paddr, base=0):
-    """VMCOREINFO that says init_uts_ns lies at a guest-physical address."""
+    """VMCOREINFO with init_uts_ns at a guest-physical address."""
     at = 0xffffffff80000000 if guest.vm.mode.long else 0xc0000000
     at += paddr - base - 4
     return (f'OSRELEASE={RELEASE}\nSYMBOL(init_uts_ns)={at:x}\n'
@@ -160,14 +160,14 @@ def with_symbol(guest, paddr, base=0):
 
 
 def test_uts_of_the_kernel(guest, out):
-    """Version and node name come from the kernel's memory."""
+    """Version and node name are read from the kernel's memory."""
     guest.qtest.write(AT + MiB, uts(RELEASE))
     guest.publish(note(with_symbol(guest, AT + MiB)))
     dump = guest.dump(out, 'kdump-raw-zlib')
     assert 'warnings' not in guest.vm.qmp.cmd('query-dump')
     assert (dump.sysname, dump.nodename, dump.release, dump.version) == \
         ('Linux', 'box', RELEASE, '#1 SMP')
-    # The readers know the machine by this name.
+    # Readers recognize the machine by this name.
     assert dump.machine == ('x86_64' if guest.vm.mode.long else 'i686')
 
 
@@ -175,9 +175,9 @@ def test_uts_of_the_kernel(guest, out):
     uts('5.4.0'), uts(RELEASE, sysname='Unix'), b'\xff' * 390, bytes(390)],
     ids=['release', 'sysname', 'ones', 'zeroes'])
 def test_uts_that_is_none(guest, out, data):
-    """What does not look like it, or is of another kernel, is left out; and
-    so is what the note says of where its kernel lies, if that cannot be
-    elsewhere (on i386 it can)."""
+    """A utsname that is invalid, or that of another kernel, is ignored; so is
+    the note's kernel location, if that must be wrong (it need not be on
+    i386)."""
     before = len(guest.vm.stderr())
     guest.qtest.write(AT + MiB, data)
     guest.publish(note(with_symbol(guest, AT + MiB, 4096)))
@@ -191,7 +191,7 @@ def test_uts_that_is_none(guest, out, data):
     else:
         assert found == ('Linux', '', RELEASE, 4096)
         assert not warnings
-    # The note itself is there for whoever knows better.
+    # The note itself is kept for readers.
     assert dump.vmcoreinfo['OSRELEASE'] == RELEASE
 
 
@@ -244,7 +244,7 @@ def test_lies_lose_the_note_only(guest, out, name, lie):
     assert dump.read(MiB, MiB) == guest.vm.memory[MiB:2 * MiB]
     if name != 'elf':
         assert (dump.size_vmci, dump.release) == (0, '')
-    # And nothing is left of it for the next.
+    # The next dump is not affected.
     guest.publish(note(GOOD))
     assert vmcoreinfo_text(guest.dump(out, name)) == GOOD.encode()
 
@@ -258,7 +258,7 @@ def test_warning_says_why(guest, out):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_several_notes(guest, out, name):
-    """All that are whole are kept; the rest is left out."""
+    """All complete ones are kept; the rest is omitted."""
     guest.publish(note('first', b'XEN\0') + note(GOOD) +
                   note('third', b'MINE\0', kind=7) +
                   note('bad', b'BAD\0', descsz=HUGE))
@@ -272,7 +272,7 @@ def test_several_notes(guest, out, name):
 @pytest.mark.parametrize('name', FORMATS)
 @pytest.mark.parametrize('room', [1, 11, 12, 13, 24, 4096])
 def test_padding(guest, out, name, room):
-    """Linux has room for 4 KiB, and zeroes behind its note."""
+    """Linux reserves 4 KiB, and the note is followed by zeroes."""
     before = len(guest.vm.stderr())
     guest.publish(note(GOOD) + bytes(room))
     dump = guest.dump(out, name)
@@ -288,7 +288,7 @@ def test_name_without_terminator(guest, out):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_text_at_the_very_end(guest, out, name):
-    """The size need not count the padding, nor memory hold it."""
+    """The size may omit the padding, and memory may end before it."""
     text = GOOD.rstrip('\n')
     text += 'x' * (3 - len(text) % 4) if len(text) % 4 != 3 else ''
     data = note(text)[:24 + len(text)]
@@ -308,7 +308,7 @@ def test_machine_without_device(running, out):
     running.dump(out, format='kdump-zlib')
     dump = open_dump(out)
     assert dump.vmcoreinfo is None
-    # Defect 4: not "Unknown".
+    # Not "Unknown".
     assert dump.machine == 'i686'
 
 
@@ -316,7 +316,7 @@ def test_device_without_note(out):
     with VM('-m', '16M', '-device', 'vmcoreinfo') as vm:
         vm.dump(out)
         assert open_dump(out).vmcoreinfo is None
-        # The words of the unmodified QEMU, and whoever asked is told too.
+        # The warning of the unmodified QEMU, also in the dump's result.
         assert vm.stderr().endswith('guest note is not present\n')
         assert vm.qmp.cmd('query-dump')['warnings'] == \
             ['guest note is not present']

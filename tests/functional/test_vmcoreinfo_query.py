@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""query-vmcoreinfo and 'info vmcoreinfo': what the guest's kernel says, while
-the guest runs."""
+"""query-vmcoreinfo and 'info vmcoreinfo': the note of a running guest."""
 
 import os
 import resource
@@ -33,7 +32,7 @@ def query(vm, **arguments):
 
 
 def goes_on(guest):
-    """Does the guest run, and get at its devices?"""
+    """Does the guest run and have access to its devices?"""
     before = guest.ticks()
     deadline = time.monotonic() + 60
     while guest.ticks() < before + 2:
@@ -45,7 +44,7 @@ def goes_on(guest):
 
 @pytest.fixture(scope='module', params=['device', 'no driver', 'no device'])
 def guest(request):
-    """All of them moved by KASLR."""
+    """Guests with KASLR."""
     append = 'module_blacklist=qemu_fw_cfg' if request.param == 'no driver' \
         else ''
     with Guest(device=request.param != 'no device', append=append,
@@ -55,7 +54,7 @@ def guest(request):
 
 
 def test_guest(guest, tmp_path):
-    """It is what a dump has, and lies where it is said to be."""
+    """The note is the same as in a dump, and is at the reported address."""
     path, saved = str(tmp_path / 'dump'), str(tmp_path / 'saved')
     guest.qmp.event_names()
     answer = query(guest)
@@ -92,7 +91,7 @@ def test_no_search(guest):
 
 
 def test_stopped(guest):
-    """A guest that stands still anyway."""
+    """A guest that is stopped already."""
     want = query(guest)
     guest.qmp.cmd('stop')
     try:
@@ -138,7 +137,8 @@ def test_no_cpu():
 
 
 def test_drivers_kernel_gone(made_up):  # noqa: F811
-    """kexec: what memory has is believed; if it has nothing, it is said."""
+    """kexec: a note found in memory is preferred; if there is none, this is
+    reported."""
     old, new = text(KERNEL_MAP, 6 * MiB, '5.10.0'), text(KERNEL_MAP, 5 * MiB)
     publish(made_up, note(old))
     answer = query(made_up)
@@ -153,7 +153,7 @@ def test_drivers_kernel_gone(made_up):  # noqa: F811
 
 
 def test_hostile_text(made_up):  # noqa: F811
-    """What is no text does no harm: neither to JSON nor to a terminal."""
+    """Text that is not valid does not break JSON or the terminal."""
     data = b'A=\xff\xfe\nB=\x1b[2J\r"\\\nC=\0D=1\n'
     publish(made_up, note(data))
     answer = query(made_up)
@@ -179,8 +179,8 @@ def test_note_without(made_up):  # noqa: F811
 
 
 def test_found_before_the_stop(made_up, tmp_path):  # noqa: F811
-    """A dump need not search again for what is still there: it would see
-    others, which nobody can tell from one another."""
+    """A dump does not search again if the note is still there: it would find
+    others that cannot be distinguished."""
     memory, path = made_up.memory, str(tmp_path / 'dump')
     true = text(KERNEL_MAP, 5 * MiB)
     put(memory, 5 * MiB, uts('6.1.0'))
@@ -200,7 +200,7 @@ def test_found_before_the_stop(made_up, tmp_path):  # noqa: F811
 
 
 def test_nothing_is_allocated(tmp_path):
-    """Memory that the guest never used has no pages afterwards either."""
+    """Memory that the guest never used is not allocated."""
     path = str(tmp_path / 'ram')
     with VM(*ram.backend(path, 512 * MiB), machine=None) as vm:
         before = os.stat(path).st_blocks
@@ -211,7 +211,7 @@ def test_nothing_is_allocated(tmp_path):
 # -- while it takes its time ------------------------------------------------------
 
 def under_way(vm):
-    """Wait until there is a query that searches."""
+    """Wait until a query is searching."""
     deadline = time.monotonic() + 30
     while 'vmcoreinfo' not in vm.threads():
         assert time.monotonic() < deadline, 'there is no search'
@@ -227,7 +227,7 @@ def start(vm, human=False):
 
 
 def ended(vm):
-    """No thread is left of a query."""
+    """No thread of a query is left."""
     return vm.threads_end('vmcoreinfo')
 
 
@@ -238,7 +238,7 @@ def monitor(folder):
 
 @pytest.fixture
 def held(faults_so, tmp_path):
-    """A machine with something to search, which takes until .go()."""
+    """A machine whose memory takes until .go() to search."""
     path, fault = str(tmp_path / 'ram'), str(tmp_path / 'fault')
     ram.fill(path, 64 * MiB)
     with VM(*ram.backend(path, 64 * MiB), *monitor(tmp_path), machine=None,
@@ -250,8 +250,7 @@ def held(faults_so, tmp_path):
 
 
 def test_guest_goes_on(faults_so, tmp_path):
-    """And so do the other monitors, but not QMP's commands; nor does a dump
-    wait."""
+    """So do the other monitors, but not QMP commands; a dump does not wait."""
     fault, path = str(tmp_path / 'fault'), str(tmp_path / 'dump')
     with Guest(*monitor(tmp_path), device=False,
                env=faults.hold(faults_so, fault)) as guest:
@@ -280,7 +279,7 @@ def test_second_query(held):
 
 
 def test_human_waits(held):
-    """The human monitor that asked is suspended, and nobody else."""
+    """Only the human monitor that sent the query is suspended."""
     start(held, human=True)
     assert held.status() == 'prelaunch'
     with pytest.raises(QMPError, match=BUSY):
@@ -329,7 +328,7 @@ def test_cancel_human(held):
 
 
 def test_cancel_is_for_the_dump(held, tmp_path):
-    """With both, it is the dump that ends."""
+    """With both running, the dump is cancelled."""
     start(held, human=True)
     dump = Stalled(held)
     held.qmp.cmd('dump-cancel')
@@ -342,7 +341,7 @@ def test_cancel_is_for_the_dump(held, tmp_path):
 @pytest.mark.parametrize('human', [False, True])
 @pytest.mark.parametrize('how', ['quit', 'signal'])
 def test_exit(held, human, how):
-    """The search ends early; whoever asked is told."""
+    """The search ends early, and the client gets an error."""
     start(held, human)
     if how == 'signal':
         held.proc.send_signal(signal.SIGTERM)
@@ -359,7 +358,7 @@ def test_exit(held, human, how):
 
 
 def test_exit_that_cannot_wait(held):
-    """Memory that hangs does not keep QEMU."""
+    """Memory that hangs does not block QEMU's exit."""
     start(held)
     held.proc.send_signal(signal.SIGTERM)
     with pytest.raises(QMPError, match='exits before the query has ended'):
@@ -368,7 +367,7 @@ def test_exit_that_cannot_wait(held):
 
 
 def test_no_thread():
-    """That is an error, and not QEMU's end."""
+    """This is an error and does not terminate QEMU."""
     with VM('-m', '16M', '-S') as vm:
         resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
                          (address_space(vm) + (256 << 10),

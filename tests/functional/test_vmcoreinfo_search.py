@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""VMCOREINFO found in guest memory: what tools then make of the dump, and
-what a guest may put in the way of the search."""
+"""VMCOREINFO found in guest memory: whether tools can use the dump, and how a
+guest could disturb the search."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def text_of(dump):
 
 @pytest.fixture(scope='module')
 def guest():
-    """Without the device; the kernel is moved by KASLR."""
+    """A guest without the device; the kernel uses KASLR."""
     with Guest(memory='512M', device=False) as g:
         yield g
 
@@ -127,7 +127,7 @@ def test_event(guest, tmp_path):
 
 
 def test_range(guest, tmp_path):
-    """As drgn asks: no search, unless it is wanted."""
+    """As drgn does: no search, unless requested."""
     path = str(tmp_path / 'byte')
     guest.dump(path, begin=MiB, length=1)
     assert source(guest) == 'none'
@@ -137,8 +137,8 @@ def test_range(guest, tmp_path):
 
 
 def test_driver_missing(tmp_path):
-    """The device is there, and the module is not loaded. What is found is
-    what the driver would have told of the same kernel."""
+    """The device is present, but the module is not loaded. The note found is
+    the same as the driver's would be."""
     path = str(tmp_path / 'dump')
     with Guest(append='module_blacklist=qemu_fw_cfg') as g:
         assert 'no fw_cfg' in g.console()
@@ -152,7 +152,7 @@ def test_driver_missing(tmp_path):
 
 
 def test_same_as_device(tmp_path):
-    """What the driver tells of is the one note that a search can find."""
+    """The driver's note is the only one that a search can find."""
     path, saved = str(tmp_path / 'dump'), str(tmp_path / 'saved')
     with Guest() as g:
         g.dump(path)
@@ -175,7 +175,7 @@ def test_pti_user_code(tmp_path):
 
 
 def test_after_reset(tmp_path):
-    """The memory of the kernel before is not cleared."""
+    """Memory of the previous kernel is not cleared."""
     with Guest(device=False, memory='512M') as g:
         for boot in range(2, 4):
             g.qmp.cmd('system_reset')
@@ -198,7 +198,7 @@ def uts(release):
 
 
 def text(symbol, paddr, release='6.1.0'):
-    """What a kernel says that has init_uts_ns there."""
+    """Text of a kernel whose init_uts_ns is at that address."""
     return (f'OSRELEASE={release}\nPAGESIZE=4096\n'
             f'SYMBOL(init_uts_ns)={symbol:x}\n'
             'OFFSET(uts_namespace.name)=4\n'
@@ -211,7 +211,7 @@ def put(memory, at, data):
 
 @pytest.fixture
 def made_up(tmp_path):
-    """A CPU that has the kernel at 5 MiB mapped to where all others are."""
+    """A CPU that maps the kernel at 5 MiB where all others are mapped."""
     with Firmware(str(tmp_path), 'long', [(KERNEL_MAP, 5 * MiB, 4096)],
                   size=SIZE, args=('-device', 'vmcoreinfo', '-qtest',
                                    'unix:qtest,server=on,wait=off',
@@ -239,7 +239,7 @@ def test_not_linux(made_up, tmp_path):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_false_notes(made_up, tmp_path, name):
-    """Of a kernel that is not there in masses, and of one that is."""
+    """Many false notes of a missing kernel, and of one that is present."""
     memory = made_up.memory
     lie = note(text(KERNEL_MAP, 6 * MiB, 'lie')).ljust(4096, b'\0')
     put(memory, 7 * MiB, lie * (8 * MiB // 4096))
@@ -253,7 +253,7 @@ def test_false_notes(made_up, tmp_path, name):
 
 
 def test_two_kernels(made_up, tmp_path):
-    """The second one's note comes first; the first one's is mapped."""
+    """The second one's note comes first; the first one's kernel is mapped."""
     memory = made_up.memory
     for at in (5 * MiB, 6 * MiB):
         put(memory, at, uts('6.1.0'))
@@ -265,7 +265,7 @@ def test_two_kernels(made_up, tmp_path):
 
 
 def test_nobody_tells(made_up, tmp_path):
-    """Neither of both is where a CPU has anything mapped."""
+    """No CPU maps anything at either kernel's addresses."""
     memory = made_up.memory
     for at in (5 * MiB, 6 * MiB):
         put(memory, at, uts('6.1.0'))
@@ -290,7 +290,7 @@ def test_kernel_that_ended(made_up, tmp_path):
 
 
 def test_drivers_kernel_gone(made_up, tmp_path):
-    """kexec: the device's note is of the kernel before."""
+    """kexec: the device's note is of the previous kernel."""
     fw_cfg = qtest.FwCfg(qtest.QTest(made_up.path('qtest')))
     memory = made_up.memory
     old, new = text(KERNEL_MAP, 6 * MiB, '5.10.0'), text(KERNEL_MAP, 5 * MiB)
@@ -304,14 +304,14 @@ def test_drivers_kernel_gone(made_up, tmp_path):
     assert text_of(dump).decode() == new
     assert len(warnings(made_up)) == 1
     assert 'is used instead' in warnings(made_up)[0]
-    # Not if only the device is asked.
+    # Not if only the device is used.
     dump = dump_of(made_up, tmp_path, 'kdump-raw-zlib', vmcoreinfo='device')
     assert (source(made_up), dump.release) == ('device', '')
 
 
 def test_drivers_kernel_idle(made_up, tmp_path):
-    """kexec: the kernel before is still there, but no CPU runs it. One that
-    has crashed is the one that is asked for: a crash kernel runs."""
+    """kexec: the previous kernel is still in memory, but no CPU runs it. One
+    that has crashed is the relevant one: a crash kernel runs."""
     fw_cfg = qtest.FwCfg(qtest.QTest(made_up.path('qtest')))
     memory = made_up.memory
     old, new = text(KERNEL_MAP, 6 * MiB, '5.10.0'), text(KERNEL_MAP, 5 * MiB)
@@ -329,7 +329,7 @@ def test_drivers_kernel_idle(made_up, tmp_path):
             assert 'no CPU runs its kernel' in warnings(made_up)[0]
         else:
             assert not warnings(made_up)
-    # It does run it, or no other kernel is known.
+    # It does run, or no other kernel is known.
     put(memory, 5 * MiB, bytes(4096))
     put(memory, 8 * MiB, note(old))
     fw_cfg.publish_note(8 * MiB, len(note(old)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Windows crash dumps of a made-up Windows, read as a debugger would."""
+"""Windows crash dumps of a synthetic Windows guest, read as by a debugger."""
 
 import os
 import random
@@ -40,7 +40,7 @@ def windows_vm(request, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def one_vm(tmp_path_factory):
-    """For what does not depend on the mode."""
+    """For tests that do not depend on the paging mode."""
     with start(tmp_path_factory, 'long') as vm:
         yield vm
 
@@ -78,7 +78,7 @@ def memory_map(vm):
 
 
 def dump(vm, path, **arguments):
-    """A dump, with all that must hold whatever is in the guest."""
+    """A dump, with all conditions that hold for any guest."""
     before = bytes(vm.memory)
     vm.dump(path, format='win-dmp', **arguments)
     assert bytes(vm.memory) == before, "the guest's memory was changed"
@@ -86,7 +86,8 @@ def dump(vm, path, **arguments):
 
 
 def check_memory(vm, d, contexts=CPUS):
-    """All memory is in the dump; other than in the guest are the frames."""
+    """All memory is in the dump; only the context frames differ from the
+    guest."""
     ranges = []
     for paddr, size in sorted(memory_map(vm)):
         if ranges and ranges[-1][1] == paddr:
@@ -115,7 +116,7 @@ def test_dump(guest, out):
     assert d.is64 == guest.is64
     assert d.processors == CPUS
     assert d.kdbg == guest.base + windows.KDBG
-    # What is the kernel's in the header stays so.
+    # The kernel's values in the header are kept.
     assert d.loaded_module_list == guest.base + 0x1234
     assert (d.major_version, d.minor_version) == (15, 19041)
     check_live(d)
@@ -129,7 +130,7 @@ def test_dump(guest, out):
 
 
 def registers_of(vm, gdb, cpu):
-    """Each register that a CONTEXT has and the stub tells."""
+    """Each register that is both in CONTEXT and known to the stub."""
     names = GPRS + ['rip', 'eflags', 'cs', 'ss', 'ds', 'es', 'fs', 'gs',
                     'mxcsr'] + [f'st{i}' for i in range(8)]
     names += GPRS64 if vm.is64 else []
@@ -138,7 +139,7 @@ def registers_of(vm, gdb, cpu):
 
 
 def set_registers(vm, gdb):
-    """Other values in every register of every CPU."""
+    """Set every register of every CPU to another value."""
     for cpu in range(CPUS):
         rng = random.Random(cpu)
         names = GPRS + [f'xmm{i}' for i in range(16 if vm.is64 else 8)] + \
@@ -150,7 +151,7 @@ def set_registers(vm, gdb):
 
 
 def test_registers(guest, out):
-    """The contexts are the CPUs' registers, as gdb sees them."""
+    """The contexts have the CPUs' registers, as gdb sees them."""
     gdb = GdbStub(guest.path('gdb'))
     before = [registers_of(guest, gdb, cpu) for cpu in range(CPUS)]
     try:
@@ -169,13 +170,13 @@ def test_registers(guest, out):
     for cpu in range(CPUS):
         context = d.context(cpu)
         assert {name: context[name] for name in want[cpu]} == want[cpu]
-    # The debugger opens on the first.
+    # The debugger starts with the first.
     assert d.header_context() == d.context(0)
     check_memory(guest, d)
 
 
 def test_debug_registers(guest, out):
-    """The stub does not tell these; the monitor does."""
+    """The stub does not report these; the monitor does."""
     d = dump(guest, out)
     text = guest.qmp.hmp('info registers')
     shown = {int(n): int(v, 16) for n, v in
@@ -186,12 +187,12 @@ def test_debug_registers(guest, out):
 
 
 def test_order_of_processors(one, out):
-    """Windows may count otherwise than QEMU: GS says which CPU is which."""
+    """Windows may number CPUs differently from QEMU: GS identifies the CPU."""
     order = (2, 0, 1)
     gdb = GdbStub(one.path('gdb'))
     try:
         for i, cpu in enumerate(order):
-            # One in user mode, whose kernel's GS is put aside.
+            # One CPU is in user mode, with the kernel's GS saved (swapgs).
             gdb.write(cpu, 'gs_base', 0x7ff0000 if i == 1 else one.pcr(i))
             gdb.write(cpu, 'k_gs_base', one.pcr(i) if i == 1 else 0)
             gdb.write(cpu, 'rbx', 0x1000 + cpu)
@@ -222,7 +223,7 @@ def test_bug_check_of_the_header_is_kept(guest, out):
 
 
 def test_kdbg_of_the_driver(guest, out):
-    """The kernel's is encoded, the driver's copy is not."""
+    """The kernel's copy is encoded, the driver's is not."""
     guest.put_kdbg(windows.KDBG, tag=b'\x12\x34\x56\x78')
     guest.put_kdbg(windows.KDBG_COPY)
     copy = guest.base + windows.KDBG_COPY
@@ -234,7 +235,7 @@ def test_kdbg_of_the_driver(guest, out):
     check_memory(guest, d)
 
 
-# What CPU 1 does once all are ready.
+# Code for CPU 1 when all are ready.
 PANIC = (b'\xb8\x01\x00\x00\x00'             # mov $1, %eax
          b'\x0f\xa2'                         # cpuid
          b'\xc1\xeb\x18'                     # shr $24, %ebx
@@ -248,10 +249,10 @@ PANIC = (b'\xb8\x01\x00\x00\x00'             # mov $1, %eax
 
 
 def test_crashed_cpu_comes_first(tmp_path_factory, out):
-    """The CPU that told QEMU of the crash is the debugger's first."""
+    """The CPU that reported the crash to QEMU is the debugger's first."""
     with start(tmp_path_factory, 'long', then=PANIC, args=(
             '-device', 'pvpanic', '-action', 'panic=pause')) as vm:
-        # Its event may have come before we could listen.
+        # Its event may have come before the test could listen.
         deadline = time.monotonic() + 60
         while vm.status() != 'guest-panicked':
             assert time.monotonic() < deadline
@@ -264,7 +265,7 @@ def test_crashed_cpu_comes_first(tmp_path_factory, out):
 
 
 def test_far_device_memory(tmp_path_factory, out):
-    """What the guest moved to where no memory is does not cost the dump."""
+    """Device memory far above RAM does not make the dump larger."""
     with start(tmp_path_factory, '32-bit', args=(
             '-object', 'memory-backend-ram,id=shared,size=1M', '-device',
             f'ivshmem-plain,memdev=shared,addr={SLOT}')) as vm:
@@ -274,7 +275,7 @@ def test_far_device_memory(tmp_path_factory, out):
         assert os.path.getsize(out) < 16 * MiB
         assert 'device memory are left out' in warnings(vm)
         assert d.header_context() == d.context(0)
-        # In reach it is in the dump.
+        # Nearer to RAM, it is in the dump.
         move(vm, 0xe0000000)
         assert dump(vm, out).physical(0xe0000000, len(DATA)) == DATA
 
@@ -283,7 +284,7 @@ def test_far_device_memory(tmp_path_factory, out):
 
 
 def test_pipe(guest, out, tmp_path):
-    """Front to back, the same bytes as in a file."""
+    """Sequential output, the same bytes as in a file."""
     d = dump(guest, out)
     stalled = Stalled(guest, format='win-dmp')
     head = os.read(stalled.r, 8)
@@ -301,7 +302,8 @@ def test_pipe(guest, out, tmp_path):
 
 @pytest.mark.parametrize('paging', ['long', '32-bit'])
 def test_guest_runs_on(out, paging):
-    """Of a guest whose memory can be watched: it is in no file on a disk."""
+    """Of a guest whose memory can be watched: it is not in a file on a
+    disk."""
     with tempfile.TemporaryDirectory(dir='/dev/shm') as folder, \
             Windows(folder, paging, cpus=CPUS) as vm:
         fresh(vm)
@@ -363,7 +365,7 @@ def radare2():
 
 
 def test_radare2(radare2, one, out):
-    """A reader by others: 64-bit, by guest-physical address."""
+    """A third-party reader: 64-bit, by guest-physical address."""
     d = dump(one, out)
     places = [(paddr, 256) for paddr in
               (0x1000, 0x9f000, MiB, one.physical(0), windows.SIZE - 4096)]
@@ -386,7 +388,7 @@ def listed(vm):
 
 
 def not_windows(vm, text, tmp_path):
-    """win-dmp is not listed; refused, with nothing touched."""
+    """win-dmp is not listed, and refused without side effects."""
     old, new = str(tmp_path / 'old'), str(tmp_path / 'new')
     with open(old, 'wb') as f:
         f.write(b'precious')
@@ -412,7 +414,7 @@ def test_no_note(tmp_path):
 
 
 def test_no_machine():
-    """What libvirt does to learn of capabilities."""
+    """As libvirt probes capabilities."""
     with VM(machine='none') as vm:
         assert not listed(vm)
 
@@ -483,7 +485,7 @@ def test_reset_forgets_the_header(tmp_path_factory, tmp_path):
 
 @pytest.mark.parametrize('detach', [False, True])
 def test_failure_changes_nothing(guest, detach):
-    """Defect 14: contexts never get into the guest's memory."""
+    """Contexts are never written to guest memory."""
     before = bytes(guest.memory)
     try:
         guest.dump('/dev/full', format='win-dmp', detach=detach)
@@ -497,7 +499,7 @@ def test_failure_changes_nothing(guest, detach):
 
 
 def test_memory_while_dumping(guest):
-    """Nor are they there for the time of the dump."""
+    """Not even during the dump."""
     before = bytes(guest.memory)
     stalled = Stalled(guest, format='win-dmp')
     assert guest.qmp.cmd('query-dump')['status'] == 'active'
@@ -507,8 +509,8 @@ def test_memory_while_dumping(guest):
 
 
 def test_cut_file_is_no_dump(one, tmp_path):
-    """A full disk: what is left has no signature, and what was there
-    before has lent none."""
+    """On a full disk: the partial file has no signature, and old contents have
+    not supplied one."""
     folder = str(tmp_path / 'small')
     os.mkdir(folder)
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'small',
@@ -534,7 +536,7 @@ def test_cut_file_is_no_dump(one, tmp_path):
 
 @pytest.mark.parametrize('processors', [0, CPUS + 1, 1 << 31, 0xffffffff])
 def test_number_of_processors(guest, out, processors):
-    """Defect 14: the header's word is not taken for a size."""
+    """The number in the header is not trusted as a size."""
     guest.publish(processors=processors)
     d = dump(guest, out)
     assert f'{processors} processors' in warnings(guest)
@@ -543,7 +545,7 @@ def test_number_of_processors(guest, out, processors):
 
 
 def test_fewer_processors(guest, out):
-    """Windows need not use all."""
+    """Windows may use fewer than all."""
     guest.publish(processors=1)
     d = dump(guest, out)
     assert d.processors == 1
@@ -555,7 +557,8 @@ def test_fewer_processors(guest, out):
     (0, 0), (43, 43), (87, 0xffffffff), (0x7fffffff, 0x7fffffff),
     (0xffffffff, 1)])
 def test_number_of_runs(guest, out, runs, pages):
-    """Defect 14: nor are these; runs are the real memory's."""
+    """The number in the header is not trusted; runs are those of real
+    memory."""
     guest.publish(nr_runs=runs, nr_pages=pages)
     check_memory(guest, dump(guest, out))
 
@@ -601,7 +604,7 @@ def test_address_in_the_kernel(guest, out, place, value):
 
 
 def test_frame_on_a_device(guest, out):
-    """Mapped, but not memory: a dump must not write there, nor read."""
+    """Mapped, but not memory: a dump must neither write nor read there."""
     at = guest.walk(guest.base + guest.frame(0))[-1]
     old = guest.memory[at:at + guest.mode.entry]
     guest.memory[at:at + guest.mode.entry] = (0xfec00003).to_bytes(
@@ -617,7 +620,7 @@ def test_frame_on_a_device(guest, out):
 
 
 def mutate(vm, rng, header):
-    """Change some bytes of what is looked at; returns what to put back."""
+    """Change some bytes of the data that is read; returns the old ones."""
     undo = []
     tables = [at for n in (0, 5, 33) for at in vm.walk(vm.base + n * 4096)]
     for _ in range(rng.randrange(1, 10)):
@@ -639,7 +642,7 @@ def mutate(vm, rng, header):
                 windows.BLOCK + 4 * rng.randrange(6),
                 vm.prcb(rng.randrange(CPUS)) + windows.PRCB_CONTEXT)))
         else:
-            # The tables, except where the firmware itself is mapped.
+            # The page tables, except those that map the firmware itself.
             at = rng.choice(tables)
         undo.append((at, vm.memory[at:at + len(data)]))
         vm.memory[at:at + len(data)] = data
@@ -648,8 +651,8 @@ def mutate(vm, rng, header):
 
 @pytest.mark.parametrize('seed', range(25))
 def test_fuzz(guest, out, seed):
-    """QEMU lives, the guest goes on, its memory is as it was; a header that
-    is still one gives a dump that can be read."""
+    """QEMU survives, the guest continues, its memory is unchanged; if the
+    header is still valid, the dump can be read."""
     rng = random.Random(seed)
     header = bytearray(guest.header())
     undo = mutate(guest, rng, header)
@@ -674,8 +677,8 @@ def test_fuzz(guest, out, seed):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib'])
 def test_other_formats(guest, out, name):
-    """The header is in their notes, as elf2dmp looks for it; the registers
-    go into no memory there."""
+    """The header is in their notes, as elf2dmp expects; registers are not
+    written to memory."""
     guest.dump(out, format=name)
     d = open_dump(out)
     assert [n[2] for n in d.notes if n[0] == 'VMCOREINFO'] == \

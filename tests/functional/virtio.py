@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The driver's side of a virtio PCI device, over QEMU's qtest protocol.
+"""The driver side of a virtio PCI device, over QEMU's qtest protocol.
 
-For a guest that does not run: nobody else has set up the device, and a
-request is answered when notify() returns.
+For a guest that does not run: nothing else has set up the device, and a
+request is complete when notify() returns.
 """
 
 import struct
@@ -15,12 +15,12 @@ INDIRECT_DESC = 1 << 28
 DESC_NEXT, DESC_WRITE, DESC_INDIRECT = 1, 2, 4
 QUEUE_SIZE = 8
 
-# Where on the PCI bus of a PC there is room for the device's registers.
+# Free addresses on a PC's PCI bus for the device's registers.
 REGISTERS = 0xfe000000
 
 
 class VirtioDevice:
-    """A device on the first bus; its queues lie in guest memory."""
+    """A device on the first bus; its queues are in guest memory."""
 
     def __init__(self, qtest, slot, memory, features=VERSION_1):
         self.qtest, self.slot = qtest, slot
@@ -28,7 +28,7 @@ class VirtioDevice:
         base = REGISTERS + slot * 0x10000
         self.address = {kind: base + offset
                         for kind, (offset, _) in self.caps.items()}
-        # Registers are behind the fifth BAR, which has 64 bits.
+        # Registers are in the fifth BAR, which has 64 bits.
         qtest.pci_write(slot, 0x20, base)
         qtest.pci_write(slot, 0x24, 0)
         qtest.pci_write(slot, 0x04, 0x6)    # memory, bus master
@@ -60,7 +60,7 @@ class VirtioDevice:
         self.common(0x14, '<B', value)
 
     def config(self, form, offset):
-        """From the device's own configuration."""
+        """Read the device's configuration."""
         data = self.qtest.read(self.address[CAP_DEVICE] + offset,
                                struct.calcsize(form))
         return struct.unpack(form, data)[0]
@@ -77,7 +77,7 @@ class VirtioDevice:
         self.status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
 
     def request(self, queue, out, answer=0):
-        """Send bytes to the device; returns its answer of up to that many."""
+        """Send bytes to the device; returns its reply of up to that size."""
         base = self.memory + queue * 0x1000
         data = base + 0xc00
         back = data + len(out)
@@ -99,7 +99,7 @@ class VirtioDevice:
 
 
 class VirtioMem(VirtioDevice):
-    """Memory that is plugged block by block."""
+    """Memory that is plugged by blocks."""
 
     PLUG, UNPLUG = 0, 1
 
@@ -129,9 +129,9 @@ class Balloon(VirtioDevice):
 
 
 class Disk(VirtioDevice):
-    """virtio-blk, read into guest memory wherever one likes.
+    """virtio-blk; reads to any address in guest memory.
 
-    Up to four requests at a time; done() tells how many have ended.
+    Up to four requests at a time; done() returns how many are complete.
     """
 
     READ = 0
@@ -148,7 +148,7 @@ class Disk(VirtioDevice):
         head = base + 0xc00 + first * 32
         self.qtest.write(head, struct.pack('<IIQB', self.READ, 0,
                                            offset // self.SECTOR, 0xff))
-        # The answer's last byte is next to the request's header.
+        # The last byte of the reply is next to the request's header.
         self.chain(first, head, paddr, size)
         self.qtest.write(base + 0x404 + n % QUEUE_SIZE * 2,
                          struct.pack('<H', first))
@@ -157,8 +157,8 @@ class Disk(VirtioDevice):
         self.qtest.write(self.address[CAP_NOTIFY], struct.pack('<H', 0))
 
     def chain(self, first, head, paddr, size):
-        """Header, data and status; the third descriptor lies in a table of
-        its own, as the queue has two for each request."""
+        """Header, data and status; the third descriptor is in a separate
+        table, as the queue has two for each request."""
         table = self.memory + 0xe00 + first * 32
         self.qtest.write(table, struct.pack(
             '<QIHHQIHHQIHH', head, 16, DESC_NEXT, 1,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Start and end a QEMU."""
+"""Start and stop a QEMU."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def qemu_program(target):
 
 
 def as_nobody():
-    """Options with which QEMU gives up its rights when it has started."""
+    """Options that make QEMU drop its privileges after startup."""
     text = subprocess.run([qemu_binary(), '-help'], check=True,
                           capture_output=True, text=True).stdout
     if 'user=username' in text:         # since 9.1; -runas is gone in 10.0
@@ -40,7 +40,7 @@ def as_nobody():
 
 
 def in_root(folder):
-    """Options with which QEMU changes its root when it has started."""
+    """Options that make QEMU change its root after startup."""
     text = subprocess.run([qemu_binary(), '-help'], check=True,
                           capture_output=True, text=True).stdout
     if 'chroot=' in text:
@@ -83,7 +83,7 @@ class VM:
         while True:
             try:
                 return QMP(self.path(name), **options)
-            # Refused, or QEMU ends just when it has been connected to.
+            # Refused, or QEMU exited just after it accepted the connection.
             except (FileNotFoundError, ConnectionError):
                 if self.proc.poll() is not None or \
                         time.monotonic() > deadline:
@@ -116,8 +116,8 @@ class VM:
         return names
 
     def threads_end(self, prefix):
-        """Is no thread of such a name left? A thread that was joined may
-        still be listed for a moment."""
+        """Is no thread of that name left? A thread that was joined may still
+        be listed for a moment."""
         for _ in range(100):
             if not any(name.startswith(prefix) for name in self.threads()):
                 return True

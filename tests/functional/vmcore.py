@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An independent, strict reader of guest memory dumps.
 
-Written from the format facts alone; it shares no code with the writers. It
+Based on the format specifications only; it shares no code with the writers. It
 raises Bad on anything that the formats do not allow or that a known reader
-would stumble over, so opening a dump is itself a test.
+cannot handle, so opening a dump is itself a test.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ import zlib
 
 
 class Bad(Exception):
-    """The file breaks a rule of its format."""
+    """The file violates a rule of its format."""
 
 
 def need(condition, text):
@@ -36,8 +36,8 @@ def open_any(path):
 
 
 def open_dump(path, incomplete=False):
-    """A reader for whatever kind of dump the file is: a whole one, or one
-    that says of itself that it is not."""
+    """A reader for any kind of dump: a complete one, or one that is marked as
+    incomplete."""
     dump = open_any(path)
     need(dump.incomplete == incomplete, f'{path}: incomplete: '
          f'{dump.incomplete}')
@@ -46,7 +46,7 @@ def open_dump(path, incomplete=False):
 
 
 def map_file(path):
-    """The file's bytes. To look at a hole through a map takes memory of a
+    """The file's bytes. Reading a hole through a mapping takes memory of a
     tmpfs, which may be full: small files are read instead."""
     with open(path, 'rb') as f:
         if os.fstat(f.fileno()).st_size <= 128 << 20:
@@ -92,7 +92,8 @@ def check_note_order(notes):
 
 
 class Dump:
-    """What both kinds have: notes, and memory by guest-physical address."""
+    """Common part of both kinds: notes, and memory by guest-physical
+    address."""
 
     notes = ()
 
@@ -200,7 +201,7 @@ class ElfDump(Dump):
             need(s['offset'] + s['filesz'] <= len(self.data) or
                  self.incomplete and s['type'] == PT_LOAD,
                  'segment beyond the end of the file')
-            # elf2dmp goes by the latter also for the notes.
+            # elf2dmp uses the latter for the notes, too.
             need(s['filesz'] == s['memsz'], 'file and memory size differ')
         for s in self.segments[1:]:
             need(s['align'] == 0 or s['offset'] % 4096, 'p_align with '
@@ -209,8 +210,8 @@ class ElfDump(Dump):
         self.check_overlaps()
 
     def check_overlaps(self):
-        """A byte of the file belongs to one thing only; with paging,
-        several segments may show the same memory."""
+        """A byte of the file belongs to one part only; with paging, several
+        segments may refer to the same memory."""
         by_place = sorted(self.segments, key=lambda s: s['offset'])
         top = None
         for s in by_place:
@@ -225,7 +226,7 @@ class ElfDump(Dump):
                 top = s
 
     def check_complete(self):
-        """The size of the file was looked at already."""
+        """The file size was checked before."""
 
     def ranges(self):
         """Guest-physical (start, size), sorted; without paging."""
@@ -264,7 +265,7 @@ class Raw:
 
 
 class Flat:
-    """The same of a file in flattened form."""
+    """The same for a file in flattened form."""
 
     def __init__(self, path):
         self.data = map_file(path)
@@ -319,7 +320,7 @@ def library(name):
 
 
 def decompress(flag, data, size):
-    """One page, by the library that the readers use too."""
+    """One page, by the library that readers use too."""
     if flag == 1:
         d = zlib.decompressobj()
         page = d.decompress(data)
@@ -357,7 +358,7 @@ class KdumpDump(Dump):
         self.check_descriptors()
 
     def guess(self):
-        """Byte order and class, from where the block size makes sense."""
+        """Byte order and class, by the plausibility of the block size."""
         version = self.source.read(8, 4)
         for order in '<>':
             for is64, at in ((True, 428), (False, 416)):
@@ -434,8 +435,8 @@ class KdumpDump(Dump):
              'page beyond max_mapnr')
 
     def check_complete(self):
-        """Only the last pages may be missing, and only if it is said, or if
-        classes of pages are left out: any but zero pages."""
+        """Only the last pages may be missing, and only if the file says so, or
+        if classes of pages other than zero pages are excluded."""
         need(0 <= self.dump_level <= 31, 'dump level')
         if self.dump_level & ~1:
             return
@@ -462,13 +463,13 @@ class KdumpDump(Dump):
                  f'page flag {flags:#x}')
             need(flags or size == self.block_size, 'short raw page')
             self.descs[pfn] = (offset, size, flags)
-        # Equal pages may share their data; other overlaps make no sense.
+        # Equal pages may share their data; other overlaps are invalid.
         places = sorted(set(self.descs.values()))
         for a, b in zip(places, places[1:]):
             need(a[0] + a[1] <= b[0], 'pages overlap in the file')
 
     def ranges(self):
-        """Guest-physical (start, size) of what bitmap 1 shows, sorted."""
+        """Guest-physical (start, size) of the pages in bitmap 1, sorted."""
         out = []
         for pfn in self.ram:
             if out and out[-1][0] + out[-1][1] == pfn * self.block_size:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An independent, strict reader of Windows crash dumps.
 
-It goes the way of a debugger: header, runs, page tables, KDBG by its virtual
-address, processors, their contexts. Written from the format facts alone.
+It works like a debugger: header, runs, page tables, KDBG by its virtual
+address, processors, their contexts. Based on format specifications only.
 """
 
 import struct
@@ -61,7 +61,7 @@ CONTEXT32 = {
     **{f'xmm{i}': (0xcc + 160 + 16 * i, '16s') for i in range(8)},
 }
 
-# Index bits by level, bytes of an entry, and where large pages may be.
+# Index bits by level, bytes of an entry, and levels with large pages.
 PAGING = {
     '32-bit': ((10, 10), 4, {22}),
     'pae': ((2, 9, 9), 8, {21}),
@@ -71,7 +71,7 @@ PAGING = {
 
 
 class WinDump:
-    """A full memory dump. 'paging' is the guest's mode, by name."""
+    """A full memory dump. 'paging' is the name of the guest's mode."""
 
     def __init__(self, path, paging):
         self.data = map_file(path)
@@ -171,7 +171,7 @@ class WinDump:
         return value
 
     def context_address(self, i):
-        """Where the frame of a processor lies."""
+        """Location of a processor's context frame."""
         need(self.kdbg_field(0x10, '4s') == b'KDBG', 'tag of the KDBG')
         prcb = self.pointer(self.kdbg_pointer(0x218) +
                             i * (8 if self.is64 else 4))

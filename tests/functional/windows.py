@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A made-up Windows kernel in the memory of a guest.
+"""A synthetic Windows kernel in the memory of a guest.
 
-No real Windows can be had for the tests. This is what a debugger, and QEMU
-for it, look at: page tables, KDBG, KiProcessorBlock, KPRCBs with context
-frames, and the crash dump header that the guest's driver hands to QEMU in a
-note through fw_cfg. Neighbours in virtual memory are none in physical
-memory, and structures cross pages.
+No real Windows is available for the tests. This contains what debuggers and
+QEMU use: page tables, KDBG, KiProcessorBlock, KPRCBs with context frames, and
+the crash dump header that the guest's driver passes to QEMU in a note through
+fw_cfg. Adjacent virtual pages are not adjacent in physical memory, and
+structures cross pages.
 """
 
 import struct
@@ -47,7 +47,7 @@ def note(desc, name=b'VMCOREINFO\0', kind=0, descsz=None):
 
 
 class Windows(Firmware):
-    """A running machine whose guest looks like a Windows."""
+    """A running machine whose guest looks like Windows."""
 
     def __init__(self, folder, paging, cpus=3, args=(), **kwargs):
         self.paging = paging
@@ -73,7 +73,7 @@ class Windows(Firmware):
         return self.pages[offset // PAGE] + offset % PAGE
 
     def pieces(self, offset, size):
-        """(paddr, bytes) of what lies at an offset from the base."""
+        """(paddr, bytes) of the data at an offset from the base."""
         while size:
             n = min(size, PAGE - offset % PAGE)
             yield self.physical(offset), n
@@ -111,7 +111,7 @@ class Windows(Firmware):
 
     def put_kdbg(self, at, tag=b'KDBG'):
         def pointer(value):
-            """32-bit ones have their sign in the upper half."""
+            """32-bit addresses are sign-extended."""
             return value if self.is64 else value | 0xffffffff00000000
         self.write(at, bytes(KDBG_SIZE))
         self.write(at + 0x10, tag + struct.pack('<I', KDBG_SIZE))
@@ -127,11 +127,11 @@ class Windows(Firmware):
         return CONTEXT + i * CONTEXT_STEP
 
     def pcr(self, i):
-        """What GS (32-bit: FS) has as its base on processor i."""
+        """Base address of GS (32-bit: FS) on processor i."""
         return self.base + self.prcb(i) - PCR_PRCB[self.is64]
 
     def make(self):
-        """Put everything in place, as a live system has it."""
+        """Write all structures, as in a running system."""
         word = 8 if self.is64 else 4
         self.put_kdbg(KDBG)
         self.write(BUGCHECK, bytes(5 * word))
@@ -142,8 +142,8 @@ class Windows(Firmware):
             self.write(self.frame(i), b'\xcc' * 0x4d0)
 
     def header(self, **changes):
-        """What KeInitializeCrashDumpHeader makes, for all we know; the
-        runs are those that Windows takes for its memory."""
+        """The header written by KeInitializeCrashDumpHeader, as far as known;
+        the runs are those that Windows considers its memory."""
         fields = {
             'directory_table_base': self.root,
             'pfn_database': self.base + 0x1000000,
@@ -160,7 +160,7 @@ class Windows(Firmware):
         return pack_header(self.is64, fields)
 
     def publish(self, desc=None, at=NOTE_AT, **changes):
-        """Hand over a header (or 'desc' in its place) as the driver does."""
+        """Publish a header (or 'desc' instead) as the driver does."""
         data = note(self.header(**changes) if desc is None else desc)
         self.publish_raw(data, at)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Trees to try the scripts on."""
+"""Source trees for tests of the scripts."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def source(request):
 
 @pytest.fixture
 def tree(source, tmp_path):
-    """As much of it as apply looks at, to be changed freely."""
+    """The part of it that apply needs, as a modifiable copy."""
     copy = str(tmp_path / 'tree')
     for path in [*tree_apply.MARKS, 'dump', 'include/system',
                  'include/sysemu', 'include/exec',

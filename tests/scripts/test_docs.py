@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Our documents, the schema's and the monitor's texts in the base's own
-Sphinx documentation: no warning, and what was written is there.
+"""Build our documents and the texts of the schema and the monitor with the
+base's Sphinx configuration: there must be no warning, and the text must be
+present.
 
-The manual is reduced to them, as all of it takes minutes; configuration,
-extensions and theme are the base's.
+The manual is reduced to them, as a complete build takes minutes;
+configuration, extensions and theme are the base's.
 """
 
 import fnmatch
@@ -50,7 +51,7 @@ SCHEMA = '''\
 
 
 def only_ours(text, names):
-    """Of a .hx file, the entries @names."""
+    """The entries @names of a .hx file."""
     entries = re.findall(r'(?m)^    \{\n        \.name       = "('
                          + '|'.join(names) +
                          r')",\n((?:(?!^ERST$)[\s\S])*^ERST\n)', text)
@@ -60,7 +61,7 @@ def only_ours(text, names):
 
 @pytest.fixture
 def manual(source, tree):
-    """The applied tree, with a manual of little more than ours."""
+    """The applied tree, with a manual reduced to our documents."""
     tree_apply.apply(tree, lambda text: None)
     docs = os.path.join(tree, 'docs')
     for name in os.listdir(os.path.join(source, 'docs')):
@@ -107,7 +108,7 @@ def test_manual_without_warnings(manual, tmp_path):
              for p in ('system/guest-memory-dump', 'system/monitor',
                        'interop/vmcore-formats', 'interop/qemu-qmp-ref',
                        'devel/dump')}
-    for page, text in (('system/guest-memory-dump', 'Which format'),
+    for page, text in (('system/guest-memory-dump', 'Choosing a format'),
                        ('system/monitor', 'dump-guest-memory'),
                        ('interop/vmcore-formats', 'Page descriptors'),
                        ('interop/qemu-qmp-ref', 'DUMP_COMPLETED'),
@@ -120,18 +121,18 @@ def test_manual_without_warnings(manual, tmp_path):
     ('docs/devel/dump.rst', '\n``no end\n'),
 ])
 def test_warnings_are_seen(manual, tmp_path, path, mistake):
-    """That the test above can fail."""
+    """Check that the test above can fail."""
     with open(os.path.join(manual, path), 'a') as f:
         f.write(mistake)
     code, said = build(manual, tmp_path / 'html')
     assert code != 0 and path in said
 
 
-def test_every_file_has_a_floor():
-    """docs/devel/dump.rst says of each file what it is for."""
+def test_every_file_has_a_layer():
+    """docs/devel/dump.rst describes each file."""
     text = tree_apply.read(os.path.join(REPO, 'docs/devel/dump.rst'))
-    floors = re.search(r'(?m)^    L4  commands(?:.*\n)*?(?=\S)', text)[0]
-    named = re.findall(r'(?<!\S)[\w*-]+\.(?:c|h|\[ch\])(?!\S)', floors)
+    layers = re.search(r'(?m)^    L4  commands(?:.*\n)*?(?=\S)', text)[0]
+    named = re.findall(r'(?<!\S)[\w*-]+\.(?:c|h|\[ch\])(?!\S)', layers)
     assert len(named) > 20
     files = [os.path.basename(p) for p in
              tree_apply.walk(os.path.join(REPO, 'dump'))
@@ -142,8 +143,8 @@ def test_every_file_has_a_floor():
 
 
 def test_schema_is_narrow():
-    """QEMU 10.2 takes no documentation beyond column 70, but for examples;
-    the bases here would."""
+    """QEMU 10.2 limits documentation to column 70, except in examples; the
+    bases used here do not."""
     text = tree_apply.read(os.path.join(REPO, 'qapi/dump.json'))
     text = re.sub(r'(?m)^# \.\. qmp-example::\n(?:#.*\n)*?(?=^##$)', '', text)
     lines = re.findall(r'(?m)^#.*$', text)

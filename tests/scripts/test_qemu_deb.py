@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """scripts/qemu-tree deb: the distribution's source package with the series.
 
-That its binary packages build is not tested: that takes half an hour, and
-all that the distribution's package is built with.
+Building its binary packages is not tested, as that takes half an hour and
+needs all build dependencies of the distribution's package.
 """
 
 import os
@@ -41,7 +41,8 @@ def package(source, tmp_path_factory):
 
 
 def test_source_package(package, source):
-    """Unpacked, its patches applied one by one, it is what apply makes."""
+    """The unpacked package, with its patches applied, equals the result of
+    apply."""
     dsc, out = package
     top = os.path.join(out, 'again')
     subprocess.run(['dpkg-source', '--no-check', '-x', dsc, top], check=True,
@@ -59,8 +60,8 @@ def test_source_package(package, source):
     version = re.match(r'qemu \((\S+)\)', before)[1]
     assert changelog.startswith(f'qemu ({version}{qemu_deb.SUFFIX}) ')
     assert changelog.endswith(before)
-    # Its own version, so that apt takes it, and prefers the next one of the
-    # distribution.
+    # The version is newer than the distribution's, so that apt installs it,
+    # but older than the distribution's next one.
     subprocess.run(['dpkg', '--compare-versions', version + qemu_deb.SUFFIX,
                     'gt', version], check=True)
     subprocess.run(['dpkg', '--compare-versions', version + qemu_deb.SUFFIX,
@@ -68,7 +69,7 @@ def test_source_package(package, source):
 
 
 def test_codecs_are_turned_on(package):
-    """By the script of the package that debian/rules gets options from."""
+    """By the script of the package that supplies options to debian/rules."""
     _, out = package
     options = subprocess.run(
         ['sh', 'debian/extract-config-opts', 'linux-amd64', 'debian/control'],
@@ -95,7 +96,7 @@ def test_only_a_known_base(tmp_path):
 
 
 def test_build_needs_the_release(tmp_path):
-    """Packages of trixie are not built on bookworm, nor the other way."""
+    """Packages of trixie are not built on bookworm, and vice versa."""
     other = {'bookworm': '10.0', 'trixie': '7.2'}
     with open('/etc/os-release') as f:
         name = re.search(r'(?m)^VERSION_CODENAME=(\w+)', f.read())[1]
@@ -108,7 +109,7 @@ def test_build_needs_the_release(tmp_path):
 @pytest.mark.parametrize('text', ['nothing', '# --enable-zstd\n' * 2,
                                   '# --enable-zstd\n# --enable-snappy\n'])
 def test_another_package(tmp_path, text):
-    """A control file in which nothing, or more than one place, is found."""
+    """A control file in which a text is not found, or found more than once."""
     (tmp_path / 'debian').mkdir()
     for name in qemu_deb.CONTROL:
         (tmp_path / name).write_text(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""scripts/qemu-tree: what apply does to a tree, and what it refuses."""
+"""scripts/qemu-tree: effects of apply on a tree, and its errors."""
 
 import fcntl
 import hashlib
@@ -87,7 +87,7 @@ def test_apply_adds_documents(tree, index, name):
 
 
 def test_schema_has_documentation(tree, tmp_path):
-    """The base's own generator takes our schema."""
+    """The base's own generator accepts our schema."""
     assert tool('apply', tree).returncode == 0
     r = subprocess.run(['/usr/bin/python3', 'scripts/qapi-gen.py', '-o',
                         str(tmp_path / 'gen'), '-b', 'qapi/qapi-schema.json'],
@@ -149,8 +149,8 @@ REWRITTEN = sorted(runpy.run_path(REWRITES)['REWRITE'])
 
 @pytest.mark.parametrize('path', REWRITTEN)
 def test_nothing_to_rewrite(path):
-    """As after a change of ours that the backport does not know of; also
-    when the file has another name now."""
+    """As after a change of ours that the backport lacks; also if the file has
+    been renamed."""
     folders = [os.path.dirname(REWRITES)]
     files = {p: tree_apply.read(os.path.join(REPO, p)) for p in REWRITTEN}
     rewritten = tree_apply.rewritten(dict(files), folders)
@@ -162,7 +162,7 @@ def test_nothing_to_rewrite(path):
 
 
 def test_no_file_of_ours(tree, monkeypatch):
-    """A pattern of WHOLE that matches nothing any more."""
+    """A pattern of WHOLE that no longer matches any file."""
     monkeypatch.setattr(tree_apply, 'WHOLE', ['dump', 'tests/unit/tset-*.c'])
     with pytest.raises(tree_apply.ApplyError, match='no tests/unit/tset'):
         tree_apply.plan(tree)
@@ -227,8 +227,8 @@ def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, stop_after):
 
 
 def test_failure_that_cannot_be_undone(tree, monkeypatch):
-    """Says both why it failed and why it is not undone; the next run does
-    what is left to do."""
+    """Reports both the failure and why it was not undone; the next run
+    completes the undo."""
     whole = shutil.copytree(tree, tree + '-whole')
     tree_apply.apply(whole, lambda text: None)
 
@@ -248,11 +248,11 @@ def test_failure_that_cannot_be_undone(tree, monkeypatch):
     assert contents(tree) == contents(whole)
 
 
-# Trees that cannot be written to, or have something in the way.
+# Trees that are not writable, or have conflicting files.
 
 
 def everything(top):
-    """Names, folders' too, and contents, of our own as well."""
+    """Names, including folders, and contents, including our own."""
     return {os.path.join(folder, name):
             os.path.isfile(os.path.join(folder, name)) and
             tree_apply.read(os.path.join(folder, name))
@@ -260,7 +260,7 @@ def everything(top):
 
 
 def as_anybody(*argv):
-    """Run without the rights of root, who may write to anything."""
+    """Run without root privileges, which would allow any write."""
     drop = ['setpriv', '--inh-caps=-all', '--bounding-set=-all']
     return subprocess.run([*(drop if os.geteuid() == 0 else []), *argv],
                           capture_output=True, text=True)
@@ -280,8 +280,8 @@ def test_read_only_mount(tree):
 
 @pytest.mark.parametrize('path', ['', 'dump', 'qapi', 'tests/unit'])
 def test_no_right_to_write(tree, tmp_path, path):
-    """Of the tree, or of a folder in it: said, and undone. There is no
-    home to keep anything in, either."""
+    """The tree, or a folder in it, is not writable: reported, and undone.
+    There is no home directory to keep anything in, either."""
     before = everything(tree)
     folder = os.path.join(tree, path)
     os.chmod(folder, 0o555)
@@ -300,7 +300,7 @@ def test_no_right_to_write(tree, tmp_path, path):
 @pytest.mark.parametrize('way', ['include/system', 'dump/vmcore',
                                  'tests/unit/test-dump-layout.c'])
 def test_something_in_the_way(tree, way):
-    """A file where a folder of ours goes, or a folder for a file."""
+    """A file in place of a folder of ours, or a folder in place of a file."""
     full = os.path.join(tree, way)
     if way.endswith('.c'):
         os.mkdir(full)
@@ -317,7 +317,7 @@ def test_something_in_the_way(tree, way):
     assert r.returncode == 0, r.stderr
 
 
-# What was there and is replaced.
+# A file that exists and is replaced.
 
 
 def git(tree, *args):
@@ -326,7 +326,7 @@ def git(tree, *args):
 
 
 def checkout(tree):
-    """Made a git checkout."""
+    """A tree that is a git checkout."""
     git(tree, 'init', '-q')
     git(tree, 'add', '--all', '--force')
     git(tree, 'commit', '-q', '-m', 'base')
@@ -356,8 +356,7 @@ EDITS = ['dump/meson.build', 'qapi/dump.json', 'MAINTAINERS', 'dump/own.c',
 
 
 def test_local_changes_are_kept(tree):
-    """In git: those that are not committed, and only those; ignored files
-    count."""
+    """In git: only files with uncommitted changes, including ignored files."""
     with open(os.path.join(tree, '.gitignore'), 'w') as f:
         f.write('notes\n')
     checkout(tree)
@@ -368,15 +367,15 @@ def test_local_changes_are_kept(tree):
     assert kept(tree) == mine
     assert names_of_kept(r.stderr) == set(mine)
     assert not os.path.exists(os.path.join(tree, 'dump/own.c'))
-    # Once more, one of them, as in a tree that was applied before.
+    # One of them again, as in a tree that was applied before.
     mine = {'dump/dump.c': edit(tree, 'dump/dump.c')}
     r = tool('apply', tree)
     assert kept(tree, 2) == mine and names_of_kept(r.stderr) == set(mine)
 
 
 def test_nothing_to_keep(tree, monkeypatch, tmp_path):
-    """What is committed, and what an earlier apply put there, though the
-    subsystem has changed since."""
+    """Committed files, and files from an earlier apply, are not kept, even if
+    the subsystem has changed since."""
     checkout(tree)
     r = tool('apply', tree)
     assert r.returncode == 0 and 'kept' not in r.stderr
@@ -396,7 +395,8 @@ def test_nothing_to_keep(tree, monkeypatch, tmp_path):
 
 
 def test_package_is_kept(tree):
-    """Nobody knows what is whose: the first time all, then what changed."""
+    """The owner of changes is unknown: the first run keeps everything, later
+    ones only changed files."""
     before = contents(tree)
     r = tool('apply', tree)
     assert r.returncode == 0, r.stderr
@@ -443,7 +443,7 @@ def test_path_of_what_was_never_fetched(tmp_path, monkeypatch):
     ('x86_64', ['x86_64'], 'build'),
     ('x86_64-softmmu', ['x86_64'], 'build'),
     ('s390x', ['s390x'], 'build-s390x'),
-    # In one order, so that one set of targets has one folder.
+    # In a fixed order, so that each set of targets has one folder.
     ('s390x,x86_64', ['x86_64', 's390x'], 'build-x86_64-s390x'),
     ('all', list(qemu_tree.DEVICES), 'build-all'),
 ])
@@ -461,7 +461,7 @@ def test_unknown_target(text):
 
 
 def test_devices_are_of_the_tree(source):
-    """No switch that minikconf would refuse, or that is not for us."""
+    """Each is an option of the base; minikconf refuses unknown ones."""
     known = set()
     for folder in ('hw', 'semihosting'):
         for path in tree_apply.walk(os.path.join(source, folder)):
@@ -487,8 +487,8 @@ def test_unit_tests_are_listed(tree):
 
 
 def test_leavings_stay_out(tree, monkeypatch, tmp_path):
-    """What an editor or a build left in dump/ is not put into a tree, and
-    what of that is in the tree does not hinder."""
+    """Files left in dump/ by an editor or a build are not copied to a tree,
+    and such files in the tree are not an obstacle."""
     repo = str(tmp_path / 'repo')
     shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns('.git'))
     for folder in (os.path.join(repo, 'dump'), os.path.join(tree, 'dump')):
@@ -500,7 +500,7 @@ def test_leavings_stay_out(tree, monkeypatch, tmp_path):
 
 
 def test_foreign_bytes_are_kept(tree):
-    """Bytes that are no UTF-8, and line ends, of what is not ours."""
+    """Invalid UTF-8 and line ends in foreign text are preserved."""
     full = os.path.join(tree, 'MAINTAINERS')
     with open(full, 'ab') as f:
         f.write(b'\nNobody\nM: Andr\xe9\r\n')
@@ -511,8 +511,8 @@ def test_foreign_bytes_are_kept(tree):
 
 @pytest.mark.parametrize('stop_at', [1, 2, 3, 4, 30, 31, 70, 71])
 def test_torn_writes_are_undone(tree, monkeypatch, stop_at):
-    """A kill just before a rename leaves a .part, in the journal or in the
-    tree."""
+    """A kill just before a rename leaves a .part file, in the journal or in
+    the tree."""
     before = contents(tree)
     whole = shutil.copytree(tree, tree + '-whole')
     tree_apply.apply(whole, lambda text: None)
@@ -542,8 +542,8 @@ def test_torn_writes_are_undone(tree, monkeypatch, stop_at):
 
 
 def test_kill_at_the_end(tree):
-    """The journal of an apply that was done, half removed: it must undo
-    nothing, nor stand in the way."""
+    """The journal of a completed apply, removed in part: it must neither undo
+    anything nor be an obstacle."""
     done = os.path.join(tree, tree_apply.JOURNAL + '-done', 'old')
     os.makedirs(done)
     shutil.copy2(os.path.join(tree, 'MAINTAINERS'), done)
@@ -567,7 +567,7 @@ LIB = os.path.join(REPO, 'scripts', 'lib')
 
 
 def test_lock_outlives_a_kill(tmp_path):
-    """A step that goes on after its script was killed keeps others out."""
+    """A step that continues after its script was killed keeps the lock."""
     log, gate = tmp_path / 'log', tmp_path / 'gate'
     os.mkfifo(gate)
     code = (f'import sys; sys.path.insert(0, {LIB!r}); import qemu_tree\n'
@@ -611,7 +611,7 @@ def test_signal_ends_the_step(tmp_path):
 
 @pytest.fixture
 def pair(tree, tmp_path):
-    """A tree with the links that QEMU's have, and a place for its copy."""
+    """A tree with symlinks like QEMU's, and a location for its copy."""
     os.makedirs(os.path.join(tree, 'subprojects/lib'))
     os.symlink('../../qapi', os.path.join(tree, 'subprojects/lib/qapi'))
     os.symlink('../VERSION', os.path.join(tree, 'subprojects/v'))
@@ -643,8 +643,8 @@ def test_copy_again_touches_nothing(pair):
 
 
 def test_copy_follows_the_tree(pair):
-    """Edits of the user's, also of the files that we splice into, reach
-    the copy; and nothing else becomes newer there."""
+    """Edits of the user, also of files that apply modifies, reach the copy;
+    other files in it keep their times."""
     src, dst = pair
     make_copy(src, dst)
     before = digest(dst)
@@ -667,7 +667,7 @@ def test_copy_follows_the_tree(pair):
 
 
 def test_copy_of_an_older_file_is_new(pair):
-    """An old version that comes back with its old time must be compiled."""
+    """An old version that is restored with its old time must be compiled."""
     src, dst = pair
     make_copy(src, dst)
     path = 'qapi/misc.json'
@@ -738,7 +738,7 @@ def test_no_stock_of_an_applied_tree(tree, tmp_path, monkeypatch):
     assert r.returncode != 0 and 'no unmodified tree' in r.stderr
 
 
-# The archive.
+# The source archive.
 
 
 DEB822 = """\
@@ -818,7 +818,7 @@ def archive(tmp_path, monkeypatch):
         f' {sha256(index)} {index.stat().st_size} main/source/Sources\n')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setattr(qemu_tree, 'archive_uri', lambda: f'file:{top}')
-    # The archive of this test has no key.
+    # The archive of this test is not signed.
     monkeypatch.setattr(qemu_tree, 'SIGNED', 'Trusted: yes')
     return top
 
@@ -837,7 +837,7 @@ def test_fetch(archive, capsys):
     assert os.path.basename(tree.home) == '1_7.2'
     assert tree_apply.read(os.path.join(tree.src, 'VERSION')) == '7.2.0\n'
     assert sorted(os.listdir(tree.home)) == ['src', 'unpack.log']
-    # Once more, and as another run finds it.
+    # Again, with the state left by another run.
     capsys.readouterr()
     qemu_tree.Tree('7.2').fetch()
     assert 'downloading' not in capsys.readouterr().err
@@ -865,7 +865,8 @@ def test_base_not_in_archive(archive):
 
 
 def test_archive_out_of_reach(archive, monkeypatch, capsys):
-    """What was fetched before serves; without it, the error says why."""
+    """Without network, the earlier download is used; without one, the error
+    says why."""
     qemu_tree.Tree('7.2').fetch()
     monkeypatch.setattr(qemu_tree, 'LISTS_MAX_AGE', -1)
     os.rename(archive, str(archive) + '-away')

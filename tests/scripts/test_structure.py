@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The structure of dump/, drawn from its #includes, is the one that
-docs/devel/dump.rst has, and guest memory is loaded from in one place."""
+"""The #includes in dump/ match the layers in docs/devel/dump.rst, and only one
+place loads from guest memory."""
 
 import fnmatch
 import functools
@@ -12,13 +12,13 @@ import pytest
 
 from conftest import REPO, tree_apply
 
-# What computes with addresses of guest memory. Only pages*.c, whatever they
-# are called, may look at what is there.
+# Files that compute with addresses of guest memory. Only pages*.c, whatever
+# the full name, may load from them.
 DOORS = ['dump/vmcore/pages*.c', 'dump/vmcore/guest-ram.c',
          'dump/vmcore/untouched.c']
 
-# What is made of a run's host pointer elsewhere: an address, as a number or
-# as the end of a range, or a size.
+# Known uses of a run's host pointer elsewhere: an address, as a number or as
+# the end of a range, or a size.
 SIZES = [
     r'run\.host - rb->host',
     r'MIN\(\*start, run->host\) : run->host',
@@ -40,12 +40,13 @@ def all_sources():
 
 
 def sources():
-    """Path -> text without comments; a copy to be changed freely."""
+    """Path -> text without comments; a copy that may be modified."""
     return dict(all_sources())
 
 
 def documented_layers():
-    """Name of a file, or pattern -> its layer, and is it in the engine?"""
+    """Name of a file, or pattern -> its layer, and whether it is in the
+    engine."""
     text = tree_apply.read(os.path.join(REPO, 'docs/devel/dump.rst'))
     layers, number, engine = {}, None, False
     for line in re.search(r'(?m)^    L4  commands(?:.*\n)*?(?=\S)',
@@ -68,7 +69,7 @@ def layer(path, layers):
 
 
 def includes(texts):
-    """Pairs of paths in dump/."""
+    """Pairs of paths in dump/: including and included file."""
     for path, text in texts.items():
         for name in re.findall(r'(?m)^\s*#\s*include\s+"(.*)"', text):
             for folder in (os.path.dirname(path), 'dump'):
@@ -85,7 +86,7 @@ def upward(texts):
 
 
 def circle(texts):
-    """Of modules: NAME.c and NAME.h are one. None if there is none."""
+    """A cycle of modules (NAME.c and NAME.h are one), or None."""
     graph = {}
     for a, b in includes(texts):
         a, b = (os.path.splitext(p)[0] for p in (a, b))
@@ -99,7 +100,7 @@ def circle(texts):
 
 
 def loads(texts):
-    """Uses of pointers into guest memory that are not known as harmless."""
+    """Uses of pointers into guest memory that are not known to be harmless."""
     found = []
     for path, text in texts.items():
         if path.endswith('.h') or any(fnmatch.fnmatchcase(path, d)
@@ -127,7 +128,7 @@ def test_one_door():
 
 
 def test_nothing_is_known_in_vain():
-    """What is taken for harmless is there."""
+    """Each known harmless use exists."""
     everything = ''.join(sources().values())
     assert [s for s in SIZES if not re.search(s, everything)] == []
 
@@ -158,7 +159,7 @@ def test_new_file_is_seen():
     texts['dump/vmcore/brand-new.c'] = ''
     with pytest.raises(AssertionError, match='brand-new.c'):
         upward(texts)
-    # What is in the list, but belongs into the other folder.
+    # A name that is in the list, but for the other folder.
     with pytest.raises(AssertionError, match='dump/pages.c'):
         upward({'dump/pages.c': ''})
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""scripts/qemu-tree series: the patches, and what it refuses. That each of
-them builds is seen in tests/series/."""
+"""scripts/qemu-tree series: the patches, and its errors. tests/series/ checks
+that each of them builds."""
 
 import os
 import re
@@ -14,7 +14,7 @@ import tree_series
 
 AUTHOR = 'A U Thor <author@example.org>'
 
-# For what does not depend on the base.
+# For tests that do not depend on the base.
 one_base = pytest.mark.parametrize('source', ['7.2'], indirect=True)
 
 
@@ -60,7 +60,8 @@ def test_series_is_apply(checkout, tmp_path):
 
 
 def test_no_warning_of_git(checkout, tmp_path):
-    """About white space, in what is all new: up to the switch."""
+    """No whitespace warnings in new files, up to the patch that switches
+    over."""
     out = tmp_path / 'out'
     assert make(checkout, out, '--author', AUTHOR).returncode == 0
     patches = sorted(str(out / n) for n in os.listdir(out))
@@ -71,7 +72,7 @@ def test_no_warning_of_git(checkout, tmp_path):
 
 @one_base
 def test_same_input_same_patches(tree, tmp_path):
-    """Whatever the user's git is set to, and where the tree lies."""
+    """Independent of the user's git configuration and the tree's path."""
     config = tmp_path / 'config'
     config.write_text('[diff]\n noprefix = true\n algorithm = patience\n'
                       '[format]\n signature = me\n subjectPrefix = RFC\n'
@@ -166,7 +167,7 @@ def test_not_of_what_is_not_committed(checkout, tmp_path):
     assert 'not committed' in r.stderr and 'hmp-commands.hx' in r.stderr
 
 
-# The table. What follows changes a copy of scripts/series/ or the plan.
+# The table. The following tests change a copy of scripts/series/ or the plan.
 
 
 @pytest.fixture
@@ -183,8 +184,8 @@ def cutter(tree):
 
 
 def test_states(tree):
-    """The old code is there until it is removed, the new from its patch
-    on, and nothing refers to what is not there."""
+    """The old code exists until it is removed, the new code from its patch on,
+    and nothing refers to missing files."""
     c = cutter(tree)
     old = sorted(os.path.basename(p) for p in c.base if p.startswith('dump/'))
     for number in range(-1, len(c.patches)):
