@@ -196,7 +196,7 @@ def test_found_before_the_stop(made_up, tmp_path):  # noqa: F811
     made_up.dump(path)
     assert source(made_up) == 'none'
     warnings = made_up.qmp.cmd('query-dump')['warnings']
-    assert 'that of 2 kernels' in warnings[0]
+    assert 'notes of 2 kernels' in warnings[0]
 
 
 def test_nothing_is_allocated(tmp_path):
