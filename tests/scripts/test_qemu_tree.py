@@ -68,6 +68,22 @@ def test_apply_splices(tree):
     assert meson.count("    'dump',\n") == 1
 
 
+def test_apply_over_an_earlier_one(tree):
+    """Which had fewer commands."""
+    assert tool('apply', tree).returncode == 0
+    for name, last in (('hmp-commands.hx', 'dump_set_parameter'),
+                       ('hmp-commands-info.hx', 'dump_parameters')):
+        path = os.path.join(tree, name)
+        text = tree_apply.read(path)
+        earlier, cut = re.subn(r'\n    \{\n        \.name       = "' + last +
+                               r'",\n(?:(?!^ERST$)[\s\S])*^ERST\n', '', text,
+                               flags=re.M)
+        assert cut == 1
+        tree_apply.replace(path, earlier)
+        assert tool('apply', tree).returncode == 0
+        assert tree_apply.read(path) == text
+
+
 @pytest.mark.parametrize('index,name', [
     ('docs/interop/index.rst', 'vmcore-formats'),
     ('docs/devel/index-internals.rst', 'dump'),
