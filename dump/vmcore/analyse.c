@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/units.h"
 #include "analyse.h"
 #include "linux-guest.h"
 #include "page-walk.h"
@@ -282,17 +283,109 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
 }
 
 /*
- * Excluding only zero pages needs no page walk: the writers detect them. In a
- * kdump file all zero pages share one, and in an ELF core they are holes.
+ * Zero pages of a kdump file share one, and in an ELF core they are holes; the
+ * kernel's own are among them, and have to be there for readers. But a kdump
+ * file takes 24 bytes for each page: 6 GiB for a TiB of which nothing was ever
+ * touched. So long stretches of that are left out. Short ones cost next to
+ * nothing; with them in it, the dump of a guest of ordinary size has the pages
+ * that makedumpfile's has, and an ELF core has few segments.
  */
+#define ZERO_STRETCH    (4 * GiB)
+
+/* Less than that is not looked at in between. */
+#define ZERO_STEP       (2 * MiB)
+
+/* The whole page frames of [@paddr, @paddr + @len), but for the first @keep. */
+static bool leave_out_stretch(DumpGuest *guest, uint64_t keep, uint64_t paddr,
+                              uint64_t len, Error **errp)
+{
+    uint64_t size = guest->page_size, removed;
+    PfnRun run = { .first = MAX(DIV_ROUND_UP(paddr, size), keep) };
+
+    /* Of the last byte, as the end may be 2^64. */
+    run.count = (paddr + (len - 1)) / size - run.first +
+                ((paddr + len) % size == 0);
+    return pfn_set_remove(guest->kept, &run, &removed, errp);
+}
+
+static bool leave_out_untouched_of(DumpGuest *guest, uint64_t keep,
+                                   const GuestRamRun *run,
+                                   DumpPagesReader *mem,
+                                   const DumpProgress *progress, Error **errp)
+{
+    uint64_t n;
+
+    for (uint64_t at = 0; run->size - at >= ZERO_STRETCH;
+         at += MAX(n, ZERO_STEP)) {
+        if (dump_progress_cancelled(progress)) {
+            error_setg(errp, "dump: cancelled");
+            return false;
+        }
+        n = dump_pages_zero_ahead(mem, run->paddr + at, run->size - at);
+        if (n >= ZERO_STRETCH &&
+            !leave_out_stretch(guest, keep, run->paddr + at, n, errp)) {
+            return false;
+        }
+        if (n >= run->size - at) {
+            break;
+        }
+    }
+    return true;
+}
+
+/* What is kept so far loses what was never touched, but for its first page. */
+static bool leave_out_untouched(DumpGuest *guest, DumpPagesReader *mem,
+                                const DumpProgress *progress, Error **errp)
+{
+    bool all = !guest->kept;
+    uint64_t nr;
+    PfnRun first;
+
+    if (all) {
+        g_autoptr(GArray) runs = guest_ram_pfn_runs(&guest->ram,
+                                                    guest->page_size);
+
+        guest->kept = pfn_set_new((PfnRun *)runs->data, runs->len, errp);
+        if (!guest->kept) {
+            return false;
+        }
+    }
+    nr = pfn_set_count(guest->kept);
+    if (!pfn_set_next(guest->kept, 0, 1, &first)) {
+        return true;
+    }
+    for (size_t i = 0; i < guest_ram_nr_runs(&guest->ram); i++) {
+        if (!leave_out_untouched_of(guest, first.first + 1,
+                                    guest_ram_run(&guest->ram, i), mem,
+                                    progress, errp)) {
+            return false;
+        }
+    }
+    pfn_set_seal(guest->kept);
+    nr -= pfn_set_count(guest->kept);
+    dump_report_add_class(guest->report, PAGE_CLASS_ZERO,
+                          nr * guest->page_size);
+    if (all && !nr) {
+        g_clear_pointer(&guest->kept, pfn_set_free);
+    }
+    return true;
+}
+
+/* Zero pages take no look at what the guest says of them. */
 static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
                             DumpPagesReader *mem, DumpProgress *progress,
                             const VmcoreInfo *info, Error **errp)
 {
+    const unsigned zero = PAGE_CLASS_BIT(PAGE_CLASS_ZERO);
+
     guest->dump_level = findings->dump_level;
-    return !(findings->dump_level & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO)) ||
-           page_walk(guest, mem, info, findings->dump_level,
-                     findings->threads, progress, errp);
+    if (findings->dump_level & ~zero &&
+        !page_walk(guest, mem, info, findings->dump_level, findings->threads,
+                   progress, errp)) {
+        return false;
+    }
+    return !(findings->dump_level & zero) ||
+           leave_out_untouched(guest, mem, progress, errp);
 }
 
 /*

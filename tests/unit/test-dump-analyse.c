@@ -6,6 +6,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "analyse.h"
 #include "dump-test-notes.h"
 
@@ -316,9 +317,109 @@ static void test_known_place_silent(void)
     check(&c, 0, 0, false, "2 kernels");
 }
 
+/* -- the class of zero pages --------------------------------------------- */
+
+/* A guest of memory that was never touched, but for a byte at @touched. */
+static uint8_t *sparse_init(Case *c, uint64_t paddr, uint64_t size,
+                            uint64_t touched)
+{
+    GuestRamRun run = {
+        .paddr = paddr, .size = size, .backing = GUEST_RAM_ANON, .fd = -1,
+    };
+    uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+                         MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    g_assert_true(host != MAP_FAILED);
+    madvise(host, size, MADV_NOHUGEPAGE);
+    host[touched] = 1;
+    memset(c, 0, sizeof(*c));
+    test_guest_init(&c->t, &test_x86_64, 4096);
+    run.host = host;
+    guest_ram_add_run(&c->t.g.all, &run);
+    c->t.g.untouched = dump_untouched_new();
+    dump_findings_init(&c->findings);
+    c->findings.threads = 1;
+    c->findings.dump_level = 1;
+    c->findings.paging = g_array_new(false, false, sizeof(X86Paging));
+    dump_progress_init(&c->progress);
+    dump_report_init(&c->report);
+    c->t.g.report = &c->report;
+    dump_guest_seal(&c->t.g, 0, 0);
+    return host;
+}
+
+/* Frames [@first, @first + @count) are left out, and no others. */
+static void check_left_out(Case *c, uint64_t first, uint64_t count)
+{
+    const DumpGuest *g = &c->t.g;
+    uint64_t end = guest_ram_max_pfn(&g->ram, 4096);
+    PfnRun run;
+
+    g_assert_true(dump_guest_analyse(&c->t.g, &c->findings, &c->progress,
+                                     &error_abort));
+    g_assert_cmpuint(g->dump_level, ==, 1);
+    g_assert_cmpuint(dump_report_class(g->report, PAGE_CLASS_ZERO), ==,
+                     count * 4096);
+    if (!count) {
+        g_assert_null(g->kept);
+        return;
+    }
+    g_assert_true(pfn_set_next(g->kept, 0, UINT64_MAX, &run));
+    g_assert_cmpuint(run.first, ==, g->ram.runs->len ?
+                     guest_ram_run(&g->ram, 0)->paddr / 4096 : 0);
+    g_assert_cmpuint(run.first + run.count, ==, first);
+    if (first + count == end) {
+        g_assert_false(pfn_set_next(g->kept, first, UINT64_MAX, &run));
+        return;
+    }
+    g_assert_true(pfn_set_next(g->kept, first, UINT64_MAX, &run));
+    g_assert_cmpuint(run.first, ==, first + count);
+    g_assert_cmpuint(run.first + run.count, ==, end);
+}
+
+static void test_zero(void)
+{
+    static const struct {
+        uint64_t paddr, size, touched, first, count;
+    } cases[] = {
+        /* Long enough behind, before, not at all. */
+        { 0, 5 * GiB, 0, 0x200, 0x140000 - 0x200 },
+        { 0x10000, 6 * GiB, 4 * GiB + 0x5000, 0x11, 0x100004 },
+        { 0, 6 * GiB, 3 * GiB, 0, 0 },
+        /* It begins and ends inside of pages. */
+        { 0x10800, 5 * GiB, 4 * GiB + 0xf000, 0x11, 0x10000e },
+        { 0x10800, 5 * GiB, 5 * GiB - 1, 0x11, 0x13fffe },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_auto(Case) c;
+        uint8_t *host = sparse_init(&c, cases[i].paddr, cases[i].size,
+                                    cases[i].touched);
+
+        check_left_out(&c, cases[i].first, cases[i].count);
+        munmap(host, cases[i].size);
+    }
+}
+
+static void test_zero_cancelled(void)
+{
+    Error *err = NULL;
+    g_auto(Case) c;
+    uint8_t *host = sparse_init(&c, 0, 5 * GiB, 0);
+
+    dump_progress_cancel(&c.progress);
+    g_assert_false(dump_guest_analyse(&c.t.g, &c.findings, &c.progress,
+                                      &err));
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
+    error_free(err);
+    munmap(host, 5 * GiB);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/dump/analyse/zero", test_zero);
+    g_test_add_func("/dump/analyse/zero-cancelled", test_zero_cancelled);
     g_test_add_func("/dump/analyse/none", test_none);
     g_test_add_func("/dump/analyse/not-searched", test_not_searched);
     g_test_add_func("/dump/analyse/search", test_search);
