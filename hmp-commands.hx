@@ -1,8 +1,8 @@
 HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     {
         .name       = "dump-guest-memory",
-        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,node:-n,threads:-ts,exclude:-xs,bandwidth:-bs,filename:F,begin:l?,length:l?",
-        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] [-b bandwidth] filename [begin length]",
+        .args_type  = "paging:-p,detach:-d,live:-L,windmp:-w,zlib:-z,lzo:-l,snappy:-s,zstd:-Z,raw:-R,node:-n,direct:-D,threads:-ts,exclude:-xs,bandwidth:-bs,filename:F,begin:l?,length:l?",
+        .params     = "[-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-D] [-t threads] [-x level] [-b bandwidth] filename [begin length]",
         .help       = "dump guest memory into file 'filename'.\n\t\t\t"
                       "-p: do paging to get guest's memory mapping.\n\t\t\t"
                       "-d: return immediately (do not wait for completion).\n\t\t\t"
@@ -14,6 +14,7 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
                       "-R: when using kdump (-z, -l, -s, -Z), use raw rather than makedumpfile-flattened\n\t\t\t"
                       "    format\n\t\t\t"
                       "-n: 'filename' is the name of a block node.\n\t\t\t"
+                      "-D: leave nothing of the file in the host's page cache.\n\t\t\t"
                       "-t: number of threads that compress pages.\n\t\t\t"
                       "-x: leave pages out, by a Linux guest's word; makedumpfile's dump level, 0 to 31.\n\t\t\t"
                       "-b: write no more than so many bytes per second (MiB without a suffix).\n\t\t\t"
@@ -25,9 +26,9 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
     },
 
 SRST
-``dump-guest-memory [-p] [-d] [-L] [-n] [-b bandwidth]`` *filename* [*begin* *length*]
+``dump-guest-memory [-p] [-d] [-L] [-n] [-D] [-b bandwidth]`` *filename* [*begin* *length*]
   \ 
-``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] [-b bandwidth]`` *filename*
+``dump-guest-memory [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-D] [-t threads] [-x level] [-b bandwidth]`` *filename*
   Write the guest's memory and the registers of its CPUs to *filename*. The
   guest is stopped meanwhile. The monitor waits for the end and prints nothing
   but an error or a warning; one on a terminal (standard output, a pty or a
@@ -62,6 +63,8 @@ SRST
     processor that QEMU may run on, at most 16.
   ``-n``
     *filename* is the name of a block node, which nothing else uses.
+  ``-D``
+    leave nothing of the file in the host's page cache.
   ``-x`` *level*
     leave out pages of a Linux guest that few need: the sum of 1 (zero pages), 2
     (page cache without private data), 4 (all of the page cache), 8 (memory of
@@ -102,8 +105,8 @@ SRST
   Set the default of an argument that a guest memory dump is asked for without;
   if there is no *value*, it has no default any more. *parameter* is one of
   ``format``, ``threads``, ``vmcoreinfo``, ``exclude``, ``live``,
-  ``live-buffer``, ``live-fd`` and ``max-bandwidth`` (bytes); the value is that of
-  the argument of ``dump-guest-memory`` in QMP. ``exclude`` takes a dump level as ``-x`` of
+  ``live-buffer``, ``live-fd``, ``max-bandwidth`` (bytes) and ``direct``; the value is
+  that of the argument of ``dump-guest-memory`` in QMP. ``exclude`` takes a dump level as ``-x`` of
   ``dump-guest-memory``, or names of classes with commas in between.
   Where ``dump-guest-memory`` of this monitor has no flag for a format, the
   default is taken; ``-L`` wins over it, but no flag says that the guest is to be

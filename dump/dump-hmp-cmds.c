@@ -285,6 +285,7 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
     args->detach = detach;
     args->has_live = hmp_has_flag(qdict, "live");
     args->live = ON_OFF_AUTO_ON;
+    args->has_direct = args->direct = hmp_has_flag(qdict, "direct");
     hmp_get_range(qdict, args);
     if (hmp_get_format(qdict, args, errp) &&
         hmp_get_threads(qdict, args, errp) &&

@@ -15,11 +15,12 @@
 
 typedef struct DumpOutput DumpOutput;
 
-/* Where a dump goes; one of these is not NULL. */
+/* Where a dump goes; one of the names is not NULL. */
 typedef struct DumpOutputName {
     const char *path;           /* file to write */
     const char *fd_name;        /* descriptor that the monitor was given */
     const char *node_name;      /* block node */
+    bool direct;                /* leave nothing in the host's page cache */
 } DumpOutputName;
 
 /* Implemented by each kind of output; none is NULL. */

@@ -200,6 +200,7 @@ static bool dump_set_params(DumpOptions *opts, const DumpParameters *params,
     opts->vmcoreinfo = dump_vmcoreinfo(params);
     opts->dump_level = dump_level(params);
     opts->max_bandwidth = params->max_bandwidth;
+    opts->output.direct = params->direct;
     return dump_set_format(dump_format(params), &opts->format, errp) &&
            dump_set_threads(&opts->format, params->has_threads,
                             params->threads, errp) &&
@@ -213,6 +214,7 @@ typedef struct DumpShape {
     bool paging;
     bool range;
     bool detach;
+    bool node;
 } DumpShape;
 
 /* The text is matched by management tools. */
@@ -280,6 +282,17 @@ static bool dump_check_bandwidth(const DumpShape *shape,
     return true;
 }
 
+static bool dump_check_direct(const DumpShape *shape,
+                              const DumpParameters *params, Error **errp)
+{
+    if (params->direct && shape->node) {
+        error_setg(errp, "Parameter 'direct' is not for a block node, which "
+                   "has 'cache' of its own");
+        return false;
+    }
+    return true;
+}
+
 /*
  * Where a check fails, the parameters of its row give way, one after the
  * other, as far as they are only defaults.
@@ -296,6 +309,7 @@ static const struct {
     { dump_check_live, { DUMP_PARAMETER_LIVE, DUMP_PARAMETER_LIVE } },
     { dump_check_bandwidth,
       { DUMP_PARAMETER_MAX_BANDWIDTH, DUMP_PARAMETER_MAX_BANDWIDTH } },
+    { dump_check_direct, { DUMP_PARAMETER_DIRECT, DUMP_PARAMETER_DIRECT } },
 };
 
 static bool dump_check_rules(const DumpShape *shape,
@@ -365,6 +379,7 @@ static bool dump_set_options(DumpOptions *opts, DumpChoice *choice,
         .paging = args->paging,
         .range = args->has_begin || args->has_length,
         .detach = args->has_detach ? args->detach : args->job_id != NULL,
+        .node = strstart(args->protocol, "node:", NULL),
     };
 
     dump_drop_defaults(&shape, choice);

@@ -11,8 +11,10 @@
 #include "qemu/host-utils.h"
 #include "dump-output.h"
 #include "guest-files.h"
+#include "vmcore/fd-sync.h"
 #include "vmcore/fd-write.h"
 #include "vmcore/sink-fd.h"
+#include "vmcore/sink-file.h"
 #include "vmcore/sink-stream.h"
 
 #ifndef O_DIRECT
@@ -25,6 +27,7 @@ typedef struct FdOutput {
     char *created;              /* path to remove if nothing was begun */
     char *fifo;                 /* path of a named pipe without a reader */
     bool truncate;              /* before writing */
+    bool direct;                /* leave nothing in the page cache */
 } FdOutput;
 
 /*
@@ -250,6 +253,9 @@ static DumpSink *output_begin(DumpOutput *parent, DumpProgress *progress,
 
     sink = out->fifo ? dump_sink_stream_new_fifo(out->fifo, progress) :
                        dump_sink_fd_new(out->fd, progress);
+    if (out->direct) {
+        dump_sink_file_spare_cache(sink);
+    }
     out->fd = -1;
     return sink;
 }
@@ -280,6 +286,13 @@ static bool output_open(FdOutput *out, const DumpOutputName *name,
     }
     if (must_seek && !dump_fd_can_seek(out->fd)) {
         error_setg(errp, "%s", must_seek);
+        return false;
+    }
+    out->direct = name->direct;
+    if (out->direct && !(fd_is_storage(out->fd) &&
+                         dump_fd_can_seek(out->fd))) {
+        error_setg(errp, "Parameter 'direct' needs a file or a disk that can "
+                   "be written at any place");
         return false;
     }
     return out->fd < 0 || guest_files_check(out->fd, errp);

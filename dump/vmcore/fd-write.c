@@ -97,6 +97,7 @@ void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress)
         .storage = fd_is_storage(fd),
         .progress = progress,
     };
+    fd_cache_init(&w->cache);
     fd_widen_pipe(fd);
     if (w->kind == FD_TERMINAL && !fd_is_terminal_master(fd)) {
         fd_own_nonblock(w);
@@ -111,6 +112,12 @@ void fd_writer_init_fifo(FdWriter *w, const char *path,
         .progress = progress,
         .fifo = g_strdup(path),
     };
+    fd_cache_init(&w->cache);
+}
+
+void fd_writer_spare_cache(FdWriter *w)
+{
+    fd_cache_spare(&w->cache, w->fd);
 }
 
 static bool fd_cancelled(const FdWriter *w, Error **errp)
@@ -220,7 +227,7 @@ static ssize_t fd_write_once(FdWriter *w, off_t at, const struct iovec *iov,
 {
     niov = MIN(niov, IOV_MAX);
     if (at >= 0) {
-        return pwritev(w->fd, iov, niov, at);
+        return fd_cache_pwritev(&w->cache, w->fd, iov, niov, at);
     }
     switch (w->kind) {
     case FD_PIPE:
@@ -302,7 +309,14 @@ bool fd_write(FdWriter *w, off_t at, struct iovec *iov, int niov,
 
 bool fd_flush(FdWriter *w, Error **errp)
 {
-    return !w->storage || fd_sync(&w->fd, w->progress, errp);
+    if (!w->storage) {
+        return true;
+    }
+    if (!fd_sync(&w->fd, w->progress, errp)) {
+        return false;
+    }
+    fd_cache_drop(&w->cache, w->fd);
+    return true;
 }
 
 bool fd_close(FdWriter *w, Error **errp)
@@ -312,6 +326,7 @@ bool fd_close(FdWriter *w, Error **errp)
     if (w->fifo && !fd_open_fifo(w, errp)) {
         return false;
     }
+    fd_cache_deinit(&w->cache);
     fd = w->fd;
     w->fd = -1;
     /*
@@ -328,6 +343,7 @@ bool fd_close(FdWriter *w, Error **errp)
 void fd_abandon(FdWriter *w)
 {
     g_clear_pointer(&w->fifo, g_free);
+    fd_cache_deinit(&w->cache);
     if (w->fd >= 0) {
         qemu_close(w->fd);
         w->fd = -1;

@@ -9,6 +9,7 @@
 #ifndef DUMP_VMCORE_FD_WRITE_H
 #define DUMP_VMCORE_FD_WRITE_H
 
+#include "fd-cache.h"
 #include "progress.h"
 
 /* How to write to it without blocking past a cancel. */
@@ -24,6 +25,7 @@ typedef struct FdWriter {
     int fd;                     /* owned; -1 once closed, or not yet open */
     FdKind kind;
     bool storage;               /* see fd_is_storage */
+    FdCache cache;
     DumpProgress *progress;     /* may be NULL; not owned */
     char *fifo;                 /* path of a named pipe to open, or NULL */
 } FdWriter;
@@ -41,6 +43,12 @@ void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress);
  */
 void fd_writer_init_fifo(FdWriter *w, const char *path,
                          DumpProgress *progress);
+
+/*
+ * What is written at given offsets is not to be left in the page cache; see
+ * fd-cache.h. Before the first write.
+ */
+void fd_writer_spare_cache(FdWriter *w);
 
 /*
  * Write all of @iov at @at, or at the descriptor's own position if that is

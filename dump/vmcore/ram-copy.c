@@ -37,15 +37,35 @@ static size_t copy_stretch(const uint8_t *p, size_t len, bool *zero)
     return n;
 }
 
+/* Bytes from @p on that are to be written in one piece. */
+static size_t copy_piece_of_data(const uint8_t *p, size_t len, size_t grain)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        bool zero;
+        size_t n = copy_stretch(p + done, len - done, &zero);
+
+        if (zero && n >= grain) {
+            break;
+        }
+        done += n;
+    }
+    return done;
+}
+
 /* A file that can have holes gets them for zeroes. */
 static bool copy_sparse(const DumpRamCopy *c, unsigned extent, uint64_t pos,
                         const uint8_t *p, size_t len, Error **errp)
 {
+    const size_t grain = dump_sink_grain(c->sink);
+
     while (len) {
         bool zero;
-        size_t n = copy_stretch(p, len, &zero);
+        size_t n = copy_piece_of_data(p, len, grain);
 
-        if (zero) {
+        if (!n) {
+            n = copy_stretch(p, len, &zero);
             dump_layout_skip(c->layout, extent, n);
         } else if (!dump_layout_write(c->layout, extent, pos, p, n, c->sink,
                                       errp)) {

@@ -170,6 +170,14 @@ static const DumpSinkOps file_ops = {
     .free = file_free,
 };
 
+void dump_sink_file_spare_cache(DumpSink *sink)
+{
+    FileSink *s = container_of(sink, FileSink, parent);
+
+    fd_writer_spare_cache(&s->out);
+    sink->grain = FD_CACHE_DIRECT;
+}
+
 DumpSink *dump_sink_file_new(int fd, DumpProgress *progress)
 {
     FileSink *s = g_new0(FileSink, 1);

@@ -12,4 +12,7 @@
 /* See dump_sink_fd_new, which knows when this is right. */
 DumpSink *dump_sink_file_new(int fd, DumpProgress *progress);
 
+/* Spare the page cache; see fd_writer_spare_cache. */
+void dump_sink_file_spare_cache(DumpSink *sink);
+
 #endif

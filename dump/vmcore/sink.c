@@ -25,6 +25,11 @@ bool dump_sink_has_holes(const DumpSink *sink)
     return sink->holes;
 }
 
+size_t dump_sink_grain(const DumpSink *sink)
+{
+    return sink->grain;
+}
+
 bool dump_sink_rewinds(const DumpSink *sink)
 {
     return sink->rewinds;

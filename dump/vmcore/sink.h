@@ -89,6 +89,7 @@ struct DumpSink {
     bool random_access;         /* any offset, in any order */
     bool rewinds;               /* written data can be overwritten */
     bool holes;                 /* unwritten data reads as zero */
+    size_t grain;               /* see dump_sink_grain */
     Error *error;               /* first error, owned */
     bool finished;              /* closed or being closed */
     bool durable;               /* settle follows finish */
@@ -113,6 +114,12 @@ bool dump_sink_random_access(const DumpSink *sink);
  * the zero bytes.
  */
 bool dump_sink_has_holes(const DumpSink *sink);
+
+/*
+ * Minimum size of a hole in bytes: fewer zeroes are better written together
+ * with the surrounding data. 0 if a hole may have any size.
+ */
+size_t dump_sink_grain(const DumpSink *sink);
 
 /*
  * True if resume also rewinds the output. If false (a pipe), written data

@@ -18,8 +18,10 @@ void dump_throttle_init(DumpThrottle *t, uint64_t rate, uint64_t time)
 
 uint64_t dump_throttle_piece(const DumpThrottle *t)
 {
-    return t->rate ? MAX(t->rate / THROTTLE_PER_SECOND, THROTTLE_MIN_PIECE) :
-                     UINT64_MAX;
+    uint64_t piece = t->rate / THROTTLE_PER_SECOND;
+
+    return t->rate ? MAX(QEMU_ALIGN_DOWN(piece, THROTTLE_MIN_PIECE),
+                         THROTTLE_MIN_PIECE) : UINT64_MAX;
 }
 
 uint64_t dump_throttle_wait(DumpThrottle *t, uint64_t time, uint64_t bytes)

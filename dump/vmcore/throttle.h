@@ -23,8 +23,8 @@ typedef struct DumpThrottle {
 void dump_throttle_init(DumpThrottle *t, uint64_t rate, uint64_t time);
 
 /*
- * The most that is to be written at once: what 100 ms allow, but no less than
- * a page of 4 KiB. UINT64_MAX without a limit.
+ * The most that is to be written at once: what 100 ms allow, in pages
+ * of 4 KiB, at least one. UINT64_MAX without a limit.
  */
 uint64_t dump_throttle_piece(const DumpThrottle *t);
 

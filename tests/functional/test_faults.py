@@ -255,6 +255,40 @@ def test_cut_anywhere(ram_file, small, tmp_path, name):
         assert vm.status() == 'prelaunch'
 
 
+@pytest.mark.parametrize('name', FORMATS)
+def test_fdset_full(full, small, ram_file, name):
+    path = small(SIZE // 8)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    added = full.qmp.cmd('add-fd', [fd])
+    os.close(fd)
+    answer = dump(full, protocol=f'file:/dev/fdset/{added["fdset-id"]}',
+                  format=name)
+    assert 'No space left on device' in answer
+    full.qmp.cmd('remove-fd', fdset_id=added['fdset-id'])
+    assert record('disk full midway', 'fdset', name, answer, full, path,
+                  ram_file) == ('running', 'incomplete, and says so')
+
+
+@pytest.mark.parametrize('name', FORMATS)
+def test_small_device(full, loop, tmp_path, ram_file, name):
+    """It is refused if it is known how large the dump becomes."""
+    path, device = str(tmp_path / 'copy'), loop(2 << 20)
+    if name == 'elf':
+        full.qmp.event_names()
+        with pytest.raises(QMPError, match='dump: no place for') as e:
+            full.dump(device, detach=True)
+        assert full.qmp.event_names() == []
+        answer = re.sub(r'\d+ bytes', 'N bytes', str(e.value))
+    else:
+        answer = dump(full, protocol='file:' + device, format=name)
+    assert 'No space left on device' in answer
+    subprocess.run(['cp', device, path], check=True)
+    state, left = record('too small', 'block device', name, answer, full,
+                         path, ram_file)
+    assert state == 'running' and left.startswith(
+        'no dump' if name == 'elf' else 'incomplete')
+
+
 # -- errors of system calls -----------------------------------------------------------
 
 ERRORS = [
@@ -348,6 +382,20 @@ def test_reader_gone(full, tmp_path, ram_file, name, after):
                          ram_file)
     assert state == 'running' and left.startswith('no dump')
     next_dump_works(full, tmp_path)
+
+
+@pytest.mark.parametrize('name', STREAMS)
+def test_named_pipe_reader_gone(full, tmp_path, ram_file, name):
+    path, fifo = str(tmp_path / 'dump'), str(tmp_path / 'fifo')
+    os.mkfifo(fifo)
+    reader = subprocess.Popen(['sh', '-c', 'exec head -c 2000000 "$0" > "$1"',
+                               fifo, path])
+    answer = dump(full, protocol='file:' + fifo, format=name)
+    reader.wait(60)
+    assert 'Broken pipe' in answer
+    state, left = record('reader gone', 'named pipe', name, answer, full,
+                         path, ram_file)
+    assert state == 'running' and left.startswith('no dump')
 
 
 @pytest.mark.parametrize('name', STREAMS)
@@ -516,11 +564,11 @@ def test_node_server(full, tmp_path, ram_file, fault, name):
 class Paused:
     """A detached dump that is paused after so many bytes."""
 
-    def __init__(self, ram_file, faults_so, path, name, *args):
+    def __init__(self, ram_file, faults_so, path, name, *args, dump={}):
         self.path = path
         self.vm = faulty(ram_file, faults_so, path, 'pause:2000000', *args)
         self.fds = descriptors(self.vm)
-        self.vm.dump(path, format=name, detach=True)
+        self.vm.dump(path, format=name, detach=True, **dump)
         faults.wait_for_pause(path, 2000000)
 
     def go_on(self):

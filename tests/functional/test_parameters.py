@@ -21,9 +21,9 @@ MIB = 1 << 20
 VALUES = {
     'format': 'kdump-lzo', 'threads': 3, 'vmcoreinfo': 'device',
     'exclude': ['cache', 'free'], 'live': 'auto', 'live-buffer': 8 * MIB,
-    'max-bandwidth': 1 << 40,
+    'max-bandwidth': 1 << 40, 'direct': False,
 }
-NAMES = [*list(VALUES)[:-1], 'live-fd', 'max-bandwidth']
+NAMES = [*list(VALUES)[:-2], 'live-fd', 'max-bandwidth', 'direct']
 
 
 def set_(vm, **arguments):
@@ -92,7 +92,7 @@ def test_all(vm):
     # In any monitor.
     assert vm.second().cmd('query-dump-parameters') == VALUES
     set_(vm, threads=5, exclude=[], unset=['live', 'live-buffer',
-                                             'max-bandwidth', 'live'])
+                                             'max-bandwidth', 'direct', 'live'])
     assert query(vm) == {'format': 'kdump-lzo', 'threads': 5,
                          'vmcoreinfo': 'device', 'exclude': []}
 
