@@ -7,11 +7,6 @@
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "fd-cache.h"
-#include "fd-write.h"
-
-#ifndef O_DIRECT
-#define O_DIRECT 0
-#endif
 
 /* Good for all disks and file systems. */
 #define CACHE_ALIGN     4096
@@ -27,12 +22,10 @@ void fd_cache_init(FdCache *c)
     *c = (FdCache) { .direct = -1 };
 }
 
-void fd_cache_spare(FdCache *c, int fd)
+void fd_cache_spare(FdCache *c, int direct)
 {
     c->spare = true;
-    if (O_DIRECT) {
-        c->direct = fd_reopen(fd, O_WRONLY | O_DIRECT);
-    }
+    c->direct = direct;
 }
 
 static bool cache_is_aligned(const struct iovec *iov, int niov, off_t at)

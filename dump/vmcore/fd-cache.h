@@ -22,8 +22,11 @@ typedef struct FdCache {
 /* Does nothing to the cache, until fd_cache_spare. */
 void fd_cache_init(FdCache *c);
 
-/* From here on, spare the cache; @fd has nothing written to it yet. */
-void fd_cache_spare(FdCache *c, int fd);
+/*
+ * From here on, spare the cache. @direct: the file, open for direct I/O, or -1
+ * if it cannot be; owned.
+ */
+void fd_cache_spare(FdCache *c, int direct);
 
 /*
  * Write some of @iov to @fd at @at, as pwritev(). Large pieces that are

@@ -117,7 +117,12 @@ void fd_writer_init_fifo(FdWriter *w, const char *path,
 
 void fd_writer_spare_cache(FdWriter *w)
 {
-    fd_cache_spare(&w->cache, w->fd);
+    int direct = -1;
+
+#ifdef O_DIRECT
+    direct = fd_reopen(w->fd, O_WRONLY | O_DIRECT);
+#endif
+    fd_cache_spare(&w->cache, direct);
 }
 
 static bool fd_cancelled(const FdWriter *w, Error **errp)

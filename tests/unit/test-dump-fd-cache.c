@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include "qemu/units.h"
-#include "fd-cache.h"
+#include "fd-write.h"
 
 /* What the system was asked for. */
 static struct {
@@ -86,7 +86,7 @@ static void test_begin(Test *t, bool spare)
     }
     fd_cache_init(&t->c);
     if (spare) {
-        fd_cache_spare(&t->c, t->fd);
+        fd_cache_spare(&t->c, fd_reopen(t->fd, O_WRONLY | O_DIRECT));
     }
 }
 
