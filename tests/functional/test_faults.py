@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import resource
+import struct
 import subprocess
 import threading
 import time
@@ -269,6 +270,18 @@ def test_fdset_full(full, small, ram_file, name):
                   ram_file) == ('running', 'incomplete, and says so')
 
 
+def cut_flat(path):
+    """No reader looks behind the end record, but ours."""
+    with open(path, 'r+b') as f:
+        f.seek(4096)
+        while True:
+            offset, size = struct.unpack('>qq', f.read(16))
+            if offset == -1:
+                f.truncate()
+                return
+            f.seek(size, os.SEEK_CUR)
+
+
 @pytest.mark.parametrize('name', FORMATS)
 def test_small_device(full, loop, tmp_path, ram_file, name):
     """It is refused if it is known how large the dump becomes."""
@@ -283,6 +296,8 @@ def test_small_device(full, loop, tmp_path, ram_file, name):
         answer = dump(full, protocol='file:' + device, format=name)
     assert 'No space left on device' in answer
     subprocess.run(['cp', device, path], check=True)
+    if name == 'kdump-zlib':
+        cut_flat(path)
     state, left = record('too small', 'block device', name, answer, full,
                          path, ram_file)
     assert state == 'running' and left.startswith(

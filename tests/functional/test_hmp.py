@@ -124,8 +124,8 @@ def test_dev_null(still):
 
 
 HELP = """\
-dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-t threads] [-x level] \
-filename [begin length] -- dump guest memory into file 'filename'.
+dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-D] [-t threads] [-x level] \
+[-b bandwidth] filename [begin length] -- dump guest memory into file 'filename'.
 -p: do paging to get guest's memory mapping.
 -d: return immediately (do not wait for completion).
 -L: let the guest run on while its memory is written; needs -d.
@@ -137,9 +137,11 @@ filename [begin length] -- dump guest memory into file 'filename'.
 makedumpfile-flattened
 format
 -n: 'filename' is the name of a block node.
+-D: leave nothing of the file in the host's page cache.
 -t: number of threads that compress pages.
 -x: leave pages out, by a Linux guest's word; makedumpfile's dump level, \
 0 to 31.
+-b: write no more than so many bytes per second (MiB without a suffix).
 -w: dump in Windows crashdump format (can be used instead of ELF-dump \
 converting),
 for Windows x86 and x64 guests with vmcoreinfo driver only.
@@ -149,7 +151,7 @@ length: the memory size, in bytes.
 
 
 def test_help(still):
-    """The options of the unmodified QEMU, and -L, -Z, -n, -t and -x."""
+    """The options of the unmodified QEMU, and -L, -Z, -n, -D, -t, -x and -b."""
     text = still.qmp.hmp('help dump-guest-memory')
     assert [x.strip() for x in text.splitlines()] == HELP.splitlines()
     assert 'Display the latest dump status' in still.qmp.hmp('help info')
