@@ -119,8 +119,8 @@ def rom_of(code, segments=()):
     assert len(code) <= 0x100
     rom = bytearray(64 << 10)
     rom[:len(code)] = code
-    gdt = struct.pack(f'<{3 + len(segments)}Q', 0, 0x00cf9a000000ffff,
-                      0x00cf92000000ffff, *segments)
+    gdt = struct.pack(f'<{3 + len(segments)}Q', 0, 0x00cf9b000000ffff,
+                      0x00cf93000000ffff, *segments)
     rom[0x100:0x106] = struct.pack('<HI', len(gdt) - 1, BASE + 0x108)
     rom[0x108:0x108 + len(gdt)] = gdt
     rom[0xfff0:0xfff3] = b'\xe9\x0d\x00'        # jmp to the start

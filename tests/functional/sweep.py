@@ -36,7 +36,9 @@ PR_SET_THP_DISABLE = 41
 def program():
     """The code, and the addresses of its instructions by name."""
     code = protected_mode(
-        b'\xc7\x05' + word(COUNT_AT) + bytes(4))    # movl $0, COUNT_AT
+        b'\xc7\x05' + word(COUNT_AT) + bytes(4) +  # movl $0, COUNT_AT
+        b'\xb8\x00\x45\x0c\x00'         # mov $0xc4500, %eax
+        b'\xa3\x00\x03\xe0\xfe')        # INIT, which KVM's others wait for
     code += (
         b'\xb8\x01\x00\x00\x00'         # mov $1, %eax
         b'\xf0\x0f\xc1\x05' + word(COUNT_AT) +  # lock xadd %eax, COUNT_AT
@@ -149,9 +151,11 @@ class Sweep(VM):
     """The guest, sweeping."""
 
     def __init__(self, size=64 << 20, kind='anon', cpus=1, multi=True,
-                 warm=1.0, args=(), more='', sweeps=None, **kwargs):
-        """'more' is of the backend's arguments; 'sweeps' the end of what is
-        written to at all, if that is not the size."""
+                 warm=1.0, args=(), more='', sweeps=None, accel=None,
+                 **kwargs):
+        """'multi': a thread for each CPU, with TCG; 'more' is of the
+        backend's arguments; 'sweeps' the end of what is written to at all, if
+        that is not the size."""
         self.size = size
         self.parts = self.split(sweeps or size, cpus, warm)
         if kind == 'anon-4k':
@@ -164,7 +168,7 @@ class Sweep(VM):
             *memory(kind, size, more), '-smp', str(cpus), '-bios',
             self.rom.name, '-qtest', 'unix:qtest,server=on,wait=off',
             '-qtest-log', 'none', *args, machine=None,
-            accel=f'tcg,thread={thread}', **kwargs)
+            accel=accel or f'tcg,thread={thread}', **kwargs)
         try:
             self.qtest = QTest(self.path('qtest'))
             self.sweep_on(2)

@@ -76,6 +76,18 @@ def test_sweep(faults_so, out, kind, cpus, multi, warm, name, output):
         sweep_and_check(vm, out, output, format=name)
 
 
+@pytest.mark.parametrize('kind,cpus,warm', [
+    ('anon', 1, 1.0), ('anon-4k', 2, 0.5), ('memfd', 1, 0.5),
+    ('memfd', 2, 1.0)])
+def test_sweep_kvm(out, kind, cpus, warm):
+    """Writes by KVM's CPUs are seen too."""
+    if not os.access('/dev/kvm', os.R_OK | os.W_OK):
+        pytest.skip('no KVM')
+    with Sweep(16 * MIB, kind, cpus, warm=warm, accel='kvm') as vm:
+        assert vm.qmp.cmd('query-kvm')['enabled']
+        sweep_and_check(vm, out, 'pipe', format='elf')
+
+
 @pytest.mark.parametrize('kind', ['hugetlb', 'hugetlb-private'])
 def test_sweep_huge_pages(huge_pages, out, kind):  # noqa: F811
     """A huge page is saved as a whole."""
