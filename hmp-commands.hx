@@ -60,7 +60,8 @@ SRST
     kdump-compressed format with zstd pages.
   ``-t`` *threads*
     how many threads compress pages, 1 to 64; by default one for each
-    processor that QEMU may run on, at most 16.
+    processor that QEMU may run on, at most 16; with ``-L`` less one for each
+    CPU of the guest, but not less than one.
   ``-n``
     *filename* is the name of a block node, which nothing else uses.
   ``-D``

@@ -25,7 +25,7 @@ typedef void DumpDone(void *opaque, const DumpQueryResult *result,
 
 /* One validated request. */
 typedef struct DumpOptions {
-    DumpFormat format;
+    DumpFormat format;          /* threads may be 0: by default */
     bool paging;                /* one segment per guest-virtual mapping */
     bool detach;                /* return at once, write in a thread */
     bool has_range;

@@ -18,9 +18,6 @@
 #include "vmcoreinfo-query.h"
 #include "vmcore/pipeline.h"
 
-/* More workers than this only cost memory. */
-#define DUMP_MAX_DEFAULT_THREADS 16
-
 /* Pages of a live guest that are held until they are written. */
 #define DUMP_DEFAULT_LIVE_BUFFER (256 * MiB)
 #define DUMP_MIN_LIVE_BUFFER     (1 * MiB)
@@ -124,9 +121,7 @@ static bool dump_set_threads(DumpFormat *format, bool has_threads,
                              uint8_t threads, Error **errp)
 {
     if (!has_threads) {
-        /* Counts what affinity allows, not what the machine has. */
-        format->threads = MIN(g_get_num_processors(),
-                              DUMP_MAX_DEFAULT_THREADS);
+        format->threads = 0;
         return true;
     }
     if (threads < 1 || threads > DUMP_PIPELINE_MAX_THREADS) {

@@ -29,6 +29,7 @@
 #include "qapi/qapi-visit-dump.h"
 #include "block/aio.h"
 #include "block/aio-wait.h"
+#include "hw/core/cpu.h"
 #include "migration/blocker.h"
 #include "migration/misc.h"
 #include "monitor/monitor.h"
@@ -53,6 +54,9 @@
 /* What it takes of that to leave a system call alone. */
 #define DUMP_EXIT_LEAVE_US  (500 * 1000)
 #define DUMP_EXIT_POLL_US   (5 * 1000)
+
+/* More workers than this only cost memory. */
+#define DUMP_MAX_DEFAULT_THREADS 16
 
 typedef struct DumpJob {
     DumpOptions opts;           /* strings are NULLed once they are used */
@@ -749,7 +753,6 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         .windows = ops->windows,
         .no_guest_note = opts->vmcoreinfo == DUMP_VMCOREINFO_OFF,
         .search = dump_search(opts),
-        .threads = opts->format.threads,
         .dump_level = opts->dump_level,
         .report = &job->report,
     };
@@ -761,6 +764,33 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
         dump_report_warn(&job->report, "%s", w->value);
     }
     return job;
+}
+
+/*
+ * By default a thread for each CPU that QEMU may use, but of a guest that runs
+ * on, those of its CPUs are left to them.
+ */
+static unsigned dump_job_default_threads(const DumpJob *job)
+{
+    /* Counts what affinity allows, not what the machine has. */
+    unsigned host = g_get_num_processors();
+    unsigned guest = 0;
+    CPUState *cpu;
+
+    if (job->live) {
+        CPU_FOREACH(cpu) {
+            guest++;
+        }
+    }
+    return MIN(host > guest ? host - guest : 1, DUMP_MAX_DEFAULT_THREADS);
+}
+
+static void dump_job_set_threads(DumpJob *job)
+{
+    if (!job->opts.format.threads) {
+        job->opts.format.threads = dump_job_default_threads(job);
+    }
+    job->query.threads = job->opts.format.threads;
 }
 
 bool dump_job_start(const DumpOptions *opts, Error **errp)
@@ -785,13 +815,14 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
 
     job = dump_job_new(opts);
     dump_job_set(job);
-    trace_dump_start(opts->format.kind, opts->format.codec,
-                     opts->format.flat, opts->paging, opts->detach,
-                     opts->format.threads);
     if (!dump_job_admit(job, &job->error)) {
         dump_job_finish(job, false, false, errp);
         return false;
     }
+    dump_job_set_threads(job);
+    trace_dump_start(opts->format.kind, opts->format.codec,
+                     opts->format.flat, opts->paging, opts->detach, job->live,
+                     job->query.threads);
     job->opts.output = (DumpOutputName) { 0 };
     job->opts.job_id = NULL;
     job->opts.live_fd = NULL;

@@ -22,6 +22,7 @@
  *                     cannot be read any more; then the file is gone
  *     unwatch         SIGUSR2: ... are no longer write-protected by a
  *                     userfaultfd; then the file is gone
+ *     cpus:N          GLib says that this process may run on N processors
  *     thread          if the file exists, it says how many threads may still
  *                     be created
  *     uffd-STEP:E:N   the Nth system call of that kind for a userfaultfd, and
@@ -302,6 +303,18 @@ int fdatasync(int fd)
 }
 
 /* -- threads ----------------------------------------------------------- */
+
+unsigned g_get_num_processors(void)
+{
+    static unsigned (*real)(void);
+    unsigned long long n = 0;
+    int cpus = 0;
+
+    if (!real) {
+        real = dlsym(RTLD_NEXT, "g_get_num_processors");
+    }
+    return fault_is("cpus", &cpus, &n) ? cpus : real();
+}
 
 /* May there be one more? Counts down in the file. */
 static bool thread_allowed(void)

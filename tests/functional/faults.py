@@ -16,6 +16,11 @@ def pause(library, path, size):
     return environment(library, path, f'pause:{size}')
 
 
+def processors(library, n):
+    """For a QEMU that believes to have so many processors."""
+    return environment(library, '/', f'cpus:{n}')
+
+
 def hold(library, path):
     """Environment for a QEMU in which a search of guest memory is paused."""
     return environment(library, path, 'hold')

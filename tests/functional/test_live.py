@@ -2,6 +2,7 @@
 """Dumps of a running guest: consistent images of one moment."""
 
 import os
+import re
 import signal
 import time
 
@@ -132,6 +133,33 @@ def test_threads(faults_so, out):
     """Several threads read pages that the guest is about to change."""
     with Sweep(cpus=2, env=faults.pause(faults_so, out, 50000)) as vm:
         sweep_and_check(vm, out, 'file', format='kdump-raw-zlib', threads=4)
+
+
+@pytest.mark.parametrize('cpus', [1, 3, 8])
+def test_default_threads(faults_so, cpus):
+    """The guest's CPUs keep as many of the host's, if the guest runs on."""
+    rest = max(8 - cpus, 1)
+    with Sweep(cpus=cpus, env=faults.processors(faults_so, 8),
+               args=['-trace', 'dump_start']) as vm:
+        dump = Held(vm, format='kdump-zlib', live_buffer=2 * vm.size)
+        deadline = time.monotonic() + 30
+        # One does without workers.
+        while vm.threads().count('dump-worker') != (rest if rest > 1 else 0):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        dump.close()
+        vm.qmp.wait_event('DUMP_COMPLETED')
+        for arguments in ({'live': 'on', 'threads': 5},
+                          {'live': 'on', 'format': 'kdump-zlib'},
+                          {'live': 'off'}):
+            vm.dump('/dev/null', detach=True, **arguments)
+            vm.qmp.wait_event('DUMP_COMPLETED')
+        # For that one, it has to be stopped.
+        vm.dump('/dev/null', live='auto')
+        assert re.findall(r'dump_start .* live (\d) threads (\d+)',
+                          vm.stderr()) == [
+            ('1', str(rest)), ('1', '5'), ('1', str(rest)), ('0', '8'),
+            ('0', '8')]
 
 
 def test_range(out):
