@@ -51,8 +51,24 @@ MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
          'qapi/dump.json', 'qapi/job.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
          'docs/devel/index-internals.rst', 'docs/interop/index.rst',
-         'docs/system/index.rst',
-         'tests/unit/meson.build']
+         'docs/system/index.rst', 'meson_options.txt',
+         'scripts/meson-buildoptions.sh', 'tests/unit/meson.build']
+
+# Path, a line of it, and what of ours comes after it.
+AFTER = [
+    ('meson_options.txt',
+     "       description: 'lzfse support for DMG images')\n",
+     "option('libdeflate', type : 'feature', value : 'auto',\n"
+     "       description: 'libdeflate for zlib pages of memory dumps')\n"),
+    ('scripts/meson-buildoptions.sh',
+     "  printf \"%s\\n\" '  libdaxctl       libdaxctl support'\n",
+     "  printf \"%s\\n\" '  libdeflate      libdeflate for zlib pages of "
+     "memory dumps'\n"),
+    ('scripts/meson-buildoptions.sh',
+     '    --disable-libdaxctl) printf "%s" -Dlibdaxctl=disabled ;;\n',
+     '    --enable-libdeflate) printf "%s" -Dlibdeflate=enabled ;;\n'
+     '    --disable-libdeflate) printf "%s" -Dlibdeflate=disabled ;;\n'),
+]
 
 # Put into tests/unit/meson.build, in one piece without an empty line.
 UNIT_TESTS = """\
@@ -175,7 +191,11 @@ def whole_files(folders):
 
 def splice(tree, path, pattern, replacement, what):
     """Replace the one place that @pattern finds in a file of the tree."""
-    text = read(os.path.join(tree, path))
+    return splice_text(read(os.path.join(tree, path)), path, pattern,
+                       replacement, what)
+
+
+def splice_text(text, path, pattern, replacement, what):
     found = list(re.finditer(pattern, text, re.M))
     if len(found) != 1:
         raise ApplyError(f'{path}: expected {what} exactly once, found it '
@@ -250,6 +270,12 @@ def spliced_files(tree):
             tree, path, rf'^   {before}\n(?:   {ours}\n)?',
             lambda _, b=before, o=ours: f'   {b}\n   {o}\n',
             f'the entry {before}')
+    for path, line, ours in AFTER:
+        if path not in files:
+            files[path] = read(os.path.join(tree, path))
+        files[path] = splice_text(
+            files[path], path, f'^{re.escape(line)}(?:{re.escape(ours)})?',
+            lambda _, new=line + ours: new, f'the line {line.strip()!r}')
     return files
 
 

@@ -48,6 +48,10 @@ GROWS = {
         (r"(?m)^  '(\S+\.c)',\n", 'dump/vmcore/{}'),
         (r"(?m)^if (?:.+\n)*?  vmcore_sources \+= files\('(\S+)'\)\n"
          r'(?:.+\n)*?endif\n', 'dump/vmcore/{}'),
+        (r"(?m)^if .+\n  codec_zlib = files\('(\S+)'.*\)\n"
+         r'(?:.+\n)*?endif\n', 'dump/vmcore/{}'),
+        (r"(?m)^# zlib pages (?:.+\n)*?codec_zlib = files\('(\S+)'\)\n"
+         r'(?:.+\n)*\n', 'dump/vmcore/{}'),
     ],
     'dump/vmcore/writer.c': [
         (r'(?m)^    &dump_writer_(\w+),\n', 'dump/vmcore/writer-{}.c'),

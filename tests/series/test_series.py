@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -23,8 +24,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
 SCRIPT = os.path.join(REPO, 'scripts', 'qemu-tree')
 sys.path.insert(0, os.path.join(REPO, 'scripts', 'lib'))
+sys.path.insert(0, os.path.join(REPO, 'tests', 'functional'))
 import tree_apply  # noqa: E402
+from vm import VM  # noqa: E402
+from vmcore import open_dump  # noqa: E402
 
+# What makes zlib pages until the last patch, and what it is replaced with.
+ZLIB = 'dump/vmcore/codec-zlib.c'
+DEFLATE = 'dump/vmcore/codec-deflate.c'
 AUTHOR = 'A U Thor <author@example.org>'
 MAINTAINERS_QUESTION = 'added, moved or deleted file(s), does MAINTAINERS'
 
@@ -221,6 +228,8 @@ def like(path, flags):
     """The source in the built tree whose flags @path gets."""
     if path.startswith('dump/old/'):
         return 'target/i386/arch_dump.c'    # compiled by target or once
+    if path == ZLIB:
+        return 'dump/vmcore/codec.c'        # the last patch has replaced it
     return path if path in flags else None
 
 
@@ -251,6 +260,8 @@ def test_each_patch_compiles(series, tmp_path):
             objects[path] = compiler.compile(path, as_built)
         engine.update({p: o for p, o in objects.items()
                        if p.startswith('dump/vmcore/')})
+        if DEFLATE in engine:
+            engine.pop(ZLIB, None)
         for path, obj in objects.items():
             if path.startswith('tests/unit/'):
                 program = compiler.program(obj, list(engine.values()))
@@ -265,15 +276,69 @@ def test_each_patch_compiles(series, tmp_path):
 
 
 def test_after_the_switch(series):
-    """What follows it changes nothing that is compiled: those patches build
-    as the last one does."""
+    """What follows it changes nothing that is compiled, up to the last,
+    which is of zlib pages only."""
     switch = next(c for c in series.commits
                   if 'qapi/dump.json' in series.changed(c, 'M'))
     later = series.git('diff', '--name-only', '--no-renames', switch,
-                       'series').split()
+                       'series^').split()
     assert later
     assert [p for p in later if not re.match(
-        r'dump/old/|docs/|MAINTAINERS$', p)] == []
+        r'dump/old/|docs/|MAINTAINERS$|tests/(qtest|functional)/', p)] == []
     assert series.git('ls-tree', '-r', '--name-only', 'series',
                       'dump/old') == ''
     assert "'old'" not in series.git('show', f'{switch}:dump/meson.build')
+
+
+def test_without_the_last(series, tmp_path):
+    """Our own deflate can be left out: the patch adds it, and changes
+    nothing but two lists of files. QEMU without it, which is the one that was
+    built with another codec, makes zlib dumps that can be read."""
+    files = ['codec-deflate.c', 'deflate.c', 'deflate.h']
+    assert series.changed('series', 'A') == [
+        *(f'dump/vmcore/{f}' for f in files),
+        'tests/unit/test-dump-deflate.c']
+    assert series.changed('series', 'MDR') == [
+        'dump/vmcore/meson.build', 'tests/unit/meson.build']
+    before = series.git('grep', '-h', 'deflate', 'series^', '--', 'dump')
+    assert 'libdeflate.h' in before
+    assert 'dump_deflate' not in before and '"deflate.h"' not in before
+    series.checkout('series^')
+    compiler = Compiler(series, str(tmp_path / 'objects'))
+    compiler.generate()
+    codec = compiler.compile(ZLIB, like(ZLIB, compiler.flags))
+    objects = {f'libcommon.fa.p/dump_vmcore_{name}.c.o': to for name, to in
+               (('codec-deflate', [codec]), ('deflate', []))}
+    build = os.path.join(compiler.old, series.build)
+    argv = shlex.split(run(['ninja', '-t', 'commands', 'qemu-system-x86_64'],
+                           build).splitlines()[-1])
+    assert all(argv.count(o) == 1 for o in objects)
+    argv = [word for old in argv for word in objects.get(old, [old])]
+    program = str(tmp_path / 'qemu-system-x86_64')
+    argv[argv.index('-o') + 1] = program
+    run(argv, build)
+    path = str(tmp_path / 'dump')
+    saved = str(tmp_path / 'saved')
+    with VM('-m', '64', '-S', binary=program) as vm:
+        vm.qmp.cmd('pmemsave', val=0, size=1 << 20, filename=saved)
+        with open(saved, 'rb') as f:
+            memory = f.read()
+        for name in ('kdump-zlib', 'kdump-raw-zlib'):
+            vm.dump(path, format=name)
+            check_zlib_pages(open_dump(path), memory)
+    shutil.rmtree(compiler.build)
+
+
+def check_zlib_pages(dump, memory):
+    """They are what guest memory has, and what zlib makes of it."""
+    assert dump.read(0xc0000, 0x40000) == memory[0xc0000:]
+    compressed = 0
+    for pfn in range(0xc0, 0x100):
+        offset, size, flags = dump.descs[pfn]
+        if flags:
+            z = zlib.compressobj(1, wbits=15, memLevel=6)
+            data = memory[pfn << 12:(pfn + 1) << 12]
+            assert dump.source.read(offset, size) == \
+                z.compress(data) + z.flush()
+            compressed += 1
+    assert compressed > 16
