@@ -36,7 +36,11 @@ WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
          'docs/devel/dump-faults.rst.inc', 'docs/devel/dump-bench.svg',
          'docs/interop/vmcore-formats.rst',
          'docs/system/guest-memory-dump.rst', 'tests/unit/test-dump-*.c',
-         'tests/unit/dump-test-*.h']
+         'tests/unit/dump-test-*.h', 'tests/qtest/dump-test.c']
+# One for QEMU's functional tests: what of ours, where to, and by what a tree
+# is known that has such tests and has them there.
+FUNCTIONAL = ('tests/qemu-functional/test_dump.py',
+              'tests/functional/test_dump.py', 'tests/functional/test_vnc.py')
 # What of a folder: an editor's leavings, say, stay out.
 SOURCES = re.compile(r'(?:\.[ch]|(?:^|/)(?:meson\.build|trace-events))$')
 # Folders of the tree that hold nothing but ours afterwards.
@@ -52,7 +56,8 @@ MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
          'qapi/dump.json', 'qapi/job.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
          'docs/devel/index-internals.rst', 'docs/interop/index.rst',
          'docs/system/index.rst', 'meson_options.txt',
-         'scripts/meson-buildoptions.sh', 'tests/unit/meson.build']
+         'scripts/meson-buildoptions.sh', 'tests/qtest/meson.build',
+         'tests/unit/meson.build']
 
 # Path, a line of it, and what of ours comes after it.
 AFTER = [
@@ -68,6 +73,13 @@ AFTER = [
      '    --disable-libdaxctl) printf "%s" -Dlibdaxctl=disabled ;;\n',
      '    --enable-libdeflate) printf "%s" -Dlibdeflate=enabled ;;\n'
      '    --disable-libdeflate) printf "%s" -Dlibdeflate=disabled ;;\n'),
+    ('tests/qtest/meson.build',
+     "  (config_all_devices.has_key('CONFIG_SB16') ? ['fuzz-sb16-test'] : []) "
+     "+                   \\\n",
+     "  ['dump-test'] +" + 74 * ' ' + "\\\n"),
+    ('tests/qtest/meson.build',
+     "  'cdrom-test': files('boot-sector.c'),\n", "  'dump-test': zlib,\n"),
+    ('tests/functional/meson.build', "  'cpu_queries',\n", "  'dump',\n"),
 ]
 
 # Put into tests/unit/meson.build, in one piece without an empty line.
@@ -189,6 +201,10 @@ def whole_files(folders):
     return files
 
 
+def has_functional(tree):
+    return os.path.exists(os.path.join(tree, FUNCTIONAL[2]))
+
+
 def splice(tree, path, pattern, replacement, what):
     """Replace the one place that @pattern finds in a file of the tree."""
     return splice_text(read(os.path.join(tree, path)), path, pattern,
@@ -271,6 +287,8 @@ def spliced_files(tree):
             lambda _, b=before, o=ours: f'   {b}\n   {o}\n',
             f'the entry {before}')
     for path, line, ours in AFTER:
+        if path.startswith('tests/functional/') and not has_functional(tree):
+            continue
         if path not in files:
             files[path] = read(os.path.join(tree, path))
         files[path] = splice_text(
@@ -285,6 +303,8 @@ def plan(tree):
     folders = backport_folders(tree)
     new = rewritten(whole_files(folders), folders)
     new.update(spliced_files(tree))
+    if has_functional(tree):
+        new[FUNCTIONAL[1]] = read(os.path.join(REPO, FUNCTIONAL[0]))
     check_folders(tree, new)
     for owned in OWNED:
         for sub in walk(os.path.join(tree, owned)):
