@@ -33,7 +33,7 @@ REPLACED = STATE + '/replaced-'
 # Files and folders of ours that go in whole.
 WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
          'qapi/dump.json', 'docs/devel/dump.rst',
-         'docs/devel/dump-faults.rst.inc', 'docs/devel/dump-bench.svg',
+         'docs/devel/dump-faults.rst.inc',
          'docs/interop/vmcore-formats.rst',
          'docs/system/guest-memory-dump.rst', 'tests/unit/test-dump-*.c',
          'tests/unit/dump-test-*.h', 'tests/qtest/dump-test.c']
