@@ -54,7 +54,7 @@ BAD_ARGUMENTS = [
     ("'begin' is missing", {'length': 4096}),
     ("'length'", {'begin': 0, 'length': 0}),
     ("'length'", {'begin': 0, 'length': -4096}),
-    # Ranges that wrap around or contain no memory.
+    # Beyond or at both ends of the 64 bits: not "nothing to dump".
     ("'begin'", {'begin': -4096, 'length': 8192}),
     ("'begin'", {'begin': (1 << 63) - 4096, 'length': (1 << 63) - 1}),
     ("'begin'", {'begin': 1 << 40, 'length': 4096}),
@@ -69,7 +69,7 @@ BAD_ARGUMENTS = [
 
 @pytest.mark.parametrize('text,arguments', BAD_ARGUMENTS)
 def test_bad_arguments(running, old, text, arguments):
-    """All of this is detected before anything is changed."""
+    """All this is found before anything is touched."""
     refused(running, text, old, protocol='file:' + old, **arguments)
 
 
@@ -163,7 +163,7 @@ def failed(vm, event, text):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_dev_full(running, name):
-    """The error says that the disk is full, and what was being written."""
+    """The error says that the disk is full, and where."""
     with pytest.raises(QMPError) as e:
         running.dump('/dev/full', format=name)
     assert 'No space left on device' in str(e.value)
@@ -225,7 +225,7 @@ def test_small_file_system(running, tmp_path, detach):
 
 
 def test_stdin_closed(out):
-    """QEMU may get descriptor 0 for the output; it is valid."""
+    """Descriptor 0 is one like any other."""
     with VM('-m', '16M', preexec=lambda: os.close(0)) as vm:
         vm.dump(out)
         with pytest.raises(QMPError):

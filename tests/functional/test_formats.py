@@ -127,8 +127,7 @@ def test_threads(still, tmp_path, name):
 
 
 def test_flattened_records_are_large(still, out):
-    """The time that crash takes to open it grows with the number of
-    records."""
+    """Records are large: crash's opening time grows with the number of records."""
     still.dump(out, format='kdump-zlib')
     flat = open_dump(out).source
     assert flat.size / flat.nr_records > 256 << 10

@@ -52,7 +52,8 @@ def test_crash_osrelease(guest, dumps, name):
 
 @pytest.mark.parametrize('name', MAKEDUMPFILE)
 def test_makedumpfile_dmesg(guest, dumps, name, tmp_path):
-    """phys_base of a KASLR guest, and the location of program headers."""
+    """makedumpfile finds phys_base of a KASLR guest, and the segments by
+    e_phoff."""
     out = str(tmp_path / 'dmesg')
     run('makedumpfile', '--dump-dmesg', rearranged(dumps[name], tmp_path),
         out)
@@ -169,7 +170,7 @@ def test_readelf(dumps):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_strict_reader(guest, dumps, name):
-    """Everything that the strict reader checks, and the kernel's data."""
+    """e_ehsize and utsname are among what the reader insists on."""
     dump = open_dump(dumps[name])
     assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
     assert [n[0] for n in dump.notes] == \
@@ -198,7 +199,7 @@ sys.stdout.buffer.write(data)
 
 @pytest.mark.parametrize('name', [f for f in FORMATS if 'raw' in f])
 def test_libkdumpfile(guest, dumps, name):
-    """Architecture and number of CPUs are detected."""
+    """By utsname, architecture and number of CPUs are known."""
     dump = open_dump(dumps[name])
     pfn = next(p for p in dump.pfns if dump.descs[p][2])
     r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
@@ -222,7 +223,7 @@ sys.stdout.buffer.write(prog.read(int(sys.argv[2]), 4096, True))
 @pytest.mark.parametrize('name', ['elf', *(f for f in FORMATS
                                            if 'raw' in f)])
 def test_drgn(guest, dumps, name):
-    """The architecture is detected without an option."""
+    """The architecture, by utsname, needs not be told."""
     dump = open_dump(dumps[name])
     pfn = next(p for p in open_dump(dumps['kdump-raw-zlib']).pfns
                if p > 0x1000 and any(dump.read(p * 4096, 4096)))

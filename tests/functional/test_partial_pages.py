@@ -43,7 +43,7 @@ def bare(tmp_path_factory):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS)
 def test_last_page_in_part(bare, out, name, detach):
-    """max_mapnr counts the last page, of which only a part is RAM."""
+    """max_mapnr counts the last page, of which a part is RAM."""
     bare.dump(out, format=name, detach=detach)
     event = bare.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed'

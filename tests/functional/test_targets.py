@@ -345,7 +345,7 @@ def notes_of(dump, name):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
 def test_guest_note(guest, out, name):
-    """Also if the byte order is not the host's."""
+    """Found where the order of bytes is not the host's, too."""
     text = 'OSRELEASE=6.1.0-test\nPAGESIZE=4096\nNUMBER(phys_base)=4096\n'
     guest.publish(text)
     guest.dump(out, format=name)
@@ -362,7 +362,7 @@ def test_guest_note(guest, out, name):
 
 @pytest.mark.parametrize('size', [4096, 16384, 65536])
 def test_page_size(guest, out, size):
-    """The guest's page size is used, not the CPU's largest."""
+    """Blocks are of the guest's pages, not the largest that the CPU knows."""
     guest.publish(f'OSRELEASE=6.1.0-test\nPAGESIZE={size}\n')
     guest.dump(out, format='kdump-zlib')
     dump = open_dump(out)

@@ -74,7 +74,7 @@ def test_good_note(guest, out, name):
     if name != 'elf':
         # Decimal, as the kernel prints it.
         assert dump.phys_base == 18874368
-        # The machine and the page size.
+        # All of utsname that readers look at.
         assert (dump.sysname, dump.release) == ('Linux', RELEASE)
         assert dump.machine == \
             ('x86_64' if guest.vm.mode.long else 'i686')

@@ -485,7 +485,7 @@ def test_reset_forgets_the_header(tmp_path_factory, tmp_path):
 
 @pytest.mark.parametrize('detach', [False, True])
 def test_failure_changes_nothing(guest, detach):
-    """Contexts are never written to guest memory."""
+    """Contexts never get into the guest's memory."""
     before = bytes(guest.memory)
     try:
         guest.dump('/dev/full', format='win-dmp', detach=detach)
@@ -536,7 +536,7 @@ def test_cut_file_is_no_dump(one, tmp_path):
 
 @pytest.mark.parametrize('processors', [0, CPUS + 1, 1 << 31, 0xffffffff])
 def test_number_of_processors(guest, out, processors):
-    """The number in the header is not trusted as a size."""
+    """The header's number of processors is not taken for a size."""
     guest.publish(processors=processors)
     d = dump(guest, out)
     assert f'{processors} processors' in warnings(guest)
@@ -557,8 +557,7 @@ def test_fewer_processors(guest, out):
     (0, 0), (43, 43), (87, 0xffffffff), (0x7fffffff, 0x7fffffff),
     (0xffffffff, 1)])
 def test_number_of_runs(guest, out, runs, pages):
-    """The number in the header is not trusted; runs are those of real
-    memory."""
+    """Nor are its numbers of runs and pages: runs are the real memory's."""
     guest.publish(nr_runs=runs, nr_pages=pages)
     check_memory(guest, dump(guest, out))
 
