@@ -68,6 +68,14 @@ def faults_so(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope='session')
+def change_host():
+    """For tests that change what is everybody's on the host, such as the
+    number of huge pages. They undo it, but who is killed does not."""
+    if os.environ.get('DUMP_CHANGE_HOST') != '1':
+        pytest.skip('would change the host, which DUMP_CHANGE_HOST=1 allows')
+
+
 @pytest.fixture
 def out(tmp_path):
     return str(tmp_path / 'dump')

@@ -16,6 +16,8 @@ BENCH = os.path.join(REPO, 'tests', 'bench')
 sys.path.insert(0, BENCH)
 import memory_image  # noqa: E402
 
+pytestmark = [pytest.mark.slow, pytest.mark.once]
+
 MIB = 1 << 20
 MEASURES = ('seconds', 'cpu_seconds', 'bytes', 'bytes_on_disk', 'rss_growth')
 

@@ -14,6 +14,8 @@ from test_guest import DRGN
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = [pytest.mark.guest, pytest.mark.once]
+
 CLASSES = ['zero', 'cache', 'cache-private', 'user', 'free']
 LEVELS = [1, 2, 4, 8, 16, 31]
 

@@ -236,6 +236,8 @@ def busy_guest():
         yield g
 
 
+@pytest.mark.guest
+@pytest.mark.once
 @pytest.mark.parametrize('name', FORMATS)
 def test_busy_guest(busy_guest, out, name):
     busy_guest.dump(out, format=name)
@@ -251,6 +253,8 @@ def test_busy_guest(busy_guest, out, name):
     assert dump.vmcoreinfo['OSRELEASE'] == busy_guest.release()
 
 
+@pytest.mark.guest
+@pytest.mark.once
 @pytest.mark.parametrize('name', FORMATS)
 def test_busy_guest_crash(busy_guest, out, name):
     busy_guest.dump(out, format=name)

@@ -534,6 +534,8 @@ def test_node_too_small(full, tmp_path, ram_file, name):
     assert (state, left) == ('running', 'incomplete, and says so')
 
 
+@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize('name', FORMATS[1:])
 @pytest.mark.parametrize('fault', ['NBD server dies midway',
                                    'cancel, NBD server stalled'])

@@ -12,6 +12,8 @@ from guest import Guest
 from readers import kept, rearranged, run
 from vmcore import open_dump
 
+pytestmark = pytest.mark.guest
+
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
            'kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy',
            'kdump-zstd', 'kdump-raw-zstd']
@@ -61,6 +63,7 @@ def test_makedumpfile_dmesg(guest, dumps, name, tmp_path):
         assert f'Linux version {guest.release()}' in f.read()
 
 
+@pytest.mark.once
 def test_makedumpfile_filter_elf(guest, dumps, tmp_path):
     out = str(tmp_path / 'filtered')
     run('makedumpfile', '-d', '31', '-l', dumps['elf'], out)
@@ -90,6 +93,7 @@ def check_filtered(guest, tmp_path, name, levels):
     assert run('crash', '--osrelease', out).strip() == guest.release()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize('name', ['kdump-raw-zlib', 'kdump-lzo'])
 def test_makedumpfile_filter_kdump(guest, tmp_path, name):
     check_filtered(guest, tmp_path, name, (0, 1, 31))
@@ -105,6 +109,7 @@ FILTERED = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize('machine,memory,args,name', FILTERED)
 def test_makedumpfile_filter_large(tmp_path, machine, memory, args, name):
     with Guest(*args, machine=machine, memory=memory) as guest:

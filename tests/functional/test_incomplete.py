@@ -58,6 +58,8 @@ def dump_cut(vm, path, name, size):
 # Status; then a page that is present and one that is not.
 KDUMPFILE = '''
 import sys, kdumpfile, kdumpfile.exceptions
+
+pytestmark = pytest.mark.guest
 ctx = kdumpfile.kdumpfile(sys.argv[1])
 read = lambda pfn: ctx.read(kdumpfile.KDUMP_MACHPHYSADDR, pfn * 4096, 4096)
 data = read(int(sys.argv[2]))

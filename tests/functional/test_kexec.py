@@ -11,6 +11,8 @@ from readers import run
 from test_vmcoreinfo_search import source, text_of
 from vmcore import open_dump
 
+pytestmark = [pytest.mark.guest, pytest.mark.once]
+
 MiB = 1 << 20
 
 

@@ -20,6 +20,7 @@ from vmcore import open_dump
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy']
 LEVEL_31 = ['zero', 'cache', 'cache-private', 'user', 'free']
+pytestmark = pytest.mark.guest
 
 
 @pytest.fixture(scope='module')

@@ -19,6 +19,8 @@ from readers import kept, rearranged, run
 from test_guest import DRGN
 from vmcore import open_dump
 
+pytestmark = pytest.mark.guest
+
 ROUNDS = int(os.environ.get('DUMP_LIVE_ROUNDS', 2))
 VMLINUX = os.environ.get('DUMP_VMLINUX')
 FORMATS = ['elf', 'kdump-raw-zlib', 'kdump-lzo', 'kdump-raw-lzo']

@@ -317,7 +317,7 @@ KSM = '/sys/kernel/mm/ksm/'
 
 
 @pytest.fixture
-def ksm():
+def ksm(change_host):
     """A function that makes the host merge pages from then on."""
     if not os.access(KSM + 'run', os.W_OK):
         pytest.skip('no KSM')

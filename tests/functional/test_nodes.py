@@ -168,6 +168,7 @@ def linux():
         yield guest
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
 def test_linux(linux, tmp_path, name):
     """From an encrypted image to a common reader."""

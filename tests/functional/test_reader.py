@@ -14,6 +14,8 @@ import pytest
 
 from vmcore import Bad, decompress, open_dump
 
+pytestmark = pytest.mark.once
+
 PAGE = 4096
 
 

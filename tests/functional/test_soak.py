@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A short run of soak.py."""
 
+import pytest
+
 from soak import Soak
+
+pytestmark = pytest.mark.slow
 
 
 def test_soak():

@@ -135,7 +135,7 @@ def rights(user):
 
 
 @pytest.fixture
-def few_huge_pages():
+def few_huge_pages(change_host):
     """A pool with twelve more huge pages than others use."""
     with open(NR_HUGE) as f:
         before = int(f.read())

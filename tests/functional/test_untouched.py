@@ -74,7 +74,7 @@ def test_memfd_written_by_others(out):
 
 
 @pytest.fixture
-def huge_pages():
+def huge_pages(change_host):
     """Enough huge pages for two mappings of 64 MiB, if the host has any."""
     try:
         with open(NR_HUGE) as f:

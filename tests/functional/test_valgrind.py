@@ -16,6 +16,8 @@ from test_nodes import cancel, stalled
 from vm import REPO, VM, qemu_binary
 from vmcore import open_dump
 
+pytestmark = [pytest.mark.slow, pytest.mark.once]
+
 NOTE_AT = 2 << 20
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 

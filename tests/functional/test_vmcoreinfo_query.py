@@ -23,6 +23,8 @@ from test_vmcoreinfo_search import (KERNEL_MAP, MiB, put, source, text,
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.guest
+
 BUSY = 'There is a query for VMCOREINFO in process'
 NOTHING = 'guest memory has no VMCOREINFO of a Linux kernel'
 

@@ -16,6 +16,8 @@ from readers import rearranged, run
 from test_guest import DRGN, KDUMPFILE
 from vmcore import open_dump
 
+pytestmark = [pytest.mark.guest, pytest.mark.once]
+
 MiB = 1 << 20
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-lzo']
 

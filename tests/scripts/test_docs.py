@@ -18,6 +18,8 @@ import pytest
 
 from conftest import REPO, tree_apply
 
+pytestmark = pytest.mark.slow
+
 INDEX = '''\
 Manual
 ======
