@@ -18,15 +18,15 @@ die() {
 # install_packages GROUP...: what scripts/packages lists and the machine
 # lacks.
 install_packages() {
-    local group line missing=() list
+    local group name names='' missing=() list there
     list=$(dirname "${BASH_SOURCE[0]}")/../packages
     for group in "$@"; do
-        while read -r line; do
-            for line in ${line#*:}; do
-                dpkg-query -W -f '${Status}' "$line" 2>/dev/null |
-                    grep -q 'install ok installed' || missing+=("$line")
-            done
-        done < <(grep "^$group:" "$list")
+        names+=" $(sed -n "s/^$group://p" "$list")"
+    done
+    there=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $names \
+                2>/dev/null | sed -n 's/^installed //p')
+    for name in $names; do
+        grep -qx "$name" <<< "$there" || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] || die "run as root, or install: ${missing[*]}"

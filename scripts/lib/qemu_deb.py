@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 
 import tree_series
+from common import Failure, run, say
 
 SUFFIX = '+guestdump1'
 # Without renames, which dpkg-source does not know.
@@ -33,10 +34,6 @@ BINARY = ('qemu-system-x86', 'qemu-system-common', 'qemu-system-gui',
 X86 = 'i386-softmmu,x86_64-softmmu'
 
 
-class DebError(Exception):
-    """Something the user can read and act on."""
-
-
 def read(path):
     with open(path, encoding='utf-8') as f:
         return f.read()
@@ -52,7 +49,7 @@ def splice_codecs(top):
         path = os.path.join(top, name)
         text = read(path)
         if text.count(BEFORE) != 1 or '--enable-snappy' in text:
-            raise DebError(f'{name} is not what is known of this package: '
+            raise Failure(f'{name} is not what is known of this package: '
                            'it has to have one line "# --enable-zstd", and '
                            'no "--enable-snappy"')
         write(path, text.replace(BEFORE, CODECS + BEFORE))
@@ -63,7 +60,7 @@ def add_changelog(top, identity, date):
     text = read(path)
     m = re.match(r'(\S+) \((\S+)\) ([^;]+); ', text)
     if not m:
-        raise DebError('the first line of debian/changelog is not understood')
+        raise Failure('the first line of debian/changelog is not understood')
     name, version, suite = m.groups()
     version += SUFFIX
     when = email.utils.formatdate(int(date[1:].split()[0]))
@@ -75,7 +72,7 @@ def add_changelog(top, identity, date):
     return version
 
 
-def add_patches(top, tree, identity, say):
+def add_patches(top, tree, identity):
     with tempfile.TemporaryDirectory() as tmp:
         made = os.path.join(tmp, 'patches')
         tree_series.make(tree, made, identity, say, FORMAT)
@@ -91,12 +88,12 @@ def add_patches(top, tree, identity, say):
           ''.join(f'guest-memory-dump/{n}\n' for n in names))
 
 
-def make_source(dsc, tree, out, identity, run, say):
+def make_source(dsc, tree, out, identity):
     """Unpack @dsc to a folder in @out, add to it what makes @tree ours, and
     pack it. Returns the paths of the new .dsc and of the folder."""
     identity = tree_series.identity_from_git(identity)
     if os.path.isdir(out) and os.listdir(out):
-        raise DebError(f"'{out}' is not empty")
+        raise Failure(f"'{out}' is not empty")
     os.makedirs(out, exist_ok=True)
     for name in os.listdir(os.path.dirname(dsc)):
         if re.search(r'\.orig(-\w+)?\.tar\.\w+(\.asc)?$', name):
@@ -106,7 +103,7 @@ def make_source(dsc, tree, out, identity, run, say):
     run('unpacking the source package',
         ['dpkg-source', '--no-check', '-x', dsc, top],
         os.path.join(out, 'unpack.log'), cwd=out)
-    add_patches(top, tree, identity, say)
+    add_patches(top, tree, identity)
     splice_codecs(top)
     version = add_changelog(top, identity, tree_series.date_of_series())
     # Packing applies each patch, or fails.
@@ -116,12 +113,12 @@ def make_source(dsc, tree, out, identity, run, say):
         os.path.join(out, 'pack.log'), cwd=out)
     made = [n for n in os.listdir(out) if n.endswith('.dsc')]
     if len(made) != 1:
-        raise DebError(f"no source package in '{out}'")
+        raise Failure(f"no source package in '{out}'")
     say(f'qemu {version}')
     return os.path.join(out, made[0]), top
 
 
-def build_binary(top, run):
+def build_binary(top):
     """Build the packages BINARY in the folder above @top, which needs the
     build dependencies of the package. Returns their paths."""
     out = os.path.dirname(top)
@@ -142,12 +139,12 @@ def build_binary(top, run):
         else:
             os.unlink(path)     # qemu-system, which needs what is not built
     if len(debs) != len(BINARY):
-        raise DebError(f'not all of {", ".join(BINARY)} were built; see '
+        raise Failure(f'not all of {", ".join(BINARY)} were built; see '
                        f'{out}/build.log')
     return debs
 
 
-def build_depends(top, run):
+def build_depends(top):
     """As root: what the package is built with, from the distribution."""
     run('installing what the package is built with',
         ['apt-get', '-y', '-qq', '--no-install-recommends', 'build-dep',

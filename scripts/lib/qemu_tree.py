@@ -18,7 +18,6 @@
 
 import argparse
 import contextlib
-import glob
 import hashlib
 import json
 import os
@@ -27,15 +26,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import qemu_deb  # noqa: E402
 import tree_apply  # noqa: E402
 import tree_series  # noqa: E402
+from common import Failure, cache_dir, run, say  # noqa: E402
+from debian import Archive, own_codename  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
-BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0')}
+BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0'),
+         '10.2': ('sid', '1:10.2')}
 DEFAULT_TARGETS = 'x86_64'
 # Target -> the device switches of its build, apart from what they need. With
 # several targets, boards and devices would be most of the work.
@@ -57,9 +58,6 @@ DEVICES = {
     'or1k': 'OR1K_SIM',
 }
 MESON_MIN_10 = (1, 5)
-LISTS_MAX_AGE = 24 * 3600
-SOURCES_LIST = '/etc/apt/sources.list'
-SIGNED = 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
 
 CONFIGURE = [
     '--without-default-features', '--enable-tcg', '--enable-kvm',
@@ -69,151 +67,9 @@ CONFIGURE = [
 ]
 
 
-class Failure(Exception):
-    """Something the user can read and act on."""
-
-
-def say(text):
-    print('== ' + text, file=sys.stderr, flush=True)
-
-
-def cache_dir():
-    base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-    return os.path.join(base, 'qemu-guest-memory-dump')
-
-
 def locked(folder):
     os.makedirs(folder, exist_ok=True)
     return tree_apply.locked(folder, say)
-
-
-def run(step, argv, log, **kwargs):
-    """Run a long step with its output in a log file."""
-    say(step)
-    start = time.monotonic()
-    with open(log, 'w') as f:
-        code = subprocess.run(argv, stdout=f, stderr=subprocess.STDOUT,
-                              stdin=subprocess.DEVNULL, close_fds=False,
-                              **kwargs).returncode
-    if code:
-        with open(log, errors='replace') as f:
-            tail = ''.join(f.readlines()[-25:])
-        raise Failure(f'{step}: failed with exit code {code}; the end of '
-                      f'{log}:\n{tail}')
-    say(f'{step}: done in {time.monotonic() - start:.0f} s')
-
-
-# -- the archive ---------------------------------------------------------
-
-
-def archive_sources():
-    """(URI, suite) pairs of binary entries in the machine's configuration."""
-    pairs = []
-    files = [SOURCES_LIST] if os.path.exists(SOURCES_LIST) else []
-    parts = SOURCES_LIST + '.d'
-    if os.path.isdir(parts):
-        files += sorted(os.path.join(parts, n) for n in os.listdir(parts)
-                        if n.endswith(('.list', '.sources')))
-    for name in files:
-        with open(name, errors='replace') as f:
-            text = f.read()
-        if name.endswith('.sources'):
-            for stanza in re.split(r'\n\s*\n', text):
-                field = dict(re.findall(r'(?m)^([\w-]+):[ \t]*(.*)$', stanza))
-                if field.get('Enabled', 'yes').lower() == 'no':
-                    continue
-                for uri in field.get('URIs', '').split():
-                    for suite in field.get('Suites', '').split():
-                        pairs.append((uri, suite))
-        else:
-            for uri, suite in re.findall(
-                    r'(?m)^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)', text):
-                pairs.append((uri, suite))
-    return pairs
-
-
-def own_codename():
-    with open('/etc/os-release') as f:
-        m = re.search(r'(?m)^VERSION_CODENAME=(\w+)', f.read())
-    return m[1] if m else None
-
-
-def archive_uri():
-    codename = own_codename()
-    sources = archive_sources()
-    for names in ((codename,), ('stable', 'oldstable')):
-        for uri, suite in sources:
-            if suite in names:
-                return uri
-    raise Failure('this machine has no package source for its own release '
-                  f'({codename}) configured')
-
-
-def apt_options(cache, suite, kind, arch=None):
-    """(options, stamp) for apt with lists of its own, read within a day;
-    of another architecture if that is given."""
-    state = os.path.join(cache, 'apt', f'{suite}-{kind}' +
-                         (f'-{arch}' if arch else ''))
-    for sub in ('lists/partial', 'archives/partial', 'sources.d'):
-        os.makedirs(os.path.join(state, sub), exist_ok=True)
-    source = os.path.join(state, 'sources.d', 'private.sources')
-    stanza = (f'Types: {kind}\nURIs: {archive_uri()}\nSuites: {suite}\n'
-              f'Components: main\n{SIGNED}\n')
-    if not os.path.exists(source) or open(source).read() != stanza:
-        with open(source, 'w') as f:
-            f.write(stanza)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(state, 'updated'))
-    options = []
-    for key, value in (('Dir::Etc::SourceList', '/dev/null'),
-                       ('Dir::Etc::SourceParts', f'{state}/sources.d'),
-                       ('Dir::State::Lists', f'{state}/lists'),
-                       ('Dir::Cache', state),
-                       ('Dir::Cache::Archives', f'{state}/archives'),
-                       ('APT::Sandbox::User', 'root')):
-        options += ['-o', f'{key}={value}']
-    if arch:
-        for key, value in (('APT::Architecture', arch),
-                           ('APT::Architectures', arch),
-                           ('Dir::State::Status', '/dev/null')):
-            options += ['-o', f'{key}={value}']
-    stamp = os.path.join(state, 'updated')
-    if (not os.path.exists(stamp) or
-            time.time() - os.path.getmtime(stamp) > LISTS_MAX_AGE):
-        run(f'reading the package lists of {suite}',
-            ['apt-get', *options, '-qq', 'update'],
-            os.path.join(state, 'update.log'))
-        with open(stamp, 'w'):
-            pass
-    return options, stamp
-
-
-def apt_download(what, options, stamp, argv, cwd):
-    try:
-        run(f'downloading {what}', argv[:1] + options + argv[1:],
-            os.path.join(cwd, 'download.log'), cwd=cwd)
-    except Failure as e:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(stamp)
-        if re.search(r'\b404\b|(?i:not found)', str(e)):
-            raise Failure(
-                f'the archive does not have {what} any more, although its '
-                'index names it: this happens while a point release is '
-                'published. The index will be read anew at the next try.'
-            ) from e
-        raise
-
-
-def source_version(base, options):
-    out = subprocess.run(['apt-cache', *options, 'showsrc', '--only-source',
-                          'qemu'], capture_output=True, text=True).stdout
-    versions = re.findall(r'(?m)^Version: (.*)$', out)
-    prefix = BASES[base][1]
-    good = [v for v in versions if v.startswith(prefix)]
-    if not good:
-        raise Failure(f'suite {BASES[base][0]} has no QEMU {base} source '
-                      f'package (found: {", ".join(versions) or "none"})')
-    return good[-1]
 
 
 # -- fetch -----------------------------------------------------------------
@@ -248,10 +104,10 @@ class Tree:
                 self.fetch_newest()
 
     def fetch_newest(self):
+        suite, prefix = BASES[self.base]
         try:
-            options, stamp = apt_options(self.cache, BASES[self.base][0],
-                                         'deb-src')
-            version = source_version(self.base, options)
+            archive = Archive(suite, 'deb-src')
+            version = archive.source_version('qemu', prefix)
         except Failure as e:
             if not self.src or not os.path.isdir(self.src):
                 raise
@@ -261,38 +117,20 @@ class Tree:
         self.home = os.path.join(self.cache, name)
         self.src = os.path.join(self.home, 'src')
         if not os.path.isdir(self.src):
-            self.unpack(version, options, stamp)
+            archive.unpack_source('qemu', version, self.home)
         link = os.path.join(self.cache, f'base-{self.base}')
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link + '.new')
         os.symlink(name, link + '.new')
         os.replace(link + '.new', link)
 
-    def unpack(self, version, options, stamp):
-        part = self.src + '.new'
-        shutil.rmtree(part, ignore_errors=True)
-        run('unpacking and applying the patches of the distribution',
-            ['dpkg-source', '--no-check', '-x',
-             self.source_package(version, options, stamp), part],
-            os.path.join(self.home, 'unpack.log'), cwd=self.home)
-        os.rename(part, self.src)
-
-    def source_package(self, version, options, stamp):
-        """The package as it is in the archive: the path of its .dsc."""
-        package = os.path.join(self.home, 'package')
-        if not os.path.isdir(package):
-            part = package + '.new'
-            shutil.rmtree(part, ignore_errors=True)
-            os.makedirs(part)
-            apt_download(f'the source of qemu {version}', options, stamp,
-                         ['apt-get', '-qq', 'source', '--download-only',
-                          f'qemu={version}'], part)
-            os.rename(part, package)
-        return glob.glob(os.path.join(glob.escape(package), '*.dsc'))[0]
-
-    def package_version(self):
+    def source_package(self):
+        """The path of the .dsc of what was fetched."""
         with open(os.path.join(self.src, 'debian/changelog')) as f:
-            return re.match(r'qemu \((\S+)\)', f.readline())[1]
+            version = re.match(r'qemu \((\S+)\)', f.readline())[1]
+        with locked(self.home):
+            return Archive(BASES[self.base][0], 'deb-src').source_package(
+                'qemu', version, self.home)
 
     # -- build ----------------------------------------------------------
 
@@ -318,7 +156,7 @@ class Tree:
                           'is no unmodified tree to build')
         if not os.path.isdir(work):
             say(f'copying the source to {work}')
-        new = {} if stock else tree_apply.plan(self.src)
+        new = {} if stock else tree_apply.plan(self.src, say)
         changes = tree_apply.mirror(self.src, work, new)
         if not stock:
             tree_apply.report(changes, say)
@@ -416,22 +254,9 @@ def new_meson(cache):
     tool = os.path.join(cache, 'tools', 'meson')
     with locked(cache):
         if not os.path.isdir(tool):
-            download_meson(cache, tool)
+            Archive(f'{own_codename()}-backports', 'deb').unpack_package(
+                'meson', tool)
     return os.path.join(tool, 'usr/lib/python3/dist-packages')
-
-
-def download_meson(cache, tool):
-    suite = f'{own_codename()}-backports'
-    options, stamp = apt_options(cache, suite, 'deb')
-    part = tool + '.new'
-    shutil.rmtree(part, ignore_errors=True)
-    os.makedirs(part)
-    apt_download('a newer meson', options, stamp,
-                 ['apt-get', '-qq', 'download', 'meson'], part)
-    deb = [n for n in os.listdir(part) if n.endswith('.deb')][0]
-    run('unpacking meson', ['dpkg-deb', '-x', deb, '.'],
-        os.path.join(part, 'unpack.log'), cwd=part)
-    os.rename(part, tool)
 
 
 # -- commands --------------------------------------------------------------
@@ -474,16 +299,13 @@ def cmd_deb(args):
                       f'machine with {suite}')
     tree = Tree(args.base)
     tree.fetch()
-    options, stamp = apt_options(tree.cache, suite, 'deb-src')
-    with locked(tree.home):
-        dsc = tree.source_package(tree.package_version(), options, stamp)
-    out = os.path.abspath(args.output)
-    made, top = qemu_deb.make_source(dsc, tree.src, out, args.author, run,
-                                     say)
-    print(made)
+    dsc, top = qemu_deb.make_source(tree.source_package(), tree.src,
+                                    os.path.abspath(args.output),
+                                    args.author)
+    print(dsc)
     if args.build:
-        qemu_deb.build_depends(top, run)
-        print(*qemu_deb.build_binary(top, run), sep='\n')
+        qemu_deb.build_depends(top)
+        print(*qemu_deb.build_binary(top), sep='\n')
 
 
 def target_list(text):
@@ -600,8 +422,7 @@ def main():
     args = parser.parse_args()
     try:
         args.func(args)
-    except (Failure, tree_apply.ApplyError, qemu_deb.DebError,
-            OSError) as e:
+    except (Failure, tree_apply.ApplyError, OSError) as e:
         sys.exit(f'error: {e}')
     except KeyboardInterrupt:
         sys.exit('error: interrupted')

@@ -2,31 +2,30 @@
 #
 # Put this subsystem into a QEMU source tree.
 #
-# Everything is worked out before anything is written. What is replaced is
-# first copied to a journal: an error rolls the tree back at once, and what a
-# killed run left half done is rolled back by the next one. Of the journal
-# stays what nobody else has: see known().
+# Everything is worked out before anything is written: see plan(). Writing it
+# is left to git, by a repository of our own in the tree: what is there and
+# what is to be there are two trees of it, between which git can go forth and
+# back. A failed run goes back at once, one that was killed is undone by the
+# next.
 
 import contextlib
 import fcntl
-import filecmp
 import glob
-import hashlib
-import importlib.util
 import itertools
 import os
 import re
+import runpy
 import shutil
-import stat
 import subprocess
+import tempfile
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-# A folder of the tree for our own use, which git does not see.
+# A folder of the tree for our own use, which the user's git does not see.
 STATE = '.guest-memory-dump'
-JOURNAL = STATE + '/journal'
-# What apply has put there, in the manner of sha256sum.
-APPLIED = STATE + '/applied'
+# In it: the repository; the splices as they were applied; the tree that was
+# applied; while it is being done, the one that was there before.
+STORE, SPLICED, APPLIED, UNDO = 'git', 'splices.patch', 'applied-tree', 'undo'
 # What apply has replaced and nobody else has: this and a number.
 REPLACED = STATE + '/replaced-'
 
@@ -43,61 +42,33 @@ FUNCTIONAL = ('tests/qemu-functional/test_dump.py',
               'tests/functional/test_dump.py', 'tests/functional/test_vnc.py')
 # What of a folder: an editor's leavings, say, stay out.
 SOURCES = re.compile(r'(?:\.[ch]|(?:^|/)(?:meson\.build|trace-events))$')
-# Folders of the tree that hold nothing but ours afterwards.
+# Folders of the tree that hold nothing but ours afterwards, and what stays in
+# them: from 11.0 on (not tested) the tree's Kconfig reads this one.
 OWNED = ['dump']
+STAYS = ['dump/Kconfig']
+
+# Files of ours that stand for one piece of the tree's file of that name, and
+# what finds this piece, also after an earlier apply.
+ENTRY = r'    \{\n        \.name       = "%s",\n(?:(?!^ERST$)[\s\S])*^ERST\n'
+HX = f'^{ENTRY}(?:\\n{ENTRY})*'
+PIECES = {
+    'hmp-commands.hx': HX % ('dump-guest-memory',
+                             '(?:dump-cancel|dump_set_parameter)'),
+    'hmp-commands-info.hx': HX % ('dump', '(?:vmcoreinfo|dump_parameters)'),
+    'MAINTAINERS': r'^Dump\n(?:[A-Z]: .*\n)+',
+}
+# For other files of the tree; the second for one with functional tests.
+SPLICES = 'scripts/splices.patch'
+SPLICES_FUNCTIONAL = 'scripts/splices-functional.patch'
 
 # Folder in backports/ -> what tells that a tree needs it.
 BACKPORTS = {'10.0': 'include/exec/memory.h',
              '7.2': 'include/sysemu/sysemu.h'}
 
-# What tells that a directory is a QEMU tree that we know.
-MARKS = ['VERSION', 'dump/meson.build', 'hmp-commands.hx',
-         'hmp-commands-info.hx', 'MAINTAINERS', 'meson.build',
-         'qapi/dump.json', 'qapi/job.json', 'monitor/qmp-cmds.c', 'stubs/dump.c',
-         'docs/devel/index-internals.rst', 'docs/interop/index.rst',
-         'docs/system/index.rst', 'meson_options.txt',
-         'scripts/meson-buildoptions.sh', 'tests/qtest/meson.build',
-         'tests/unit/meson.build']
-
-# Path, a line of it, and what of ours comes after it.
-AFTER = [
-    ('meson_options.txt',
-     "       description: 'lzfse support for DMG images')\n",
-     "option('libdeflate', type : 'feature', value : 'auto',\n"
-     "       description: 'libdeflate for zlib pages of memory dumps')\n"),
-    ('scripts/meson-buildoptions.sh',
-     "  printf \"%s\\n\" '  libdaxctl       libdaxctl support'\n",
-     "  printf \"%s\\n\" '  libdeflate      libdeflate for zlib pages of "
-     "memory dumps'\n"),
-    ('scripts/meson-buildoptions.sh',
-     '    --disable-libdaxctl) printf "%s" -Dlibdaxctl=disabled ;;\n',
-     '    --enable-libdeflate) printf "%s" -Dlibdeflate=enabled ;;\n'
-     '    --disable-libdeflate) printf "%s" -Dlibdeflate=disabled ;;\n'),
-    ('tests/qtest/meson.build',
-     "  (config_all_devices.has_key('CONFIG_SB16') ? ['fuzz-sb16-test'] : []) "
-     "+                   \\\n",
-     "  ['dump-test'] +" + 74 * ' ' + "\\\n"),
-    ('tests/qtest/meson.build',
-     "  'cdrom-test': files('boot-sector.c'),\n", "  'dump-test': zlib,\n"),
-    ('tests/functional/meson.build', "  'cpu_queries',\n", "  'dump',\n"),
-]
-
-# Put into tests/unit/meson.build, in one piece without an empty line.
-UNIT_TESTS = """\
-# Guest memory dump
-if have_system
-  vmcore_inc = include_directories('../../dump/vmcore')
-  vmcore_lib = static_library('vmcore', vmcore_sources, genh,
-                              dependencies: [glib, vmcore_deps],
-                              build_by_default: false)
-  vmcore = declare_dependency(link_with: vmcore_lib,
-                              include_directories: vmcore_inc,
-                              dependencies: [zlib, lzo, snappy, zstd])
-  tests += {
-%s  }
-endif
-
-"""
+# What else tells that a directory is a QEMU tree.
+MARKS = ['VERSION', 'dump/meson.build', 'qapi/dump.json',
+         'monitor/qmp-cmds.c', 'stubs/dump.c']
+TESTED = [(7, 2), (10, 0), (10, 1), (10, 2)]
 
 
 class ApplyError(Exception):
@@ -105,12 +76,25 @@ class ApplyError(Exception):
 
 
 # Bytes of other encodings and line ends pass unchanged.
-TEXT = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
+PIPED = {'encoding': 'utf-8', 'errors': 'surrogateescape'}
+TEXT = {**PIPED, 'newline': ''}
+# Lines are counted by git, and no context is needed behind a change.
+APPLY = ['--recount', '--unidiff-zero']
+# A git that nobody has configured.
+PLAIN = {'GIT_CONFIG_GLOBAL': '/dev/null', 'GIT_CONFIG_NOSYSTEM': '1'}
 
 
 def read(path):
     with open(path, **TEXT) as f:
         return f.read()
+
+
+def replace(path, text):
+    """Write a file whole or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + '.part', 'w', **TEXT) as f:
+        f.write(text)
+    os.replace(path + '.part', path)
 
 
 def walk(top, skip=()):
@@ -142,17 +126,51 @@ def locked(path, say):
         os.close(fd)
 
 
-def check_tree(tree):
-    missing = [m for m in MARKS
+def git(*args, cwd, stdin='', **env):
+    """What git says; in no repository but that which @env names or @cwd is
+    the top of."""
+    own = {k: v for k, v in os.environ.items()
+           if not k.startswith('GIT_') or k.startswith('GIT_CONFIG')}
+    own.update(GIT_CEILING_DIRECTORIES=os.path.dirname(os.path.realpath(cwd)),
+               LC_ALL='C.UTF-8', **env)
+    r = subprocess.run(['git', *args], cwd=cwd, env=own, input=stdin,
+                       capture_output=True, **PIPED)
+    if r.returncode:
+        raise ApplyError(f'git {args[0]}: {(r.stderr or r.stdout).strip()}')
+    return r.stdout
+
+
+# -- what is to be done -------------------------------------------------------
+
+
+def has_functional(tree):
+    return os.path.exists(os.path.join(tree, FUNCTIONAL[2]))
+
+
+def paths_of(patch):
+    return re.findall(r'(?m)^\+\+\+ b/(.*)$', patch)
+
+
+def marks():
+    """What a QEMU tree has, of what we look at."""
+    return [*MARKS, *PIECES, *paths_of(read(os.path.join(REPO, SPLICES)))]
+
+
+def check_tree(tree, say):
+    missing = [m for m in marks()
                if not os.path.exists(os.path.join(tree, m))]
     if missing:
         raise ApplyError(f"'{tree}' is not a QEMU source tree that is known "
                          f"here: it has no {', '.join(missing)}")
     text = read(os.path.join(tree, 'VERSION')).strip()
     m = re.match(r'(\d+)\.(\d+)', text)
+    version = m and (int(m[1]), int(m[2]))
     # Those between would need backports of their own.
-    if not m or (int(m[1]) != 10 and (m[1], m[2]) != ('7', '2')):
+    if not m or version < (10, 0) and version != (7, 2):
         raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 and 10.x")
+    if version not in TESTED:
+        say(f'warning: QEMU {text} is newer than what this was tested with: '
+            'see that it builds')
 
 
 def backport_folders(tree):
@@ -169,10 +187,7 @@ def rewritten(files, folders):
         path = os.path.join(folder, 'rewrite.py')
         if not os.path.exists(path):
             continue
-        spec = importlib.util.spec_from_file_location('rewrite', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        for name, pairs in module.REWRITE.items():
+        for name, pairs in runpy.run_path(path)['REWRITE'].items():
             for pattern, replacement in pairs:
                 files[name], found = re.subn(pattern, replacement,
                                              files.get(name, ''))
@@ -201,355 +216,275 @@ def whole_files(folders):
     return files
 
 
-def has_functional(tree):
-    return os.path.exists(os.path.join(tree, FUNCTIONAL[2]))
-
-
-def splice(tree, path, pattern, replacement, what):
-    """Replace the one place that @pattern finds in a file of the tree."""
-    return splice_text(read(os.path.join(tree, path)), path, pattern,
-                       replacement, what)
-
-
-def splice_text(text, path, pattern, replacement, what):
-    found = list(re.finditer(pattern, text, re.M))
-    if len(found) != 1:
-        raise ApplyError(f'{path}: expected {what} exactly once, found it '
-                         f'{len(found)} times')
-    m = found[0]
-    return text[:m.start()] + replacement(m[0]) + text[m.end():]
-
-
-def unit_tests():
-    names = sorted(os.path.basename(p)[:-len('.c')] for p in
-                   glob.glob(os.path.join(REPO, 'tests/unit/test-dump-*.c')))
-    return UNIT_TESTS % ''.join(f"    '{n}': [vmcore],\n" for n in names)
-
-
 def fragment(path):
     """What of ours goes into the tree's file: all but our licence line."""
-    return splice(REPO, path, r'\A.*SPDX-License-Identifier.*\n',
-                  lambda _: '', 'the licence line')
+    return re.sub(r'\A.*SPDX-License-Identifier.*\n', '',
+                  read(os.path.join(REPO, path)))
 
 
-def job_type(tree):
-    """A dump can be a job: a type more, and its documentation."""
-    path = 'qapi/job.json'
+def with_piece(tree, path):
+    """The tree's file with our piece in it."""
     text = read(os.path.join(tree, path))
-    if ",\n           'dump-guest-memory']" in text:
-        return text
-    return splice(
-        tree, path,
-        r"^#\n# Since: 1\.7\n##\n\{ 'enum': 'JobType',\n"
-        r"(?:.*\n)*?.*'snapshot-delete'\]",
-        lambda old: '#\n# @dump-guest-memory: guest memory dump job type '
-                    '(since 10.1)\n' + old[:-1] + ",\n           'dump-guest-memory']",
-        'the types of jobs')
+    found = list(re.finditer(PIECES[path], text, re.M))
+    if len(found) != 1:
+        raise ApplyError(f'{path}: expected the place of our piece exactly '
+                         f'once, found it {len(found)} times')
+    m = found[0]
+    return text[:m.start()] + fragment(path) + text[m.end():]
 
 
-def spliced_files(tree):
-    files = {}
-    # After an earlier apply there are more entries.
-    for path, name, new in (
-            ('hmp-commands.hx', 'dump-guest-memory',
-             'dump-cancel|dump_set_parameter'),
-            ('hmp-commands-info.hx', 'dump', 'vmcoreinfo|dump_parameters')):
-        more = (r'(?:\n    \{\n        \.name       = "(?:' + new + r')",\n'
-                r'(?:(?!^ERST$)[\s\S])*^ERST\n)*')
-        ours = fragment(path)
-        files[path] = splice(
-            tree, path,
-            r'^    \{\n        \.name       = "' + name +
-            r'",\n(?:(?!^ERST$)[\s\S])*^ERST\n' + more,
-            lambda _, ours=ours: ours, f'the entry of {name}')
-    files['MAINTAINERS'] = splice(
-        tree, 'MAINTAINERS', r'^Dump\n(?:[A-Z]: .*\n)+',
-        lambda _: fragment('MAINTAINERS'),
-        'the section Dump')
-    files['qapi/job.json'] = job_type(tree)
-    files['meson.build'] = splice(
-        tree, 'meson.build',
-        r"^    'backends/tpm',\n(?:    'chardev',\n)?(?:    'dump',\n)?",
-        lambda old: old if "'dump'" in old else old + "    'dump',\n",
-        'the list of trace event folders')
-    files['tests/unit/meson.build'] = splice(
-        tree, 'tests/unit/meson.build',
-        r'(?:^# Guest memory dump\n(?:.+\n)+\n)?^if have_ga\b',
-        lambda _: unit_tests() + 'if have_ga', 'the tests of the guest agent')
-    for path, before, ours in (
-            ('docs/devel/index-internals.rst', 'clocks', 'dump'),
-            ('docs/interop/index.rst', 'virtio-balloon-stats',
-             'vmcore-formats'),
-            ('docs/system/index.rst', 'managed-startup',
-             'guest-memory-dump')):
-        files[path] = splice(
-            tree, path, rf'^   {before}\n(?:   {ours}\n)?',
-            lambda _, b=before, o=ours: f'   {b}\n   {o}\n',
-            f'the entry {before}')
-    for path, line, ours in AFTER:
-        if path.startswith('tests/functional/') and not has_functional(tree):
-            continue
-        if path not in files:
-            files[path] = read(os.path.join(tree, path))
-        files[path] = splice_text(
-            files[path], path, f'^{re.escape(line)}(?:{re.escape(ours)})?',
-            lambda _, new=line + ours: new, f'the line {line.strip()!r}')
-    return files
+def splices(tree):
+    """The patch for @tree, with the unit tests that there are."""
+    tests = sorted(os.path.basename(p)[:-len('.c')] for p in
+                   glob.glob(os.path.join(REPO, 'tests/unit/test-dump-*.c')))
+    patch = read(os.path.join(REPO, SPLICES)).replace(
+        '+@unit-tests@\n', ''.join(f"+    '{t}': [vmcore],\n" for t in tests))
+    if has_functional(tree):
+        patch += read(os.path.join(REPO, SPLICES_FUNCTIONAL))
+    return patch
 
 
-def plan(tree):
+def with_splices(tree):
+    """Path -> text of the files that the patch is for, after taking back
+    what an earlier apply did."""
+    earlier = os.path.join(tree, STATE, SPLICED)
+    patches = [read(earlier)] if os.path.exists(earlier) else []
+    ours = splices(tree)
+    paths = paths_of(ours)
+    with tempfile.TemporaryDirectory() as tmp:
+        for path in paths:
+            replace(os.path.join(tmp, path), read(os.path.join(tree, path)))
+        for patch in [*patches, ours]:
+            with contextlib.suppress(ApplyError):
+                git('apply', *APPLY, '-R', '-', cwd=tmp, stdin=patch,
+                    **PLAIN)
+                break
+        else:
+            if os.path.exists(os.path.join(tree, 'dump/vmcore')):
+                raise ApplyError(
+                    f"'{tree}' has this subsystem in another version, and "
+                    'what that did is not known any more: bring back '
+                    f'{", ".join(paths)}, and remove dump/vmcore')
+        try:
+            git('apply', *APPLY, '-', cwd=tmp, stdin=ours,
+                **PLAIN)
+        except ApplyError as e:
+            raise ApplyError(f'{SPLICES} does not fit '
+                             f"'{tree}': {e}") from None
+        return {p: read(os.path.join(tmp, p)) for p in paths}
+
+
+def plan(tree, say=lambda text: None):
     """Path -> new text, or None to delete, of all that is ours."""
-    check_tree(tree)
+    check_tree(tree, say)
     folders = backport_folders(tree)
     new = rewritten(whole_files(folders), folders)
-    new.update(spliced_files(tree))
+    new.update((path, with_piece(tree, path)) for path in PIECES)
+    new.update(with_splices(tree))
     if has_functional(tree):
         new[FUNCTIONAL[1]] = read(os.path.join(REPO, FUNCTIONAL[0]))
-    check_folders(tree, new)
     for owned in OWNED:
         for sub in walk(os.path.join(tree, owned)):
-            new.setdefault(os.path.join(owned, sub), None)
+            path = os.path.join(owned, sub)
+            if path not in STAYS:
+                new.setdefault(path, None)
+    for path in new:
+        parts = path.split('/')
+        for n in range(1, len(parts) + 1):
+            full = os.path.join(tree, *parts[:n])
+            if os.path.lexists(full) and \
+                    (os.path.isdir(full) and not os.path.islink(full)) == \
+                    (n == len(parts)):
+                raise ApplyError(f"'{full}' is in the way: a "
+                                 f'{"file" if n == len(parts) else "folder"} '
+                                 'goes there')
     return new
-
-
-def check_folders(tree, paths):
-    for folder in sorted({os.path.join(tree, *parts[:n])
-                          for parts in (path.split('/') for path in paths)
-                          for n in range(1, len(parts))}):
-        if os.path.lexists(folder) and not os.path.isdir(folder):
-            raise ApplyError(f"'{folder}' is in the way: a folder goes there")
 
 
 def differing(tree, new):
     """What of a plan is not so in @tree yet."""
     return {path: text for path, text in new.items()
             if text != (read(os.path.join(tree, path)) if
-                        os.path.exists(os.path.join(tree, path)) else None)}
+                        os.path.lexists(os.path.join(tree, path)) else None)}
 
 
-def replace(path, text):
-    """Write a file whole or not at all."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + '.part', 'w', **TEXT) as f:
-        f.write(text)
-    os.replace(path + '.part', path)
+# -- doing it ----------------------------------------------------------------
 
 
-def remove(path):
-    # A read-only file system refuses even what is not there.
-    if os.path.lexists(path):
-        os.unlink(path)
+class Store:
+    """A repository in a tree, of what apply replaces there and puts there.
+    Trees have names as in git; an index is made anew each time."""
 
+    def __init__(self, tree):
+        self.tree = tree
+        self.state = os.path.join(tree, STATE)
+        self.folder = os.path.join(self.state, STORE)
+        self.undo = os.path.join(self.state, UNDO)
 
-def remove_empty(folder, top):
-    """Remove @folder and its parents below @top that are empty."""
-    with contextlib.suppress(OSError):
-        while folder != top:
-            os.rmdir(folder)
-            folder = os.path.dirname(folder)
+    def git(self, *args, top=None, **kwargs):
+        return git(*args, cwd=top or self.tree, GIT_DIR=self.folder,
+                   GIT_WORK_TREE=top or self.tree, **PLAIN, **kwargs)
 
+    def make(self):
+        os.makedirs(self.state, exist_ok=True)
+        replace(os.path.join(self.state, '.gitignore'), '*\n')
+        if not os.path.exists(os.path.join(self.folder, 'info/attributes')):
+            git('init', '-q', '--bare', self.folder, cwd=self.state,
+                **PLAIN)
+            # Whatever the user's .gitattributes say.
+            replace(os.path.join(self.folder, 'info/attributes'),
+                    '* -text -ident -filter -eol -working-tree-encoding\n')
 
-def manifest_line(path, text):
-    data = text.encode(TEXT['encoding'], TEXT['errors'])
-    return f'{hashlib.sha256(data).hexdigest()}  {path}\n'
+    def record(self, paths, top=None):
+        """The tree of those of @paths that there are, as they are on disk;
+        the index knows them."""
+        for name in ('index', 'index.lock'):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.folder, name))
+        self.git('update-index', '--add', '--remove', '-z', '--stdin',
+                 top=top, stdin='\0'.join(paths))
+        return self.git('write-tree', top=top).strip()
+
+    def tree_of(self, new):
+        """The tree that a plan makes."""
+        with tempfile.TemporaryDirectory(dir=self.state) as tmp:
+            for path, text in new.items():
+                if text is not None:
+                    replace(os.path.join(tmp, path), text)
+            return self.record(new, top=tmp)
+
+    def go(self, paths, tree):
+        """Make @paths what they are in @tree; what is so already is left
+        alone."""
+        self.record(paths)
+        self.git('read-tree', '-u', '--reset', tree)
+
+    def back(self, fresh=False):
+        """Undo what was begun, if it was. @fresh: leave nothing at all."""
+        if os.path.exists(self.undo):
+            before, *paths = read(self.undo).split('\0')
+            self.go(paths, before)
+            os.unlink(self.undo)
+        if fresh:
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    def files(self, tree):
+        """(mode, type, object, path), as git prints it, of all files."""
+        return set(self.git('ls-tree', '-r', '-z', tree).split('\0')[:-1])
+
+    def save(self, paths, tree):
+        """Copy @paths of @tree to a folder of their own; returns it."""
+        aside = next(f'{self.tree}/{REPLACED}{n}' for n in itertools.count(1)
+                     if not os.path.exists(f'{self.tree}/{REPLACED}{n}'))
+        self.git('read-tree', tree)
+        self.git('checkout-index', '-z', '--stdin', f'--prefix={aside}/',
+                 stdin='\0'.join(paths))
+        return aside
 
 
 def uncommitted(tree, paths):
-    """Those of @paths that git cannot bring back: all if it knows nothing of
-    the tree."""
-    git = ['git', '--literal-pathspecs', 'status', '--porcelain', '-z',
-           '--no-renames', '--ignored', '--untracked-files=all', '--', *paths]
-    env = {k: v for k, v in os.environ.items() if not k.startswith('GIT_')}
+    """Those of @paths that the user's git cannot bring back: all if it knows
+    nothing of the tree."""
     try:
         os.stat(os.path.join(tree, '.git'))
-        out = subprocess.run(git, cwd=tree, env=env, check=True,
-                             stdout=subprocess.PIPE).stdout
-    except (OSError, subprocess.CalledProcessError):
+        out = git('--literal-pathspecs', 'status', '--porcelain', '-z',
+                  '--no-renames', '--ignored', '--untracked-files=all', '--',
+                  *paths, cwd=tree)
+    except (OSError, ApplyError):
         return set(paths)
-    return {os.fsdecode(entry[3:]) for entry in out.split(b'\0')}
+    return {entry[3:] for entry in out.split('\0')}
 
 
-def known(tree, paths):
-    """Those of @paths that need not be kept: git has them as they are, or an
-    earlier apply put them there."""
-    applied = os.path.join(tree, APPLIED)
-    lines = set(read(applied).splitlines(True)
-                if os.path.exists(applied) else [])
-    ours = {p for p in paths if os.path.isfile(os.path.join(tree, p)) and
-            manifest_line(p, read(os.path.join(tree, p))) in lines}
-    return ours | (set(paths) - uncommitted(tree, paths))
-
-
-def roll_back(tree, journal):
-    """Undo what the journal has: old/ and kept/ are put back, added/
-    removed."""
-    for path in walk(os.path.join(journal, 'added')):
-        full = os.path.join(tree, path)
-        remove(full)
-        remove(full + '.part')
-        remove_empty(os.path.dirname(full), tree)
-    for kind in 'old', 'kept':
-        for path in list(walk(os.path.join(journal, kind))):
-            put_back(os.path.join(journal, kind, path),
-                     os.path.join(tree, path))
-    shutil.rmtree(journal)
-    remove_empty(os.path.dirname(journal), tree)
-
-
-def put_back(copy, full):
-    remove(full + '.part')
-    # What could not be written to cannot be written to now either.
-    same = os.path.isfile(full) and not os.path.islink(copy) and \
-        filecmp.cmp(copy, full, shallow=False)
-    if not same and not copy.endswith('.part'):
-        os.makedirs(os.path.dirname(full), exist_ok=True)
-        os.replace(copy, full)
-
-
-def write(tree, path, text, journal, kind):
-    """Write or remove a file. @kind: the folder of the journal that it
-    belongs to."""
-    full = os.path.join(tree, path)
-    copy = os.path.join(journal, kind, path)
-    os.makedirs(os.path.dirname(copy), exist_ok=True)
-    if kind == 'added':
-        with open(copy, 'w'):
-            pass
-    else:
-        # Under a name that roll_back does not take, until it is whole.
-        shutil.copy2(full, copy + '.part', follow_symlinks=False)
-        os.replace(copy + '.part', copy)
-    if text is None:
-        os.unlink(full)
-        remove_empty(os.path.dirname(full), tree)
-    else:
-        replace(full, text)
-
-
-def write_all(tree, changes, journal):
-    there = [p for p in changes if os.path.lexists(os.path.join(tree, p))]
-    no_copy = known(tree, there)
-    for path, text in sorted(changes.items()):
-        write(tree, path, text, journal, 'added' if path not in there else
-              'old' if path in no_copy else 'kept')
-
-
-def finish(tree, say):
-    """Set aside what is to be kept of an apply that was done."""
-    done = os.path.join(tree, JOURNAL + '-done')
-    kept = os.path.join(done, 'kept')
-    if os.path.isdir(kept):
-        aside = next(f'{tree}/{REPLACED}{n}' for n in itertools.count(1)
-                     if not os.path.exists(f'{tree}/{REPLACED}{n}'))
-        os.rename(kept, aside)
-        say(f'kept in {aside} is what was there and is not in git: '
-            f'{", ".join(sorted(walk(aside)))}')
-    shutil.rmtree(done, ignore_errors=True)
+def only_here(store, before, changes):
+    """Of what is replaced, that which neither git has nor we made."""
+    applied = os.path.join(store.state, APPLIED)
+    ours = store.files(read(applied)) if os.path.exists(applied) else set()
+    there = {entry.partition('\t')[2] for entry in
+             store.files(before) - ours} & set(changes)
+    return sorted(there and uncommitted(store.tree, there) & there)
 
 
 def report(changes, say):
     gone = sorted(p for p, t in changes.items() if t is None)
     if gone:
         say(f'removed: {", ".join(gone)}')
-    written = sorted(p for p, t in changes.items() if t is not None)
-    folders = {}
-    for p in written:
-        folders.setdefault(os.path.dirname(p) or '.', []).append(
-            os.path.basename(p))
-    for folder, names in sorted(folders.items()):
-        say(f'written in {folder}: {" ".join(names)}')
+    written = sorted((p for p, t in changes.items() if t is not None),
+                     key=os.path.split)
+    for folder, names in itertools.groupby(written, os.path.dirname):
+        say(f'written in {folder or "."}: '
+            f'{" ".join(os.path.basename(n) for n in names)}')
     if not changes:
         say('the subsystem is in place: nothing to do')
 
 
 def apply(tree, say):
-    """Apply to @tree. Raises ApplyError, with nothing changed."""
+    """Apply to @tree. Raises ApplyError or OSError, with nothing changed."""
     with locked(tree, say):
-        apply_locked(tree, say)
+        store = Store(tree)
+        if os.path.exists(store.undo):
+            say('undoing an apply that was interrupted')
+            store.back()
+        new = plan(tree, say)
+        changes = differing(tree, new)
+        if changes:
+            change(store, new, changes, say)
+        report(changes, say)
 
 
-def apply_locked(tree, say):
-    journal = os.path.join(tree, JOURNAL)
-    finish(tree, say)
-    if os.path.isdir(journal):
-        say('undoing an apply that was interrupted')
-        roll_back(tree, journal)
-    new = plan(tree)
-    changes = differing(tree, new)
-    if changes:
-        os.makedirs(journal)
-        try:
-            write_all(tree, changes, journal)
-            replace(os.path.join(tree, STATE, '.gitignore'), '*\n')
-            replace(os.path.join(tree, APPLIED), ''.join(
-                manifest_line(p, t) for p, t in sorted(new.items()) if t))
-        except BaseException as e:
-            undo(tree, journal, e)
-            raise
-        # Renamed first: a journal that is half removed must undo nothing.
-        os.rename(journal, journal + '-done')
-    report(changes, say)
-    finish(tree, say)
-
-
-def undo(tree, journal, cause):
+def change(store, new, changes, say):
+    fresh = not os.path.exists(store.state)
     try:
-        roll_back(tree, journal)
-    except OSError as e:
-        raise ApplyError(f'{cause}; undoing what was done failed, too: {e}; '
-                         'the next run will try again') from cause
+        store.make()
+        before, after = store.record(new), store.tree_of(new)
+        kept = only_here(store, before, changes)
+        replace(store.undo, '\0'.join([before, *new]))
+        store.go(new, after)
+        if kept:
+            say(f'kept in {store.save(kept, before)} is what was there and '
+                f'is not in git: {", ".join(kept)}')
+        replace(os.path.join(store.state, SPLICED), splices(store.tree))
+        replace(os.path.join(store.state, APPLIED), after)
+        os.unlink(store.undo)
+    except BaseException as e:
+        try:
+            store.back(fresh)
+        except (OSError, ApplyError) as e2:
+            raise ApplyError(f'{e}; undoing what was done failed, too: {e2}; '
+                             'the next run will try again') from e
+        raise
 
 
 def mirror(src, dst, new):
     """Make @dst what @src is once @new, a plan or nothing, is applied to it.
 
-    Files that are so already keep their time, so that only what changed is
-    compiled again. Left alone is what builds make: in @dst the folders
-    build and build-*, what meson downloaded to subprojects, and Python's
-    caches; in @src any folder that was built in. Returns what of @new had to
-    be done.
+    Files that are so already keep their time, and others get that of now, so
+    that what changed, and only that, is compiled again. Left alone is what
+    builds make: in @dst the folders build and build-*, what meson downloaded
+    to subprojects, and Python's caches; in @src any folder that was built
+    in. Returns what of @new had to be done.
     """
-    before = differing(dst if os.path.isdir(dst) else src, new)
-    skip = {'.git', STATE, 'build'}
-    skip |= {os.path.basename(os.path.dirname(p)) for p in
-             glob.glob(os.path.join(glob.escape(src), '*', 'build.ninja'))}
-    theirs = {path for path in walk(src, skip) if path not in new}
-    ours = {path: text for path, text in new.items() if text is not None}
-    built = {os.path.basename(p) for p in
-             glob.glob(os.path.join(glob.escape(dst), 'build-*'))}
-    for path in list(walk(dst, {'build'} | built)):
-        if path not in theirs and path not in ours and \
-                not path.startswith('subprojects/') and \
-                '__pycache__' not in path:
+    changes = differing(dst if os.path.isdir(dst) else src, new)
+    os.makedirs(dst, exist_ok=True)
+    built = [os.path.basename(os.path.dirname(p)) for p in
+             glob.glob(os.path.join(glob.escape(src), '*', 'build.ninja'))]
+    skip = ['.git', STATE, 'build', 'build-*', *built]
+    filters = ''.join(f'- /{name}\n' for name in [*skip, *map(literal, new)])
+    try:
+        subprocess.run(
+            ['rsync', '-rlp', '--checksum', '--delete', '--filter=merge -',
+             '--filter=P /subprojects/**', '--filter=P __pycache__',
+             f'{src}/', f'{dst}/'], input=filters, check=True,
+            capture_output=True, **PIPED)
+    except subprocess.CalledProcessError as e:
+        raise ApplyError(f"copying '{src}': {e.stderr.strip()}") from None
+    for path, text in differing(dst, new).items():
+        if text is None:
             os.unlink(os.path.join(dst, path))
-    for path in theirs:
-        carry(os.path.join(src, path), os.path.join(dst, path))
-    for path, text in differing(dst, ours).items():
-        replace(os.path.join(dst, path), text)
-    return before
-
-
-def carry(src, dst):
-    """Copy a file or link, unless that would change nothing."""
-    a = os.lstat(src)
-    if not stat.S_ISREG(a.st_mode) and not stat.S_ISLNK(a.st_mode):
-        return
-    if os.path.lexists(dst):
-        b = os.lstat(dst)
-        same_kind = stat.S_IFMT(a.st_mode) == stat.S_IFMT(b.st_mode)
-        if same_kind and (a.st_size, a.st_mtime_ns) == (b.st_size,
-                                                        b.st_mtime_ns):
-            return
-        if same_kind and stat.S_ISREG(a.st_mode):
-            if not filecmp.cmp(src, dst, shallow=False):
-                # With the time of now: ninja must see it as new even if
-                # it is an older file that has come back.
-                shutil.copyfile(src, dst)
-                os.chmod(dst, stat.S_IMODE(a.st_mode))
-            return
-        if stat.S_ISDIR(b.st_mode):
-            shutil.rmtree(dst)
         else:
-            os.unlink(dst)
-    os.makedirs(os.path.dirname(dst), exist_ok=True)
-    shutil.copy2(src, dst, follow_symlinks=False)
+            replace(os.path.join(dst, path), text)
+    return changes
+
+
+def literal(path):
+    """@path in a pattern of rsync's."""
+    return re.sub(r'([\\*?\[])', r'\\\1', path)

@@ -16,19 +16,16 @@
 # grow: what in them names a file that has not arrived is left out until it
 # does; see GROWS.
 
-import datetime
 import email.utils
 import fnmatch
 import glob
 import os
 import re
 import shutil
-import subprocess
 import tempfile
-from difflib import SequenceMatcher
 
 import tree_apply
-from tree_apply import ApplyError
+from tree_apply import PLAIN, ApplyError, git
 
 TEXTS = os.path.join(tree_apply.REPO, 'scripts', 'series')
 COVER = '00-cover'
@@ -60,8 +57,6 @@ GROWS = {
         (r"(?m)^    '(test-dump-\S+)': \[vmcore\],\n", 'tests/unit/{}.c'),
     ],
 }
-MAINTAINERS = 'MAINTAINERS'
-SECTION = r'(?m)^Dump\n(?:[A-Z]: .*\n)+'
 
 
 class Patch:
@@ -142,35 +137,6 @@ def grown(path, text, files):
     return text.rstrip('\n') + '\n'
 
 
-def section(text):
-    return re.search(SECTION, text)
-
-
-def maintained(before, final, exists):
-    """The base's MAINTAINERS with those lines of ours that name files."""
-    old, new = section(before)[0], section(final)[0]
-    old, new = old.splitlines(True), new.splitlines(True)
-    lines = []
-    for op, i, j, k, n in SequenceMatcher(None, old, new,
-                                          autojunk=False).get_opcodes():
-        lines += old[i:j]
-        if op != 'equal':
-            lines += [x for x in new[k:n]
-                      if x.startswith('F: ') and exists(x[3:].strip())]
-    m = section(before)
-    return before[:m.start()] + ''.join(lines) + before[m.end():]
-
-
-def exists_in(tree, files):
-    """Whether a pattern of MAINTAINERS names something that we bring."""
-    def exists(pattern):
-        return any(fnmatch.fnmatchcase(p, pattern) or
-                   p.startswith(pattern.rstrip('/') + '/')
-                   for p in files if p not in base)
-    base = {p for p in files if os.path.lexists(os.path.join(tree, p))}
-    return exists
-
-
 class Cutter:
     """The states between the base and the tree that apply makes."""
 
@@ -212,10 +178,6 @@ class Cutter:
             files[BUILD] = MEANWHILE
             if 'dump/vmcore/meson.build' in files:
                 files[BUILD] += "subdir('vmcore')\n"
-        if number >= 0 and self.arrives[MAINTAINERS] > number:
-            files[MAINTAINERS] = maintained(
-                self.base[MAINTAINERS], self.plan[MAINTAINERS],
-                exists_in(self.tree, files))
         return files
 
 
@@ -228,22 +190,15 @@ class Scratch:
     def __init__(self, folder, identity, date):
         name, address = email.utils.parseaddr(identity)
         self.folder = folder
-        self.env = {k: v for k, v in os.environ.items()
-                    if not k.startswith('GIT_')}
-        self.env.update(
-            GIT_CONFIG_GLOBAL='/dev/null', GIT_CONFIG_NOSYSTEM='1',
+        self.env = dict(
+            PLAIN, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date,
             GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=address,
-            GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=address,
-            GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date, LC_ALL='C.UTF-8')
+            GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=address)
         os.makedirs(folder)
         self.git('init', '-q', '-b', 'series')
 
     def git(self, *args, **kwargs):
-        r = subprocess.run(['git', *args], cwd=self.folder, env=self.env,
-                           capture_output=True, text=True, **kwargs)
-        if r.returncode:
-            raise ApplyError(f'git {args[0]}: {r.stderr or r.stdout}')
-        return r.stdout
+        return git(*args, cwd=self.folder, **self.env, **kwargs)
 
     def commit(self, files, message):
         """Make the work tree hold @files, no more and no less."""
@@ -254,7 +209,7 @@ class Scratch:
             tree_apply.replace(os.path.join(self.folder, path), text)
         self.git('add', '--all', '--force')
         self.git('commit', '-q', '--no-verify', '--allow-empty', '-F', '-',
-                 input=message)
+                 stdin=message)
 
 
 def identity_from_git(given):
@@ -264,43 +219,36 @@ def identity_from_git(given):
         if not name or '@' not in address:
             raise ApplyError(f"'{given}' is not NAME <ADDRESS>")
         return f'{name} <{address}>'
-    values = []
-    for key in ('user.name', 'user.email'):
-        r = subprocess.run(['git', 'config', key], cwd=tree_apply.REPO,
-                           capture_output=True, text=True)
-        values.append(r.stdout.strip())
-        if not values[-1]:
-            raise ApplyError(
-                f"git has no {key}, and a patch needs an author who signs "
-                "it off: 'git config --global user.name NAME', the same "
-                "for user.email, or --author 'NAME <ADDRESS>'")
-    return f'{values[0]} <{values[1]}>'
+    try:
+        said = git('-c', 'user.useConfigOnly=true', 'var',
+                   'GIT_COMMITTER_IDENT', cwd=tree_apply.REPO)
+    except ApplyError as e:
+        raise ApplyError('a patch needs an author who signs it off, by git '
+                         f"or by --author 'NAME <ADDRESS>'; {e}") from None
+    return said[:said.rindex('>') + 1]
 
 
 def date_of_series():
     """Of the commit the series is made from, so that it is always the
     same."""
     epoch = os.environ.get('SOURCE_DATE_EPOCH')
-    if epoch:
-        return f'@{epoch} +0000'
-    r = subprocess.run(['git', 'log', '-1', '--format=%ct'],
-                       cwd=tree_apply.REPO, capture_output=True, text=True)
-    if r.returncode or not r.stdout.strip():
-        raise ApplyError('this is no git checkout, whose date the patches '
-                         'would have: set SOURCE_DATE_EPOCH')
-    return f'@{r.stdout.strip()} +0000'
+    try:
+        epoch = epoch or git('log', '-1', '--format=%ct', cwd=tree_apply.REPO)
+    except ApplyError as e:
+        raise ApplyError('the patches would have the date of our commit, or '
+                         f'SOURCE_DATE_EPOCH: {e}') from None
+    return f'@{epoch.strip()} +0000'
 
 
 def check_clean(tree, paths):
     """In a git checkout, patches are for what is committed."""
     if not os.path.exists(os.path.join(tree, '.git')):
         return
-    r = subprocess.run(['git', 'status', '--porcelain', '--', *paths],
-                       cwd=tree, capture_output=True, text=True)
-    if r.returncode or r.stdout:
+    said = git('status', '--porcelain', '--', *paths, cwd=tree)
+    if said:
         raise ApplyError(f"'{tree}' has changes that are not committed, "
                          'to which the series would apply, and not to what '
-                         f'is:\n{r.stdout or r.stderr}')
+                         f'is:\n{said}')
 
 
 # -- the series --------------------------------------------------------------
@@ -328,24 +276,6 @@ def commit_all(scratch, cutter, identity):
     return used
 
 
-def cover_letter(scratch, cover, used, version, identity, date):
-    stat = scratch.git('diff', '--stat=78', '--summary', '-M', '-B', 'base',
-                       'series')
-    width = len(str(len(used)))
-    patches = ''.join(f'  {p.subject}\n' for p in used)
-    name = email.utils.parseaddr(identity)[0]
-    date = email.utils.format_datetime(datetime.datetime.fromtimestamp(
-        int(date[1:].split()[0]), datetime.timezone.utc))
-    return (f'From {"0" * 40} Mon Sep 17 00:00:00 2001\n'
-            f'From: {identity}\nDate: {date}\n'
-            f'Subject: [PATCH {0:0{width}}/{len(used)}] {cover.subject}\n'
-            'MIME-Version: 1.0\n'
-            'Content-Type: text/plain; charset=UTF-8\n'
-            'Content-Transfer-Encoding: 8bit\n\n'
-            f'{cover.body.strip()}\n\nFor QEMU {version}.\n\n'
-            f'{name} ({len(used)}):\n{patches}\n{stat}\n')
-
-
 # Of git format-patch: as it is easiest to read.
 FORMAT = ['-n', '--zero-commit', '--no-signature', '--full-index',
           '--find-copies=100%', '--break-rewrites=20%/60%', '--stat=78',
@@ -365,12 +295,13 @@ def make(tree, out, identity, say, options=FORMAT):
     with tempfile.TemporaryDirectory() as tmp:
         scratch = Scratch(os.path.join(tmp, 'git'), identity, date)
         used = commit_all(scratch, cutter, identity)
+        scratch.git('config', 'branch.series.description',
+                    f'{cover.subject}\n\n{cover.body.strip()}\n\n'
+                    f'For QEMU {version}.')
         made = os.path.join(tmp, 'out')
         scratch.git('format-patch', '-q', *options, '-o', made,
+                    '--cover-letter', '--cover-from-description=subject',
                     'base..series')
-        tree_apply.replace(
-            os.path.join(made, '0000-cover-letter.patch'),
-            cover_letter(scratch, cover, used, version, identity, date))
         for path in earlier(out):
             os.unlink(path)
         os.makedirs(out, exist_ok=True)

@@ -28,7 +28,7 @@ def source(request):
 def tree(source, tmp_path):
     """The part of it that apply needs, as a modifiable copy."""
     copy = str(tmp_path / 'tree')
-    for path in [*tree_apply.MARKS, 'dump', 'include/system',
+    for path in [*tree_apply.marks(), 'dump', 'include/system',
                  'include/sysemu', 'include/exec',
                  'scripts/qapi', 'scripts/qapi-gen.py', 'qapi']:
         full, to = os.path.join(source, path), os.path.join(copy, path)

@@ -113,6 +113,6 @@ def test_another_package(tmp_path, text):
     (tmp_path / 'debian').mkdir()
     for name in qemu_deb.CONTROL:
         (tmp_path / name).write_text(text)
-    with pytest.raises(qemu_deb.DebError, match='debian/control is not what'):
+    with pytest.raises(qemu_deb.Failure, match='debian/control is not what'):
         qemu_deb.splice_codecs(str(tmp_path))
     assert (tmp_path / 'debian/control').read_text() == text
