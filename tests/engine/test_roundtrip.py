@@ -13,7 +13,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))), 'functional'))
+    os.path.abspath(__file__))), 'functional', 'lib'))
 from vmcore import Bad, ElfDump, open_dump  # noqa: E402
 
 MAKE = os.environ.get('VMCORE_MAKE')

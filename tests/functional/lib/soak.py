@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dumps, cancels and faults at random, for any time.
 
-    tests/functional/soak.py [MINUTES [SEED]]
+    tests/functional/lib/soak.py [MINUTES [SEED]]
 
 One QEMU ($DUMP_QEMU, or the one built by scripts/qemu-tree) executes one step
 after the other. After each, the guest must be in its run state, nothing may

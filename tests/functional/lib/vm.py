@@ -10,7 +10,7 @@ import time
 from qmp import QMP
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-REPO = os.path.dirname(os.path.dirname(HERE))
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 FIRMWARE = ['-L', '/usr/share/seabios', '-L', '/usr/share/qemu']
 
 
