@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(
-    os.path.dirname(os.path.abspath(__file__)))), 'tests', 'functional', 'lib'))
+sys.path.insert(0, os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tests',
+    'functional', 'lib'))
 from guest import Guest  # noqa: E402
 from qmp import QMPError  # noqa: E402
 
