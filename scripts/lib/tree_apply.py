@@ -240,7 +240,8 @@ def splices(tree):
     patch = read(os.path.join(REPO, SPLICES)).replace(
         '+@unit-tests@\n', ''.join(f"+    '{t}': [vmcore],\n" for t in tests))
     if has_functional(tree):
-        patch += read(os.path.join(REPO, SPLICES_FUNCTIONAL))
+        more = read(os.path.join(REPO, SPLICES_FUNCTIONAL))
+        patch += more[more.index('diff --git '):]
     return patch
 
 
