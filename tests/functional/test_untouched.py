@@ -118,3 +118,37 @@ def test_huge_pages(out, huge_pages, share, name):
         finally:
             os.close(fd)
         assert open_dump(out).read(0x2345678, 8) == b'of other'
+
+
+@pytest.mark.parametrize('kind,name', [('ram', 'elf'), ('ram', 'kdump-lzo'),
+                                       ('memfd', 'elf')])
+def test_left_out_as_zero(out, kind, name):
+    """Long stretches are not in the file at all: here, all above 4 GiB."""
+    size = 9 << 30
+    with VM('-m', '9G', '-object', f'memory-backend-{kind},id=ram,'
+            f'size={size},reserve=off', '-S',
+            machine='pc,memory-backend=ram') as vm:
+        vm.dump(out, format=name)
+        whole = vm.qmp.cmd('query-dump')['total']
+        vm.dump(out, format=name, exclude=['zero'])
+        result = vm.qmp.cmd('query-dump')
+        assert result['excluded'] == [{'class': 'zero', 'bytes': 6 << 30}]
+        assert result['total'] == result['completed'] == whole - (6 << 30)
+        dump = open_dump(out)
+        if name == 'elf':
+            assert sum(n for _, n in dump.ranges()) == result['total']
+            assert all(at + n <= 4 << 30 for at, n in dump.ranges())
+        else:
+            assert len(dump.pfns) << 12 == result['total']
+            assert dump.pfns[-1] < 1 << 20
+            assert dump.dump_level == 1 and dump.ram[-1] == (10 << 18) - 1
+            assert os.path.getsize(out) < (3 << 30) // 4096 * 24 + (2 << 20)
+        # A page that is written to divides them.
+        if kind == 'memfd':
+            with open(memfd_of(vm), 'r+b') as f:
+                f.seek(6 << 30)
+                f.write(b'here')
+            vm.dump(out, format=name, exclude=['zero'])
+            dump = open_dump(out)
+            assert dump.read(7 << 30, 4) == b'here'
+            assert 'excluded' not in vm.qmp.cmd('query-dump')

@@ -436,9 +436,18 @@ class KdumpDump(Dump):
 
     def check_complete(self):
         """Only the last pages may be missing, and only if the file says so, or
-        if classes of pages other than zero pages are excluded."""
+        if classes of pages are excluded; of zero pages alone, only in long
+        ranges."""
         need(0 <= self.dump_level <= 31, 'dump level')
         if self.dump_level & ~1:
+            return
+        if self.dump_level and self.pfns != self.ram:
+            gone = sorted(set(self.ram).difference(self.pfns))
+            starts = [i for i, pfn in enumerate(gone)
+                      if not i or pfn != gone[i - 1] + 1] + [len(gone)]
+            need(all((b - a + 1) * self.block_size >= 4 << 30
+                     for a, b in zip(starts, starts[1:])),
+                 'a short stretch is missing')
             return
         need(self.pfns == self.ram[:len(self.pfns)],
              'a page is missing before one that is there')
