@@ -63,6 +63,8 @@ CONFIGURE = [
     '--without-default-features', '--enable-tcg', '--enable-kvm',
     '--enable-slirp', '--enable-lzo', '--enable-snappy', '--enable-zstd',
     '--enable-fdt=system', '--enable-seccomp', '--enable-gnutls',
+    '--enable-linux-aio', '--enable-linux-io-uring', '--enable-vhost-user',
+    '--enable-vhost-net',
     '--disable-werror', '--disable-install-blobs',
 ]
 

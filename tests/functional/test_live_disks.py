@@ -4,7 +4,6 @@ the kernel for threads of QEMU, not by the guest's CPUs."""
 
 import os
 import struct
-import time
 
 import pytest
 
@@ -65,7 +64,8 @@ def test_read_meanwhile(disk_file, out, aio, cache, kind):
     try:
         vm = guest(disk_file, aio, cache, kind=kind)
     except RuntimeError as e:
-        if 'aio=' in str(e) or 'io_uring' in str(e) or 'O_DIRECT' in str(e):
+        # The kernel's no; not that of a QEMU that was built without.
+        if 'linux io_uring' in str(e) or 'O_DIRECT' in str(e):
             pytest.skip(f'not to be had here: {e}')
         raise
     with vm:
@@ -93,18 +93,16 @@ def test_read_under_way(disk_file, out, thread):
     """Requests in flight do not delay the moment, and data that they write
     later is not in the dump."""
     with guest(disk_file, 'threads', 'writeback', thread=thread,
-               more=f',throttling.bps-read={MIB}') as vm:
+               more=f',throttling.bps-read={MIB // 64}') as vm:
         before = Before(vm)
         for paddr in BUFFERS[:4]:
             vm.disk.begin_read(paddr - BUFFERS[0], paddr, MIB)
-        start = time.monotonic()
         dump = Held(vm)
-        moment = time.monotonic() - start
+        # The others would take minutes.
         done = vm.disk.done()
         assert done < 4
-        # The others take that much longer.
+        assert vm.qmp.hmp('block_set_io_throttle disk 0 0 0 0 0 0') == ''
         vm.disk.wait()
-        assert time.monotonic() - start - moment > moment
         assert dump.finish(out)['result']['status'] == 'completed'
         image = open_dump(out)
         then, = struct.unpack('<H', image.read(vm.disk.memory + 0x802, 2))

@@ -132,6 +132,10 @@ class Before:
         self.vm = vm
         self.descriptors = descriptors(vm)
         self.mergeable = mergeable(vm)
+        self.blocked = self.migration_blocked()
+
+    def migration_blocked(self):
+        return self.vm.qmp.cmd('query-migrate').get('blocked-reasons')
 
     def nothing_left(self, status='running'):
         vm = self.vm
@@ -140,7 +144,7 @@ class Before:
         assert watched(vm) == 0
         assert mergeable(vm) == self.mergeable
         assert descriptors(vm) == self.descriptors
-        assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
+        assert self.migration_blocked() == self.blocked
         assert vm.qmp.cmd('query-jobs') == []
         assert vm.qmp.cmd('query-dump')['status'] != 'active'
 
