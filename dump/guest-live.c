@@ -91,8 +91,14 @@ static bool watch_block(GuestLive *live, RAMBlock *rb, Error **errp)
         .start = rb->host,
         .len = ROUND_UP(rb->used_length, page),
         .page = page,
-        .anon = qemu_ram_get_fd(rb) < 0 && !qemu_ram_is_shared(rb),
     };
+    GuestRamBacking backing = guest_memory_backing(rb, &range.fd,
+                                                   &range.fd_offset);
+
+    range.anon = backing == GUEST_RAM_ANON;
+    if (backing != GUEST_RAM_SHARED_FILE) {
+        range.fd = -1;
+    }
 
     if (dump_snapshot_has(live->snapshot, range.start, range.len)) {
         return true;

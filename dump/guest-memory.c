@@ -55,19 +55,19 @@ bool guest_memory_check_readable(const GuestPhysBlockList *blocks,
     return !private;
 }
 
-/* Classify a block's backing, to tell how untouched pages can be detected. */
-static GuestRamBacking find_backing(RAMBlock *rb)
+GuestRamBacking guest_memory_backing(RAMBlock *rb, int *fd, uint64_t *offset)
 {
     bool shared = qemu_ram_is_shared(rb);
-    int fd = qemu_ram_get_fd(rb);
 
-    if (fd < 0) {
+    *fd = qemu_ram_get_fd(rb);
+    *offset = rb->fd_offset;
+    if (*fd < 0) {
         return shared ? GUEST_RAM_OTHER : GUEST_RAM_ANON;
     }
-    if (dump_untouched_trusts_fd(fd)) {
+    if (dump_untouched_trusts_fd(*fd)) {
         return shared ? GUEST_RAM_SHARED_FILE : GUEST_RAM_PRIVATE_FILE;
     }
-    if (dump_untouched_is_huge(fd)) {
+    if (dump_untouched_is_huge(*fd)) {
         return shared ? GUEST_RAM_SHARED_HUGE : GUEST_RAM_PRIVATE_HUGE;
     }
     return GUEST_RAM_OTHER;
@@ -85,9 +85,8 @@ static void add_block(GuestRam *ram, const GuestPhysBlock *block)
 
     /* Memory provided by a device may be mapped in any way. */
     if (rb && !(rb->flags & RAM_PREALLOC)) {
-        run.backing = find_backing(rb);
-        run.fd = qemu_ram_get_fd(rb);
-        run.fd_offset = rb->fd_offset + (run.host - rb->host);
+        run.backing = guest_memory_backing(rb, &run.fd, &run.fd_offset);
+        run.fd_offset += run.host - rb->host;
     }
     guest_ram_add_run(ram, &run);
 }

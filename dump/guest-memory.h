@@ -18,6 +18,13 @@
  */
 bool guest_memory_is_ram(const GuestPhysBlock *block);
 
+/*
+ * Classify the backing of a RAM block that does not belong to a device, to tell
+ * how untouched pages can be detected. @fd: the file, or -1 if there is none;
+ * @offset: the block's offset in it.
+ */
+GuestRamBacking guest_memory_backing(RAMBlock *rb, int *fd, uint64_t *offset);
+
 /* Returns false, with @errp set, if the range of @query has no memory. */
 bool guest_memory_check_range(const GuestPhysBlockList *blocks,
                               const GuestStateQuery *query, Error **errp);

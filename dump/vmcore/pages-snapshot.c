@@ -11,6 +11,10 @@
  *
  * Only a page that is not KEPT is ever unprotected after the moment. A page
  * that is not there, in memory where such pages are watched for, is zero.
+ *
+ * That is private memory without a file, of which pagemap says whether a page
+ * is there, and shared memory in a file, of which it does not: not there is
+ * what is a hole in the file. Nobody else is to fill it.
  */
 
 #include "qemu/osdep.h"
@@ -49,6 +53,9 @@ typedef enum PageState {
 
 /* What is protected with the lock held, or between looks at a cancel. */
 #define SNAPSHOT_STEP       (64 * MiB)
+
+/* What is protected of a file if any of it is there: a page table. */
+#define SNAPSHOT_GRAIN      (2 * MiB)
 
 /* Rounds before the moment, and what need not be done before it. */
 #define SNAPSHOT_ROUNDS     4
@@ -148,6 +155,25 @@ static Region *region_new(const DumpSnapshot *s,
     return r;
 }
 
+/*
+ * Is the region a hole at @at, where the watch is told when somebody uses it?
+ * @len: bytes asked for, whole pages, and on return those that it is said of.
+ */
+static bool region_hole(const DumpSnapshot *s, const Region *r, uint64_t at,
+                        uint64_t *len)
+{
+    uint64_t n = *len;
+
+    if (r->range.fd < 0 ||
+        !dump_untouched_hole(r->range.fd, r->range.fd_offset + at,
+                             SNAPSHOT_GRAIN, &n)) {
+        *len = QEMU_ALIGN_UP(n, s->page);
+        return false;
+    }
+    *len = MAX(QEMU_ALIGN_DOWN(n, s->page), s->page);
+    return n >= s->page;
+}
+
 static Region *snapshot_region(const DumpSnapshot *s, guint i)
 {
     return g_array_index(s->regions, Region *, i);
@@ -209,7 +235,7 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
     if (!r || !r->states || !r->copies || !r->dirty || !r->given) {
         error_setg(errp, "no memory to keep account of pages");
     } else if (write_watch_register(&s->watch, range->start, range->len,
-                                    range->anon, errp)) {
+                                    range->anon || range->fd >= 0, errp)) {
         qemu_mutex_lock(&s->lock);
         i = snapshot_find(s, start);
         g_array_insert_val(s->regions, i, r);
@@ -322,12 +348,20 @@ static bool region_save_fault(DumpSnapshot *s, Region *r, uint64_t at)
 {
     uint64_t from, to;
     bool there;
+    int made = 0;
 
     if (page_state(r, at / s->page) != PAGE_KEPT) {
         return true;
     }
     region_piece_bounds(r, at, r->range.page, &from, &to);
-    there = dump_pages_populate(r->range.start + from, to - from);
+    if (r->range.fd >= 0) {
+        /* If it was taken away, the watch would wait for itself. */
+        made = write_watch_make(&s->watch, r->range.start + from, s->page);
+    }
+    if (made < 0) {
+        return false;
+    }
+    there = !made && dump_pages_populate(r->range.start + from, to - from);
     if (there && !region_save(s, r, from, to)) {
         return false;
     }
@@ -421,6 +455,28 @@ static void watch_fill(DumpSnapshot *s, Region *r, uint64_t at)
     }
 }
 
+/*
+ * A page that a file does not have, or has by now, if somebody else was told
+ * of before: it is as it is then, and has been seen to.
+ */
+static void watch_make(DumpSnapshot *s, Region *r, uint64_t at)
+{
+    uint64_t page = at / s->page;
+    const uint8_t *host = r->range.start + page * s->page;
+    int made = write_watch_make(&s->watch, host, s->page);
+
+    if (!made) {
+        write_watch_wake(&s->watch, host, s->page);
+        return;
+    }
+    if (s->taken) {
+        page_claim(r, page, PAGE_ZERO);
+    }
+    if (made < 0 || !write_watch_unprotect(&s->watch, host, s->page)) {
+        watch_failed(s);
+    }
+}
+
 static void watch_answer(DumpSnapshot *s, const WriteFault *fault)
 {
     uint64_t at, from, to;
@@ -432,7 +488,9 @@ static void watch_answer(DumpSnapshot *s, const WriteFault *fault)
     if (!s->taken) {
         r->dirty[region_piece_of(r, at)] = true;
     }
-    if (fault->missing) {
+    if (fault->missing && r->range.fd >= 0) {
+        watch_make(s, r, at);
+    } else if (fault->missing) {
         watch_fill(s, r, at);
     } else if (s->taken) {
         watch_save(s, r, at);
@@ -496,14 +554,12 @@ static bool region_protect_dirty(DumpSnapshot *s, Region *r, bool gently,
 {
     uint64_t pieces = region_piece_of(r, r->range.len - 1) + 1;
     uint64_t piece = 0, from, to;
+    const uint8_t *next;
 
-    while (piece < pieces) {
-        uint64_t first = piece;
+    while ((next = memchr(r->dirty + piece, true, pieces - piece))) {
+        uint64_t first = next - r->dirty;
 
-        if (!r->dirty[piece]) {
-            piece++;
-            continue;
-        }
+        piece = first;
         region_dirty_run(r, &piece, pieces, &from, &to);
         memset(r->dirty + first, 0, piece - first);
         if (!write_watch_protect(&s->watch, r->range.start + from, to - from,
@@ -541,13 +597,13 @@ static uint64_t snapshot_dirty_runs(DumpSnapshot *s)
 static bool region_arm(DumpSnapshot *s, Region *r,
                        const DumpProgress *progress, Error **errp)
 {
-    for (uint64_t at = 0; at < r->range.len; at += SNAPSHOT_STEP) {
+    for (uint64_t at = 0, n; at < r->range.len; at += n) {
         if (progress && dump_progress_cancelled(progress)) {
             return true;
         }
-        if (!write_watch_protect(&s->watch, r->range.start + at,
-                                 MIN(SNAPSHOT_STEP, r->range.len - at),
-                                 errp)) {
+        n = MIN(SNAPSHOT_STEP, r->range.len - at);
+        if (!region_hole(s, r, at, &n) &&
+            !write_watch_protect(&s->watch, r->range.start + at, n, errp)) {
             return false;
         }
     }

@@ -46,6 +46,12 @@ typedef struct DumpSnapshotRange {
     uint64_t len;               /* whole pages, not 0 */
     size_t page;                /* of the host, or of hugetlbfs, bytes */
     bool anon;                  /* private, without a file, no hugetlbfs */
+    /*
+     * Of what is shared of a file on tmpfs, or a memfd: the file, and where in
+     * it @start is. Its holes cost nothing then. Must be -1 for other memory.
+     */
+    int fd;
+    uint64_t fd_offset;
 } DumpSnapshotRange;
 
 typedef struct DumpSnapshotStats {

@@ -364,20 +364,26 @@ static bool file_hole(int fd, uint64_t offset, uint64_t *len)
  * in grains. What lies behind the end of a file that was truncated is no
  * hole, but memory that is gone.
  */
-static bool probe_file(int fd, uint64_t offset, uint64_t *len)
+bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
+                         uint64_t *len)
 {
     uint64_t at, n = 1;
 
     if (file_hole(fd, offset, len)) {
         return true;
     }
-    for (at = FILE_GRAIN; at < *len; at += FILE_GRAIN) {
+    for (at = grain; at < *len; at += grain) {
         if (file_hole(fd, offset + at, &n)) {
             break;
         }
     }
     *len = MIN(*len, at);
     return false;
+}
+
+static bool probe_file(int fd, uint64_t offset, uint64_t *len)
+{
+    return dump_untouched_hole(fd, offset, FILE_GRAIN, len);
 }
 
 bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,

@@ -85,6 +85,13 @@ uint64_t dump_untouched_ahead(const DumpUntouched *u, const GuestRam *ram,
 void dump_untouched_set_no_scan(DumpUntouched *u);
 
 /*
+ * Is there a hole in the file at @offset? What counts as data may be up to
+ * @grain bytes longer than that is. @len: as before.
+ */
+bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
+                         uint64_t *len);
+
+/*
  * Is the memory at @host in the page tables of this process, so that it can
  * be read without a page fault? @u and @len: as before. NULL and what is
  * not known are no.

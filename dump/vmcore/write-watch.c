@@ -155,7 +155,8 @@ bool write_watch_register(const WriteWatch *w, const void *host, size_t len,
                 (missing ? UFFDIO_REGISTER_MODE_MISSING : 0),
     };
     uint64_t need = UINT64_C(1) << _UFFDIO_WRITEPROTECT |
-                    (missing ? UINT64_C(1) << _UFFDIO_ZEROPAGE : 0);
+                    (missing ? UINT64_C(1) << _UFFDIO_ZEROPAGE |
+                               UINT64_C(1) << _UFFDIO_COPY : 0);
 
     if (watch_ioctl(w, UFFDIO_REGISTER, &reg) < 0) {
         error_setg_errno(errp, errno, "the kernel cannot watch it for "
@@ -251,6 +252,31 @@ bool write_watch_zero(const WriteWatch *w, const void *host, size_t len)
     }
     /* For pages that were there, nobody has been woken. */
     return watch_ioctl(w, UFFDIO_WAKE, &range) == 0;
+}
+
+int write_watch_make(const WriteWatch *w, const void *host, size_t len)
+{
+    static const uint8_t zeroes[64 * KiB];
+    struct uffdio_copy copy = {
+        .dst = (uintptr_t)host,
+        .src = (uintptr_t)zeroes,
+        .len = len,
+        .mode = UFFDIO_COPY_MODE_WP | UFFDIO_COPY_MODE_DONTWAKE,
+    };
+    int ret;
+
+    assert(len <= sizeof(zeroes));
+    do {
+        ret = watch_ioctl(w, UFFDIO_COPY, &copy);
+    } while (ret < 0 && errno == EAGAIN);
+    return ret == 0 ? 1 : errno == EEXIST ? 0 : -1;
+}
+
+void write_watch_wake(const WriteWatch *w, const void *host, size_t len)
+{
+    struct uffdio_range range = { .start = (uintptr_t)host, .len = len };
+
+    watch_ioctl(w, UFFDIO_WAKE, &range);
 }
 
 /* -- faults ------------------------------------------------------------ */
@@ -350,6 +376,16 @@ bool write_watch_unprotect(const WriteWatch *w, const void *host, size_t len)
 }
 
 bool write_watch_zero(const WriteWatch *w, const void *host, size_t len)
+{
+    g_assert_not_reached();
+}
+
+int write_watch_make(const WriteWatch *w, const void *host, size_t len)
+{
+    g_assert_not_reached();
+}
+
+void write_watch_wake(const WriteWatch *w, const void *host, size_t len)
 {
     g_assert_not_reached();
 }

@@ -39,8 +39,9 @@ void write_watch_close(WriteWatch *w);
 
 /*
  * Register a range, with no protection yet. @missing: pages that are not there
- * are watched, too, from now on; only for private memory without a file. False
- * with @errp set if the kernel cannot watch this memory.
+ * are watched, too, from now on; only for private memory without a file, and
+ * for what is shared of a file on tmpfs, or a memfd. False with @errp set if
+ * the kernel cannot watch this memory.
  */
 bool write_watch_register(const WriteWatch *w, const void *host, size_t len,
                           bool missing, Error **errp);
@@ -66,6 +67,16 @@ bool write_watch_unprotect(const WriteWatch *w, const void *host, size_t len);
  * with errno set.
  */
 bool write_watch_zero(const WriteWatch *w, const void *host, size_t len);
+
+/*
+ * Make a page of zeroes, protected, if there is none; nobody is woken. Returns
+ * 1, 0 if there is one, -1 with errno set. For files; @len: of the page, which
+ * is the host's.
+ */
+int write_watch_make(const WriteWatch *w, const void *host, size_t len);
+
+/* Wake who sleeps for the range, to look once more. */
+void write_watch_wake(const WriteWatch *w, const void *host, size_t len);
 
 /*
  * Wait for faults and read @max of them at most. Returns their number; 0 if

@@ -15,7 +15,7 @@ from qmp import QMPError
 from sweep import PAGE, Sweep, check
 from test_cancel import cancelled, job, job_states, make_qcow2
 from test_lifecycle import BUSY
-from test_untouched import huge_pages  # noqa: F401
+from test_untouched import huge_pages, rss  # noqa: F401
 from virtio import Balloon
 from vmcore import open_dump
 
@@ -184,6 +184,27 @@ def test_paging(out):
                    protocol='file:' + out)
         completed(vm.qmp.wait_event('DUMP_COMPLETED')['data'])
         check(open_dump(out), vm)
+        before.nothing_left()
+
+
+@pytest.mark.parametrize('kind', ['anon-4k', 'memfd'])
+def test_untouched_memory(kind):
+    """It takes no page tables, which would be 2 MiB for each GiB."""
+    size = 16 << 30
+    with Idle(size, kind=kind, start=size) as vm:
+        for at in range(1 * MIB, 64 * MIB, MIB):
+            vm.qtest.cmd(f'memset {at:#x} {MIB:#x} 0x11')
+        before = Before(vm)
+        tables = rss(vm, 'VmPTE')
+        dump = Held(vm)
+        # What is used now, is then there.
+        vm.qtest.write(2 << 30, b'new')
+        vm.qtest.write(8 * MIB, b'new')
+        assert rss(vm, 'VmPTE') < tables + 2 * MIB
+        dump.close()
+        vm.qmp.wait_event('DUMP_COMPLETED')
+        assert vm.qtest.read(2 << 30, 4) == b'new\0'
+        assert vm.qtest.read(8 * MIB, 4) == b'new\x11'
         before.nothing_left()
 
 

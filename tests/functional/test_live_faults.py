@@ -78,6 +78,8 @@ LATER = [
     ('unprotect', errno.ENOMEM, 1, 'memfd'),
     ('unprotect', errno.EFAULT, 20, 'anon-4k'),
     ('zero', errno.ENOMEM, 1, 'anon-4k'),
+    ('copy', errno.ENOMEM, 1, 'memfd'),
+    ('copy', errno.EFAULT, 9, 'memfd'),
     ('read', errno.EIO, 1, 'memfd'),
     ('read', errno.EIO, 20, 'anon-4k'),
     ('wake', errno.EINVAL, 1, 'anon-4k'),

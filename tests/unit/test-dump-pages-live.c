@@ -265,7 +265,7 @@ static bool live_watch(Live *t, uint64_t limit)
 {
     DumpSnapshotRange range = {
         .start = t->host, .len = t->size, .page = t->page,
-        .anon = !t->kind->file,
+        .anon = !t->kind->file, .fd = t->kind->shared ? t->fd : -1,
     };
 
     t->snapshot = snapshot_new(t, limit);
@@ -571,7 +571,7 @@ static void test_regions(void)
     t.snapshot = snapshot_new(&t, 1 * GiB);
     if (t.snapshot) {
         range = (DumpSnapshotRange) { t.host + 2 * t.page, t.page, t.page,
-                                      true };
+                                      true, -1 };
         dump_snapshot_add(t.snapshot, &range, &error_abort);
         range.start = t.host;
         dump_snapshot_add(t.snapshot, &range, &error_abort);
@@ -601,7 +601,7 @@ static void test_refused(void)
     size_t page = qemu_real_host_page_size();
     int fd = g_mkstemp(path);
     Live t = { .untouched = dump_untouched_new() };
-    DumpSnapshotRange range = { .len = page, .page = page };
+    DumpSnapshotRange range = { .len = page, .page = page, .fd = -1 };
     Error *err = NULL;
 
     g_assert_cmpint(ftruncate(fd, page), ==, 0);
@@ -623,6 +623,77 @@ static void test_refused(void)
     close(fd);
 }
 
+/* -- memory that is mostly untouched -------------------------------------- */
+
+/* Of this process, KiB. */
+static uint64_t page_tables(void)
+{
+    g_autofree char *text = NULL;
+    const char *line;
+
+    g_assert_true(g_file_get_contents("/proc/self/status", &text, NULL, NULL));
+    line = strstr(text, "VmPTE:");
+    g_assert_nonnull(line);
+    return g_ascii_strtoull(line + strlen("VmPTE:"), NULL, 10);
+}
+
+/* The first byte of a page at the moment, which was written to since. */
+static void check_saved(DumpSnapshot *s, const uint8_t *host, uint8_t byte)
+{
+    uint64_t len = qemu_real_host_page_size();
+    const uint8_t *bytes;
+
+    g_assert_cmpint(dump_snapshot_look(s, host, &len, &bytes), ==,
+                    byte ? DUMP_PAGES_DATA : DUMP_PAGES_ZERO);
+    g_assert_true(!byte == !bytes && (!bytes || *bytes == byte));
+}
+
+/* Where page tables for all of it would take 64 MiB. */
+static void test_sparse(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    const uint64_t size = 32 * GiB;
+    Live t = { .untouched = dump_untouched_new() };
+    DumpSnapshotRange range = { .len = size, .anon = !kind->file, .fd = -1 };
+    DumpProgress progress;
+    uint64_t before;
+    uint8_t *host;
+
+    range.page = qemu_real_host_page_size();
+    if (kind->file) {
+        range.fd = memfd_create("memory", 0);
+        g_assert_cmpint(ftruncate(range.fd, size), ==, 0);
+    }
+    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_NORESERVE |
+                (kind->file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS),
+                range.fd, 0);
+    g_assert_true(host != MAP_FAILED);
+    host[0] = host[size / 2] = host[size - 1] = 1;
+    range.start = host;
+    t.snapshot = snapshot_new(&t, 1 * GiB);
+    if (t.snapshot) {
+        dump_progress_init(&progress);
+        before = page_tables();
+        dump_snapshot_add(t.snapshot, &range, &error_abort);
+        dump_snapshot_prepare(t.snapshot, &progress, &error_abort);
+        host[size / 8] = 3;
+        dump_snapshot_take(t.snapshot, &error_abort);
+        host[size / 8] = host[size / 4] = host[size / 2] = 2;
+        /* Of what was there, and for what was used. */
+        g_assert_cmpuint(page_tables(), <, before + 512);
+        check_saved(t.snapshot, host + size / 8, 3);
+        check_saved(t.snapshot, host + size / 4, 0);
+        check_saved(t.snapshot, host + size / 2, 1);
+    }
+    dump_snapshot_free(t.snapshot);
+    g_assert_cmpuint(host[size / 4] + host[size / 2], ==, 4);
+    munmap(host, size);
+    if (range.fd >= 0) {
+        close(range.fd);
+    }
+    dump_untouched_free(t.untouched);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -637,6 +708,9 @@ int main(int argc, char **argv)
 
         g_test_add_data_func(path, &kinds[i], test_kind);
     }
+    g_test_add_data_func("/dump/pages-live/sparse", &alone, test_sparse);
+    g_test_add_data_func("/dump/pages-live/sparse-file", &swept_file,
+                         test_sparse);
     g_test_add_func("/dump/pages-live/cut", test_cut);
     g_test_add_func("/dump/pages-live/ended-at-once", test_ended_at_once);
     g_test_add_func("/dump/pages-live/full", test_full);
