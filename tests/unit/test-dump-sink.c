@@ -212,8 +212,6 @@ static struct {
     GByteArray *seen;           /* in the first call */
 } disk;
 
-static GByteArray *file_content(const char *path);
-
 int fdatasync(int fd)
 {
     disk.calls++;
