@@ -6,19 +6,20 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/thread.h"
 #include "fd-sync.h"
 #include "thread.h"
 
-/* How often who waits looks for a cancel. */
-#define SYNC_POLL_US    (100 * 1000)
+/* Interval of checks for a cancel. */
+#define SYNC_POLL_MS    100
 
 /* Shared by who waits and the thread that makes the system call. */
 typedef struct FdSync {
     DumpThread thread;
     int fd;
     int error;                  /* an errno, or 0; handed over by done */
-    GMutex lock;
-    GCond changed;              /* with lock: done is set */
+    QemuMutex lock;
+    QemuCond changed;              /* with lock: done is set */
     bool done;                  /* under lock */
     bool left;                  /* under lock: nobody waits any more */
 } FdSync;
@@ -52,8 +53,8 @@ static int sync_now(int fd)
 
 static void sync_free(FdSync *s)
 {
-    g_cond_clear(&s->changed);
-    g_mutex_clear(&s->lock);
+    qemu_cond_destroy(&s->changed);
+    qemu_mutex_destroy(&s->lock);
     g_free(s);
 }
 
@@ -63,11 +64,11 @@ static void *sync_thread(void *opaque)
     bool left;
 
     s->error = sync_now(s->fd);
-    g_mutex_lock(&s->lock);
+    qemu_mutex_lock(&s->lock);
     s->done = true;
     left = s->left;
-    g_cond_signal(&s->changed);
-    g_mutex_unlock(&s->lock);
+    qemu_cond_signal(&s->changed);
+    qemu_mutex_unlock(&s->lock);
     if (left) {
         qemu_close(s->fd);
         sync_free(s);
@@ -80,17 +81,16 @@ static bool sync_wait(FdSync *s, const DumpProgress *progress)
 {
     bool done;
 
-    g_mutex_lock(&s->lock);
+    qemu_mutex_lock(&s->lock);
     while (!s->done && !(progress && dump_progress_out_of_time(progress))) {
-        g_cond_wait_until(&s->changed, &s->lock,
-                          g_get_monotonic_time() + SYNC_POLL_US);
+        qemu_cond_timedwait(&s->changed, &s->lock, SYNC_POLL_MS);
     }
     done = s->done;
     s->left = !done;
     if (s->left) {
         dump_thread_leave(&s->thread);
     }
-    g_mutex_unlock(&s->lock);
+    qemu_mutex_unlock(&s->lock);
     return done;
 }
 
@@ -103,8 +103,8 @@ static FdSync *sync_begin(int fd)
         return NULL;
     }
     s->fd = fd;
-    g_mutex_init(&s->lock);
-    g_cond_init(&s->changed);
+    qemu_mutex_init(&s->lock);
+    qemu_cond_init(&s->changed);
     if (!dump_thread_start(&s->thread, "dump-sync", sync_thread, s, NULL)) {
         sync_free(s);
         return NULL;
