@@ -12,11 +12,6 @@ static uint64_t note_pad(uint32_t size)
     return ROUND_UP((uint64_t)size, 4);
 }
 
-size_t elf_note_size(uint32_t namesz, uint32_t descsz)
-{
-    return ELF_NOTE_HEADER_SIZE + note_pad(namesz) + note_pad(descsz);
-}
-
 static void append_padded(GByteArray *out, const void *data, uint32_t size)
 {
     static const uint8_t zero[4];

@@ -27,9 +27,6 @@ typedef struct ElfNote {
     uint32_t descsz;            /* bytes, without padding */
 } ElfNote;
 
-/* Size of a note in bytes, including padding. */
-size_t elf_note_size(uint32_t namesz, uint32_t descsz);
-
 /* Append one note to @out; @name is stored with its terminator. */
 void elf_note_append(GByteArray *out, const DumpAbi *abi, const char *name,
                      uint32_t type, const void *desc, uint32_t descsz);

@@ -403,23 +403,27 @@ static void test_zero(void)
 
 static void test_zero_cancelled(void)
 {
+    const uint64_t size = 5 * GiB;
     Error *err = NULL;
     g_auto(Case) c;
-    uint8_t *host = sparse_init(&c, 0, 5 * GiB, 0);
+    uint8_t *host = sparse_init(&c, 0, size, 0);
 
     dump_progress_cancel(&c.progress);
     g_assert_false(dump_guest_analyse(&c.t.g, &c.findings, &c.progress,
                                       &err));
     g_assert_cmpstr(error_get_pretty(err), ==, "dump: cancelled");
     error_free(err);
-    munmap(host, 5 * GiB);
+    munmap(host, size);
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/dump/analyse/zero", test_zero);
-    g_test_add_func("/dump/analyse/zero-cancelled", test_zero_cancelled);
+    /* They map more than the address space of a 32-bit host. */
+    if (sizeof(size_t) > 4) {
+        g_test_add_func("/dump/analyse/zero", test_zero);
+        g_test_add_func("/dump/analyse/zero-cancelled", test_zero_cancelled);
+    }
     g_test_add_func("/dump/analyse/none", test_none);
     g_test_add_func("/dump/analyse/not-searched", test_not_searched);
     g_test_add_func("/dump/analyse/search", test_search);

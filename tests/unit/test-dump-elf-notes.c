@@ -17,9 +17,6 @@ static void test_append(void)
     elf_note_append(out, &be, "CORE", 1, "abcde", 5);
     g_assert_cmpmem(out->data, out->len, "\0\0\0\5\0\0\0\5\0\0\0\1"
                     "CORE\0\0\0\0abcde\0\0\0", 28);
-    g_assert_cmpuint(elf_note_size(5, 5), ==, 28);
-    g_assert_cmpuint(elf_note_size(UINT32_MAX, UINT32_MAX), ==,
-                     12 + (2ULL << 32));
 }
 
 static void test_walk(void)

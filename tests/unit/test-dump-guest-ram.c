@@ -385,7 +385,8 @@ static uint64_t far_dropped(uint64_t paddr, uint64_t size, size_t pieces)
     guest_ram_add(&ram, 0, 1 << 20, host);
     for (size_t i = 0; i < pieces; i++) {
         /* It is not read; the pieces are not merged. */
-        guest_ram_add(&ram, paddr + size / pieces * i, size / pieces, host);
+        guest_ram_add(&ram, paddr + size / pieces * i, size / pieces,
+                      host + i);
     }
     guest_ram_seal(&ram);
     bytes = guest_ram_drop_far(&ram);
