@@ -261,7 +261,7 @@ def with_splices(tree):
                     **PLAIN)
                 break
         else:
-            if os.path.exists(os.path.join(tree, 'dump/vmcore')):
+            if os.path.isdir(os.path.join(tree, 'dump/vmcore')):
                 raise ApplyError(
                     f"'{tree}' has this subsystem in another version, and "
                     'what that did is not known any more: bring back '

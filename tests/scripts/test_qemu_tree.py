@@ -903,7 +903,8 @@ def test_fetch(archive, capsys):
     tree.fetch()
     assert os.path.basename(tree.home) == '1_7.2'
     assert tree_apply.read(os.path.join(tree.src, 'VERSION')) == '7.2.0\n'
-    assert sorted(os.listdir(tree.home)) == ['src', 'unpack.log']
+    assert sorted(os.listdir(tree.home)) == ['package', 'src',
+                                             'unpack.log']
     # Once more, and as another run finds it.
     capsys.readouterr()
     qemu_tree.Tree('7.2').fetch()

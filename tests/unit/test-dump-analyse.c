@@ -403,7 +403,7 @@ static void test_zero(void)
 
 static void test_zero_cancelled(void)
 {
-    const uint64_t size = 5 * GiB;
+    uint64_t size = 5 * GiB;
     Error *err = NULL;
     g_auto(Case) c;
     uint8_t *host = sparse_init(&c, 0, size, 0);

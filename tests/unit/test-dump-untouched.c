@@ -143,7 +143,7 @@ static void test_ahead(gconstpointer opaque)
 /* More than one look goes through, and nothing of it is mapped by that. */
 static void test_far_ahead(void)
 {
-    const uint64_t size = 5ULL << 30;
+    const size_t size = (size_t)(sizeof(size_t) > 4 ? 5 : 1) << 30;
     GuestRamRun run = { .size = size, .backing = GUEST_RAM_ANON, .fd = -1 };
     uint8_t *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
                          MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
