@@ -14,6 +14,8 @@ from qmp import QMPError
 from readers import rearranged, run
 from vmcore import Bad, open_dump
 
+pytestmark = pytest.mark.guest
+
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo']
 
 
@@ -59,7 +61,6 @@ def dump_cut(vm, path, name, size):
 KDUMPFILE = '''
 import sys, kdumpfile, kdumpfile.exceptions
 
-pytestmark = pytest.mark.guest
 ctx = kdumpfile.kdumpfile(sys.argv[1])
 read = lambda pfn: ctx.read(kdumpfile.KDUMP_MACHPHYSADDR, pfn * 4096, 4096)
 data = read(int(sys.argv[2]))
