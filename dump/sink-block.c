@@ -42,6 +42,7 @@ typedef struct BlockSink {
     uint64_t length;            /* of the node, in bytes */
     uint32_t align;             /* request alignment of the node, in bytes */
     uint64_t lost;              /* lowest offset of dropped data */
+    uint64_t size;              /* of the dump, once it is finished */
     bool begun;
     bool resumed;               /* submit at once: finish may not be called */
 } BlockSink;
@@ -348,6 +349,7 @@ static bool block_finish(DumpSink *sink, uint64_t size, Error **errp)
         return false;
     }
     block_cut(s, size);
+    s->size = size;
     sink->finished = true;
     return sink->durable || block_queue_flush(s->queue, errp);
 }
@@ -356,7 +358,14 @@ static bool block_flush(DumpSink *sink, Error **errp)
 {
     BlockSink *s = container_of(sink, BlockSink, parent);
 
-    return block_sync(sink, errp) && block_queue_flush(s->queue, errp);
+    if (!block_sync(sink, errp)) {
+        return false;
+    }
+    if (sink->finished) {
+        /* The block layer pads a write of the last bytes. */
+        block_cut(s, s->size);
+    }
+    return block_queue_flush(s->queue, errp);
 }
 
 /* Truncate before data that was not written, so that it is not read as zero. */

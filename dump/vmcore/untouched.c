@@ -287,7 +287,8 @@ static bool scan_ahead(const DumpUntouched *u, uintptr_t host, uint64_t len,
 #ifdef CONFIG_LINUX
     for (*ahead = 0; *ahead < len; ) {
         uint64_t n = MIN(len - *ahead, SCAN_BYTES);
-        ScanRegion region;
+        /* Initialized for tools that do not know this ioctl. */
+        ScanRegion region = { 0 };
         ScanArg arg = {
             .size = sizeof(arg),
             .start = host + *ahead,
