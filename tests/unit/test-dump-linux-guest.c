@@ -443,7 +443,8 @@ static void test_notes(void)
     info = add_notes(&t, theirs->data, theirs->len - 1, &against);
     g_assert_cmpstr(vmcoreinfo_get(info, "PAGESIZE"), ==, "4096");
     damage = g_strdup_printf("guest note is damaged: left out from byte %u "
-                             "of %u on", theirs->len - (ELF_NOTE_HEADER_SIZE + 8),
+                             "of %u on",
+                             theirs->len - (ELF_NOTE_HEADER_SIZE + 8),
                              theirs->len - 1);
     g_assert_cmpstr(against, ==, damage);
     g_assert_cmpuint(t.g.vmcoreinfo_size, ==, strlen(text));
