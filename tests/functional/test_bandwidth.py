@@ -12,6 +12,8 @@ from test_cancel import cancelled, nothing_left
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 MIB = 1 << 20
 SIZE = 16 * MIB                 # size of the guest

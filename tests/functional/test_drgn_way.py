@@ -14,6 +14,8 @@ from qmp import QMPError
 from qtest import note
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 MiB = 1 << 20
 NAME = 'drgn-dump'
 TEXT = 'OSRELEASE=6.1.0-test\nPAGESIZE=4096\nNUMBER(phys_base)=18874368\n'

@@ -11,6 +11,8 @@ from qtest import QTest
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 MiB = 1 << 20
 SLOT, BAR = 5, 0x18
 DATA = bytes(range(256)) * 16

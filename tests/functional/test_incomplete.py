@@ -14,7 +14,7 @@ from qmp import QMPError
 from readers import rearranged, run
 from vmcore import Bad, open_dump
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.once]
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo']
 

@@ -13,6 +13,8 @@ import pytest
 from qmp import QMPError
 from test_faults import start, state_of_file, state_of_guest
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 THREADS = [1, None, 64]
 

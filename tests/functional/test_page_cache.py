@@ -15,6 +15,8 @@ from test_faults import (FORMATS, Paused, faulty, small,  # noqa: F401
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 
 def completed(vm):
     event = vm.qmp.wait_event('DUMP_COMPLETED')['data']

@@ -9,6 +9,8 @@ import pytest
 from firmware import EM_386, MODES, Firmware
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 MiB = 1 << 20
 SIZE = 16 * MiB
 # Kernel addresses.

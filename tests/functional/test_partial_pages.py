@@ -13,6 +13,8 @@ from qtest import QTest
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 KiB, MiB = 1 << 10, 1 << 20
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
            'kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy']

@@ -15,6 +15,8 @@ from ram import memfd_of
 from vm import VM, as_nobody, in_root
 from vmcore import open_any
 
+pytestmark = pytest.mark.once
+
 SIZE = 64 << 20
 CUT = 24 << 20                  # remainder of a truncated file
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib', 'kdump-raw-lzo',

@@ -11,6 +11,8 @@ from ram import memfd_of
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 SIZE = 512 << 20
 HUGE = 2 << 20
 NR_HUGE = '/proc/sys/vm/nr_hugepages'

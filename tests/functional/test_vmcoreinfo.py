@@ -15,6 +15,8 @@ from qtest import note
 from vm import VM
 from vmcore import open_dump
 
+pytestmark = pytest.mark.once
+
 MiB = 1 << 20
 SIZE = 16 * MiB
 AT = 8 * MiB

@@ -23,7 +23,7 @@ from test_vmcoreinfo_search import (KERNEL_MAP, MiB, put, source, text,
 from vm import VM
 from vmcore import open_dump
 
-pytestmark = pytest.mark.guest
+pytestmark = [pytest.mark.guest, pytest.mark.once]
 
 BUSY = 'There is a query for VMCOREINFO in process'
 NOTHING = 'guest memory has no VMCOREINFO of a Linux kernel'

@@ -21,6 +21,8 @@ from vmcore import open_dump
 from windmp import LIVE_SYSTEM_DUMP, WinDump
 from windows import MiB, Windows, note
 
+pytestmark = pytest.mark.once
+
 CPUS = 3
 GPRS = 'rax rbx rcx rdx rsi rdi rbp rsp'.split()
 GPRS64 = [f'r{i}' for i in range(8, 16)]
