@@ -781,6 +781,7 @@ def test_no_memory(ram_file, tmp_path):
 # -- the table -------------------------------------------------------------------------
 
 
+@pytest.mark.once                       # as some of them
 def test_table_in_docs(request):
     """Must be last; needs the results of all tests above."""
     if len(request.config.args) != 1 or request.session.testsfailed:
