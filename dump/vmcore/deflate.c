@@ -59,8 +59,6 @@ struct DumpDeflate {
     bool has_bmi;               /* the processor has BMI and BMI2 */
 };
 
-/* -- bits ------------------------------------------------------------- */
-
 static inline Code code_make(uint64_t bits, unsigned n)
 {
     return bits << (63 - n) << 1 | n;
@@ -99,8 +97,6 @@ static inline void make_room(Bits *b, unsigned n)
         flush(b);
     }
 }
-
-/* -- Huffman codes ---------------------------------------------------- */
 
 /*
  * The symbols with a count, rarest first; returns their number. Most counts
@@ -252,8 +248,6 @@ static void make_codes(const DumpDeflate *s, const Lengths *lengths,
     }
 }
 
-/* -- parse ------------------------------------------------------------ */
-
 static inline unsigned hash(uint32_t v)
 {
     return v * 0x9e3779b1u >> (32 - HASH_BITS);
@@ -394,8 +388,6 @@ static unsigned parse(DumpDeflate *s, size_t len)
     s->litlen_count[END_OF_BLOCK] = 1;
     return step - s->steps;
 }
-
-/* -- blocks ----------------------------------------------------------- */
 
 /* Code lengths as they are sent: see 3.2.7 for the symbols 16 to 18. */
 typedef struct Precodes {
@@ -649,8 +641,6 @@ static uint32_t adler32_add(uint32_t adler, const uint8_t *p, size_t len)
     }
     return b % 65521 << 16 | a % 65521;
 }
-
-/* -- streams ---------------------------------------------------------- */
 
 static void make_tables(DumpDeflate *s)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Page descriptors and page data, gathered.
+ * Batches of page descriptors and page data; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -9,11 +9,9 @@
 #include "qemu/units.h"
 #include "kdump-batch.h"
 
-/* What is gathered before it goes to the sink, at the end of a chunk. */
+/* Bytes from which on a batch is due; checked at the end of a chunk. */
 #define KDUMP_DATA_BATCH        (2 * MiB)
 #define KDUMP_DESC_BATCH        (64 * KiB)
-
-/* -- descriptors --------------------------------------------------------- */
 
 bool kdump_desc_batch_init(KdumpDescBatch *b, unsigned chunk_pages,
                            Error **errp)
@@ -83,9 +81,10 @@ bool kdump_desc_batch_flush(KdumpDescBatch *b, const KdumpLayout *l,
     return true;
 }
 
-/* -- data ---------------------------------------------------------------- */
-
-/* As many again have to be there for others, who need memory more. */
+/*
+ * Allocate spare buffers, but at most half of what is available: batches work
+ * without them, while other users of memory may not.
+ */
 static void kdump_make_spares(KdumpDataBatch *b, const KdumpChunks *chunks)
 {
     uint8_t *got[2 * KDUMP_DATA_CHUNKS];
@@ -131,7 +130,7 @@ void kdump_data_batch_deinit(KdumpDataBatch *b)
     g_free(b->zero);
 }
 
-/* @data stays where it is until the batch is flushed. */
+/* @data must stay valid until the batch is flushed. */
 static void kdump_add_data(KdumpDataBatch *b, uint8_t *data, size_t len)
 {
     assert(b->niov < ARRAY_SIZE(b->iov));

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Page descriptors and page data of a kdump-compressed file, gathered to be
- * handed to the sink in large pieces. One thread.
+ * Batches of page descriptors and page data of a kdump-compressed file, passed
+ * to the sink in large writes. Used by one thread.
  */
 
 #ifndef DUMP_VMCORE_KDUMP_BATCH_H
@@ -11,7 +11,7 @@
 #include "kdump-format.h"
 #include "kdump-layout.h"
 
-/* Of chunks, at most, in one write. */
+/* Maximum number of chunks per write. */
 #define KDUMP_DATA_CHUNKS       16
 
 /* Page descriptors for one write. */
@@ -19,11 +19,11 @@ typedef struct KdumpDescBatch {
     uint64_t pos;               /* in the extent, of the first byte held */
     size_t used;
     size_t size;
-    size_t same;                /* bytes that are those of add_same already */
+    size_t same;                /* bytes known to hold add_same's desc */
     uint8_t *buf;               /* size bytes */
 } KdumpDescBatch;
 
-/* Room for @chunk_pages more than what makes it due. */
+/* Allocate room for @chunk_pages more descriptors than make it due. */
 bool kdump_desc_batch_init(KdumpDescBatch *b, unsigned chunk_pages,
                            Error **errp);
 void kdump_desc_batch_deinit(KdumpDescBatch *b);
@@ -32,8 +32,8 @@ void kdump_desc_batch_add(KdumpDescBatch *b, const DumpAbi *abi,
                           const KdumpPageDesc *desc);
 
 /*
- * Add @n times @desc, which is the same in all calls: where the batch before
- * had nothing else, they are still there.
+ * Add @desc @n times. It must be the same in all calls: copies that the
+ * previous batch has left in the buffer are reused.
  */
 void kdump_desc_batch_add_same(KdumpDescBatch *b, const DumpAbi *abi,
                                const KdumpPageDesc *desc, unsigned n);
@@ -43,15 +43,15 @@ bool kdump_desc_batch_due(const KdumpDescBatch *b);
 bool kdump_desc_batch_flush(KdumpDescBatch *b, const KdumpLayout *l,
                             DumpSink *sink, Error **errp);
 
-/* Data of chunks for one write, where the workers left it. */
+/* Data of chunks for one write, in the buffers of the workers' slots. */
 typedef struct KdumpDataBatch {
     uint64_t pos;               /* in the extent, of the first byte held */
     size_t used;
     struct iovec iov[KDUMP_DATA_CHUNKS + 1];    /* and the zero page */
     int niov;
     /*
-     * From the slots, and for them in return. There may be no spare one at
-     * all; a chunk is then written by itself.
+     * Buffers taken from slots, and spare ones to replace them. There may be
+     * no spare one; then each chunk is written separately.
      */
     uint8_t *held[KDUMP_DATA_CHUNKS], *spare[KDUMP_DATA_CHUNKS];
     unsigned n_held, n_spare;
@@ -60,19 +60,20 @@ typedef struct KdumpDataBatch {
 } KdumpDataBatch;
 
 /*
- * With less memory there are fewer spare buffers. False with @errp if there is
- * not even a page.
+ * Fewer spare buffers are allocated if memory is short. Returns false, with
+ * @errp set, only if not even one page is available.
  */
 bool kdump_data_batch_init(KdumpDataBatch *b, const KdumpChunks *chunks,
                            Error **errp);
 void kdump_data_batch_deinit(KdumpDataBatch *b);
 
-/* Once. */
+/* Called once per dump. */
 void kdump_data_batch_add_zero_page(KdumpDataBatch *b);
 
 /*
- * Keep the slot's data, and give it other room. It has none if that was the
- * last: the batch is due then, and once it is flushed, has room to give.
+ * Take the slot's data, and give it a spare buffer. If there is none, the slot
+ * has no buffer; then the batch is due, and after the flush
+ * kdump_data_batch_give_room must be called.
  */
 void kdump_data_batch_add(KdumpDataBatch *b, KdumpSlot *slot);
 void kdump_data_batch_give_room(KdumpDataBatch *b, KdumpSlot *slot);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Chunks of guest pages, compressed by the workers of a pipeline.
+ * Chunks of guest pages; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -10,13 +10,13 @@
 #include "qemu/units.h"
 #include "kdump-chunk.h"
 
-/* Guest memory that a worker compresses at a time. */
+/* Bytes of guest memory per chunk. */
 #define KDUMP_CHUNK             (512 * KiB)
 
 typedef struct KdumpWorker {
     void *codec;                /* the codec's state */
     DumpPagesReader *reader;
-    uint8_t *scratch;           /* a page that is not of one kind */
+    uint8_t *scratch;           /* for a page with parts of several kinds */
 } KdumpWorker;
 
 bool kdump_chunks_init(KdumpChunks *chunks, const DumpGuest *guest,
@@ -58,11 +58,10 @@ unsigned kdump_chunk_pages(const KdumpChunks *chunks, uint64_t index)
                chunks->chunk_pages);
 }
 
-/* -- chunks that need no work -------------------------------------------- */
-
 /*
- * The pages from the @nth on that are known to be zero end before this one.
- * One answer is for memory that lies side by side, so there may be more.
+ * Skip the pages, from the @nth of the set on, that are known to be zero, and
+ * return the index of the next one. dump_pages_zero_ahead() ends at gaps in
+ * memory, so it is called repeatedly.
  */
 static uint64_t kdump_zero_end(const KdumpChunks *c, DumpPagesReader *reader,
                                uint64_t nth)
@@ -82,7 +81,10 @@ static uint64_t kdump_zero_end(const KdumpChunks *c, DumpPagesReader *reader,
     return nth;
 }
 
-/* The pages of these chunks; what lies between them is the rest's. */
+/*
+ * Release the pages of @chunks. Memory in between is released by
+ * kdump_chunks_give_rest().
+ */
 static void kdump_give_chunks(const KdumpChunks *c, const PfnRun *chunks)
 {
     uint64_t size = c->guest->page_size;
@@ -122,7 +124,7 @@ static bool kdump_find_untouched(KdumpChunks *c, DumpPagesReader *reader,
             }
             kdump_give_chunks(c, &zero);
         }
-        i += zero.count + 1;    /* the one behind is not zero */
+        i += zero.count + 1;    /* the next chunk is not zero */
     }
     pfn_set_seal(c->worked);
     return true;
@@ -158,7 +160,7 @@ void kdump_chunks_give_rest(const KdumpChunks *chunks)
     uint64_t size = chunks->guest->page_size, at = 0;
     PfnRun run;
 
-    /* There may be millions of islands. */
+    /* Skip the loop if it has no effect: there may be millions of runs. */
     if (!dump_pages_may_change(pages)) {
         return;
     }
@@ -171,8 +173,6 @@ void kdump_chunks_give_rest(const KdumpChunks *chunks)
     }
     dump_pages_give(pages, at, UINT64_MAX - at);
 }
-
-/* -- what workers do ----------------------------------------------------- */
 
 void kdump_chunk_slot_free(void *opaque, void *p)
 {
@@ -189,7 +189,7 @@ uint8_t *kdump_chunk_data_new(const KdumpChunks *chunks)
 {
     size_t page = chunks->guest->page_size;
 
-    /* The last page may need the codec's full room, then be stored raw. */
+    /* The last page may need codec->bound() bytes before it is stored raw. */
     return g_try_malloc(page * (chunks->chunk_pages - 1) +
                         MAX(chunks->codec->bound(page), page));
 }
@@ -271,7 +271,7 @@ static void kdump_compress_page(const KdumpChunks *c, KdumpWorker *worker,
     slot->used += page->size;
 }
 
-/* A page of which parts are of different kinds. */
+/* A page with parts of several kinds. */
 static void kdump_mixed_page(const KdumpChunks *c, KdumpWorker *worker,
                              uint64_t paddr, KdumpSlot *slot, KdumpPage *page)
 {
@@ -287,7 +287,7 @@ static void kdump_mixed_page(const KdumpChunks *c, KdumpWorker *worker,
     }
 }
 
-/* @n pages of one kind; @bytes: what they are, if they are data. */
+/* @n pages of one kind. @bytes: their contents if they are data */
 static void kdump_stretch(const KdumpChunks *c, KdumpWorker *worker,
                           DumpPagesKind kind, const uint8_t *bytes,
                           KdumpSlot *slot, KdumpPage *pages, unsigned n)
@@ -304,8 +304,8 @@ static void kdump_stretch(const KdumpChunks *c, KdumpWorker *worker,
 }
 
 /*
- * The pages of one kind that the @n frames from @pfn on begin with, or one
- * page that is not of one kind. Returns their number.
+ * Process the first of the @n frames at @pfn: as many as are of the same kind,
+ * or one page with parts of several kinds. Returns the number of pages.
  */
 static unsigned kdump_some_pages(const KdumpChunks *c, KdumpWorker *worker,
                                  uint64_t pfn, unsigned n, KdumpSlot *slot,
@@ -333,7 +333,7 @@ static unsigned kdump_some_pages(const KdumpChunks *c, KdumpWorker *worker,
     return len / size;
 }
 
-/* The @n frames from @pfn on; no page of another run is in them. */
+/* Process the @n frames from @pfn on, all of which are in the set. */
 static void kdump_run_pages(const KdumpChunks *c, KdumpWorker *worker,
                             uint64_t pfn, unsigned n, KdumpSlot *slot,
                             KdumpPage *pages)
@@ -343,7 +343,7 @@ static void kdump_run_pages(const KdumpChunks *c, KdumpWorker *worker,
     for (unsigned i = 0; i < n; ) {
         i += kdump_some_pages(c, worker, pfn + i, n - i, slot, &pages[i]);
     }
-    /* What is compressed is the slot's own. */
+    /* The slot has copies of all data. */
     dump_pages_give(c->guest->pages, pfn * size, n * size);
 }
 

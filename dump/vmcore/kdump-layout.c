@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Headers, notes and bitmaps of a kdump-compressed file.
+ * Layout of a kdump-compressed file; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -12,12 +12,10 @@
 
 #define KDUMP_BITMAP_PIECE      (256 * KiB)
 
-/* More than what a sink wraps around one write. */
+/* Bound on the bytes that a sink adds to one write. */
 #define KDUMP_WRITE_OVERHEAD    64
 
-/* -- planning ------------------------------------------------------------ */
-
-/* Bytes of one bitmap in the file: whole blocks. */
+/* Bytes of one bitmap in the file, rounded up to blocks. */
 static uint64_t kdump_bitmap_size(const KdumpLayout *l)
 {
     return ROUND_UP(DIV_ROUND_UP(l->max_pfn, 8),
@@ -37,8 +35,8 @@ static bool kdump_check_size(const KdumpLayout *l, Error **errp)
 {
     if (!l->chunks->nr_pages) {
         error_setg(errp, "dump: no guest memory to dump%s",
-                   l->guest->kept ? ": the guest calls all of it pages that "
-                                    "are left out" : "");
+                   l->guest->kept ? ": all of it is in excluded classes of "
+                                    "pages" : "");
         return false;
     }
     if (2 * kdump_bitmap_size(l) / l->guest->page_size > INT32_MAX) {
@@ -96,9 +94,7 @@ uint64_t kdump_layout_closing_bytes(const KdumpLayout *l)
            (DIV_ROUND_UP(bitmap, KDUMP_BITMAP_PIECE) + 3);
 }
 
-/* -- writing ------------------------------------------------------------- */
-
-/* Fills @buf with the bits of the frames from @first_pfn on. */
+/* Fill @buf with the bits of the page frames from @first_pfn on. */
 typedef void KdumpFill(const KdumpLayout *l, const void *opaque,
                        uint64_t first_pfn, uint8_t *buf, size_t len);
 
@@ -140,10 +136,10 @@ bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
                               errp);
 }
 
-/* What bitmap 2 has of the set. */
+/* The frames of the set that are in bitmap 2. */
 typedef struct KdumpWritten {
-    uint64_t limit;             /* frames below this */
-    const KdumpMissing *missing;        /* but for these */
+    uint64_t limit;             /* those below this frame, */
+    const KdumpMissing *missing;        /* except these */
 } KdumpWritten;
 
 static void kdump_fill_written(const KdumpLayout *l, const void *opaque,

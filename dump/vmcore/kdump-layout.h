@@ -1,18 +1,17 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a kdump-compressed file has besides its pages: where each part lies,
- * and the bytes of headers, notes and bitmaps.
+ * Layout of a kdump-compressed file, and its headers, notes and bitmaps.
  *
  *   block 0     main header
- *   block 1     sub header, all notes behind it
+ *   block 1     sub header, followed by all notes
  *               bitmap 1: page frames that are RAM
- *               bitmap 2: page frames in the file: without classes of
- *               pages that are left out, and those that are lost
+ *               bitmap 2: page frames in the file, i.e. without excluded
+ *               and lost pages
  *               page descriptors, one for each bit of bitmap 2
- *               page data, in the order it was made
+ *               page data, in the order of the descriptors
  *
- * Constant once it is planned. One thread.
+ * Constant after planning. Used by one thread.
  */
 
 #ifndef DUMP_VMCORE_KDUMP_LAYOUT_H
@@ -32,39 +31,40 @@ typedef struct KdumpLayout {
 
 /*
  * Plan the file: add its extents to @file, which is empty. All pointers must
- * outlive the layout. False with @errp set if the guest does not fit.
+ * outlive the layout. Returns false, with @errp set, if guest memory is empty
+ * or too large.
  */
 bool kdump_layout_init(KdumpLayout *l, const DumpGuest *guest,
                        const KdumpChunks *chunks, DumpLayout *file,
                        Error **errp);
 
-/* File offset of the page data, behind all else. */
+/* File offset of the page data, which comes last. */
 uint64_t kdump_layout_data(const KdumpLayout *l);
 
-/* What closing the dump still takes: bitmap 2, the header, trailers. */
+/* Bytes needed for closing the dump: bitmap 2, the header, framing. */
 uint64_t kdump_layout_closing_bytes(const KdumpLayout *l);
 
 bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
                                    Error **errp);
 
-/* All page frames that are RAM. */
+/* Bitmap 1: all page frames that are RAM. */
 bool kdump_layout_write_bitmap1(const KdumpLayout *l, DumpSink *sink,
                                 Error **errp);
 
-/* Those of the first @nr_pages pages but for @missing. */
+/* Bitmap 2: the first @nr_pages pages of the dump, except @missing. */
 bool kdump_layout_write_bitmap2(const KdumpLayout *l, uint64_t nr_pages,
                                 const KdumpMissing *missing, DumpSink *sink,
                                 Error **errp);
 
-/* What the table of page descriptors has behind the first @nr_pages. */
+/* Fill the table of page descriptors after the first @nr_pages with zeroes. */
 bool kdump_layout_fill_descs(const KdumpLayout *l, uint64_t nr_pages,
                              DumpSink *sink, Error **errp);
 
-/* By which the file is a dump; a whole one unless it is @incomplete. */
+/* Write the main header, without which the file is not a dump. */
 bool kdump_layout_write_header(const KdumpLayout *l, bool incomplete,
                                DumpSink *sink, Error **errp);
 
-/* Bitmap 2 and header are going to be written, perhaps once more. */
+/* Bitmap 2 and the header will be written, perhaps a second time. */
 void kdump_layout_restart_closing(const KdumpLayout *l);
 
 #endif

@@ -60,7 +60,9 @@ bool dump_layout_write(DumpLayout *layout, unsigned extent, uint64_t pos,
                        const void *buf, size_t len, DumpSink *sink,
                        Error **errp);
 
-/* All of an extent, as what makes the dump whole; see dump_sink_seal. */
+/*
+ * Write a whole extent as the one that completes the dump; see dump_sink_seal.
+ */
 bool dump_layout_seal(DumpLayout *layout, unsigned extent, const void *until,
                       const void *buf, DumpSink *sink, Error **errp);
 

@@ -9,15 +9,13 @@
 #include "qemu/bswap.h"
 #include "linux-page.h"
 
-/* With all that can be configured it is no larger. */
+/* Larger than struct page in any configuration, in bytes. */
 #define LINUX_PAGE_SIZE_LIMIT   512
 
-#define LINUX_PAGE_TAIL         1       /* in compound_head: no first page */
+#define LINUX_PAGE_TAIL         1       /* in compound_head: a tail page */
 #define LINUX_PAGE_ANON         1       /* in mapping */
 
-/* -- from VMCOREINFO ----------------------------------------------------- */
-
-/* The offset of @bytes in a struct page, less @base. */
+/* The offset of a member of @bytes bytes, relative to @base. */
 static bool get_offset(const LinuxPageLayout *l, const VmcoreInfo *info,
                        const char *key, unsigned base, unsigned bytes,
                        unsigned *offset, Error **errp)
@@ -32,7 +30,7 @@ static bool get_offset(const LinuxPageLayout *l, const VmcoreInfo *info,
     return true;
 }
 
-/* The mask of a flag of which the number is told. */
+/* The mask of the flag whose bit number is the value of @key. */
 static bool get_flag(const VmcoreInfo *info, const char *key, uint64_t *mask,
                      Error **errp)
 {
@@ -45,7 +43,7 @@ static bool get_flag(const VmcoreInfo *info, const char *key, uint64_t *mask,
     return true;
 }
 
-/* One that not every kernel has. False if it makes no sense. */
+/* Like get_flag(), for a flag that not all kernels have. */
 static bool try_flag(const VmcoreInfo *info, const char *key, uint64_t *mask,
                      Error **errp)
 {
@@ -131,12 +129,12 @@ static bool init_types(LinuxPageLayout *l, const VmcoreInfo *info,
     if (!l->buddy.known) {
         return vmcoreinfo_lacks("NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)", errp);
     }
-    /* Without it, what slab has in a struct page means nothing. */
+    /* Needed because slab uses the other members for its own data. */
     return l->slab || l->slab_type.known ||
            vmcoreinfo_lacks("NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)", errp);
 }
 
-/* Linux up to 6.5: the destructor's number; in a struct folio from 6.3 on. */
+/* Linux up to 6.5: the destructor's number, from 6.3 on in struct folio. */
 static bool init_huge_dtor(LinuxPageLayout *l, const VmcoreInfo *info,
                            Error **errp)
 {
@@ -152,7 +150,7 @@ static bool init_huge_dtor(LinuxPageLayout *l, const VmcoreInfo *info,
                     &l->dtor, errp)) {
         return false;
     }
-    /* Kernels without hugetlbfs have none. */
+    /* Missing from kernels without hugetlbfs. */
     if (!vmcoreinfo_get(info, "NUMBER(HUGETLB_PAGE_DTOR)")) {
         return true;
     }
@@ -177,7 +175,7 @@ static bool init_huge(LinuxPageLayout *l, const VmcoreInfo *info,
     }
     l->huge = l->hugetlb_type.known ? LINUX_PAGE_HUGE_TYPE :
                                       LINUX_PAGE_HUGE_FLAG;
-    l->order = l->flags;        /* the lowest byte of the second page's */
+    l->order = l->flags;        /* lowest byte of the second page's flags */
     return true;
 }
 
@@ -208,17 +206,15 @@ bool linux_page_layout_init(LinuxPageLayout *layout, const VmcoreInfo *info,
            init_huge(layout, info, errp);
 }
 
-/* -- one page ------------------------------------------------------------ */
-
-/* What is read of a struct page. */
+/* Decoded members of a struct page. */
 typedef struct PageFacts {
     uint64_t flags;
     uint32_t mapcount;
     bool slab, anon, cache, hugetlb;
-    unsigned order;             /* of a compound page that it begins */
+    unsigned order;             /* of a compound page, if this is its head */
 } PageFacts;
 
-/* Types are compared as a whole: other bits may mean something else. */
+/* Compare all bits, as the field may be a map count instead of a type. */
 static bool is_type(const PageFacts *f, const LinuxPageType *type)
 {
     return type->known && f->mapcount == type->value;
@@ -250,7 +246,10 @@ static void read_compound(const LinuxPageLayout *l, uint64_t pfn,
     }
 }
 
-/* Page cache; of what is swapped, only what can be swapped counts. */
+/*
+ * Page cache. PG_swapcache is valid only together with PG_swapbacked, if the
+ * kernel has that.
+ */
 static bool is_cache(const LinuxPageLayout *l, uint64_t flags)
 {
     return flags & l->lru ||
@@ -258,7 +257,7 @@ static bool is_cache(const LinuxPageLayout *l, uint64_t flags)
             (!l->swapbacked || flags & l->swapbacked));
 }
 
-/* What the page is as a whole, and of which order. */
+/* The class of a page that is not free. */
 static PageClass class_of(const LinuxPageLayout *l, unsigned level,
                           const PageFacts *f)
 {
@@ -280,7 +279,7 @@ static PageClass class_of(const LinuxPageLayout *l, unsigned level,
     return PAGE_CLASS__MAX;
 }
 
-/* Is it the first of free pages? Their order takes the place of private. */
+/* Is it the first of a block of free pages? Their order is in page.private. */
 static bool is_free(const LinuxPageLayout *l, uint64_t pfn,
                     const uint8_t *page, const PageFacts *f, unsigned *order)
 {
@@ -309,7 +308,7 @@ PageClass linux_page_class(const LinuxPageLayout *l, unsigned level,
 
     f.slab = f.flags & l->slab || is_type(&f, &l->slab_type);
     if (ldq_le_p(page + l->head) & LINUX_PAGE_TAIL) {
-        return PAGE_CLASS__MAX; /* its first page has told all of it */
+        return PAGE_CLASS__MAX; /* covered by the head page */
     }
     if (level & PAGE_CLASS_BIT(PAGE_CLASS_FREE) && !f.slab &&
         is_free(l, pfn, page, &f, order)) {

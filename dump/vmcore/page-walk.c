@@ -1,13 +1,13 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The walk over struct pages; see the header.
+ * Walk over struct pages; see the header.
  *
- *   workers   read the struct pages of a piece of memory, and say which
- *             stretches of pages are of a class that is not wanted
- *   caller    takes these out of the set of pages that are kept
+ *   workers   read the struct pages of a piece of memory, and list the runs
+ *             of pages that are in an excluded class
+ *   caller    removes these runs from the set of pages that are kept
  *
- * A stretch may reach beyond the piece of memory that it begins in.
+ * A run may extend beyond the piece of memory in which it begins.
  */
 
 #include "qemu/osdep.h"
@@ -17,13 +17,16 @@
 #include "page-walk.h"
 #include "pipeline.h"
 
-/* Page frames that a worker takes at a time. */
+/* Page frames per work item. */
 #define WALK_PIECE      4096u
 
-/* ... that are given up together if they cannot be read; divides it. */
+/*
+ * Granularity at which unreadable struct pages are skipped; a divisor of
+ * WALK_PIECE.
+ */
 #define WALK_STEP       64u
 
-/* Pages that are not wanted. */
+/* Pages to exclude. */
 typedef struct WalkRun {
     PfnRun run;
     PageClass class;
@@ -35,15 +38,15 @@ typedef struct Walk {
     const KernelSpace *space;
     LinuxPageLayout layout;
     unsigned level;
-    PfnSet *all;                /* frames to be walked over; constant */
-    PfnSet *kept;               /* of the caller's thread, as all below */
+    PfnSet *all;                /* page frames to walk over; constant */
+    PfnSet *kept;               /* from here on: caller's thread only */
     uint64_t left_out[PAGE_CLASS__MAX];         /* pages */
     uint64_t unreadable;        /* struct pages */
 } Walk;
 
 typedef struct WalkWorker {
     DumpPagesReader *mem;
-    uint8_t *pages;             /* WALK_PIECE struct pages, and one more */
+    uint8_t *pages;             /* room for WALK_PIECE + 1 struct pages */
 } WalkWorker;
 
 typedef struct WalkSlot {
@@ -57,8 +60,6 @@ static bool no_memory(Error **errp)
     error_setg(errp, "dump: no memory to look for pages to be left out");
     return false;
 }
-
-/* -- on a worker's thread ------------------------------------------------ */
 
 static void slot_add(WalkSlot *slot, uint64_t pfn, uint64_t count,
                      PageClass class)
@@ -75,9 +76,9 @@ static void slot_add(WalkSlot *slot, uint64_t pfn, uint64_t count,
 }
 
 /*
- * @n pages from @pfn on, whose struct pages are at @vaddr. One more is looked
- * at where the last page may be the first of several: these begin at an even
- * number. False if they cannot be read.
+ * Classify @n pages from @pfn on, whose struct pages are at @vaddr. If the last
+ * one may be the head of a compound page, which has an even page frame number,
+ * one more struct page is read. Returns false if they cannot be read.
  */
 static bool walk_pages(const Walk *w, WalkWorker *worker, uint64_t vaddr,
                        uint64_t pfn, unsigned n, WalkSlot *slot)
@@ -103,7 +104,7 @@ static bool walk_pages(const Walk *w, WalkWorker *worker, uint64_t vaddr,
     return true;
 }
 
-/* Step by step, as not all of them can be read. */
+/* Like walk_pages(), in steps, if some struct pages cannot be read. */
 static void walk_steps(const Walk *w, WalkWorker *worker, uint64_t vaddr,
                        uint64_t pfn, unsigned n, WalkSlot *slot)
 {
@@ -116,7 +117,7 @@ static void walk_steps(const Walk *w, WalkWorker *worker, uint64_t vaddr,
     }
 }
 
-/* Frames that are memory, WALK_PIECE at most. */
+/* Classify the pages of @run, at most WALK_PIECE. */
 static void walk_run(const Walk *w, WalkWorker *worker, const PfnRun *run,
                      WalkSlot *slot)
 {
@@ -183,8 +184,6 @@ static void *walk_worker_new(void *opaque, Error **errp)
     }
     return worker;
 }
-
-/* -- on the caller's ----------------------------------------------------- */
 
 static void walk_slot_free(void *opaque, void *p)
 {
@@ -254,12 +253,12 @@ static void walk_report(const Walk *w)
     }
     if (w->unreadable) {
         dump_report_warn(report, "%" PRIu64 " pages are in the dump, whatever "
-                         "they are: the guest's struct pages for them could "
+                         "their class: the guest's struct pages for them could "
                          "not be read", w->unreadable);
     }
 }
 
-/* What the walk needs is known. Takes w->all and w->kept. */
+/* Run the walk, and set guest->kept. */
 static bool walk_all(Walk *w, unsigned threads, DumpProgress *progress,
                      Error **errp)
 {

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Which pages of a Linux guest a dump can do without: a walk over the struct
- * pages of all its memory.
+ * Find the pages of a Linux guest that are to be excluded from a dump: walk
+ * over the struct pages of all its memory.
  *
- * The guest has written all that is read here, and can have any page left
- * out. It can make no more of it: what is read is guest memory, in a time that
- * goes by its size.
+ * All data that is read is under the guest's control, so the guest can have any
+ * page excluded. It can do no other harm: only guest memory is read, and the
+ * time is bounded by its size.
  */
 
 #ifndef DUMP_VMCORE_PAGE_WALK_H
@@ -17,19 +17,19 @@
 #include "vmcoreinfo.h"
 
 /*
- * Set @guest->kept to the pages of @guest->ram that are of none of the classes
- * in @level (PAGE_CLASS_BIT), nor unusable; and tell its report of the bytes
- * that are left out. To be called after linux_guest_describe.
+ * Set @guest->kept to the pages of @guest->ram that are neither in one of the
+ * classes in @level (PAGE_CLASS_BIT) nor unusable, and add the bytes that are
+ * excluded to the guest's report. Called after linux_guest_describe.
  *
- * A page whose struct page is not there or cannot be read is kept; the latter
- * is warned of.
+ * A page without a struct page is kept. So is one whose struct page cannot be
+ * read; this causes a warning.
  *
- * @mem: all memory of @guest; others that read it are made of its pages
- * @info: NULL is allowed, and an error
+ * @mem: all memory of @guest, for the calling thread
+ * @info: if NULL, the walk fails
  * @threads: as in dump_pipeline_run
  *
- * False with @errp set if the kernel is not understood, there is no memory for
- * the walk, or @progress was cancelled.
+ * Returns false, with @errp set, if the kernel's data structures are not
+ * understood, out of memory, or if @progress was cancelled.
  */
 bool page_walk(DumpGuest *guest, DumpPagesReader *mem, const VmcoreInfo *info,
                unsigned level, unsigned threads, DumpProgress *progress,

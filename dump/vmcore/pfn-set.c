@@ -11,22 +11,20 @@
 #include "pfn-set.h"
 
 #define BLOCK_BYTES     (PFN_SET_BLOCK / 8)
-#define WORD            64u     /* bits that are looked at at once */
+#define WORD            64u     /* bits per access */
 
 typedef struct PfnBlock {
-    uint64_t index;             /* of its first frame, in PFN_SET_BLOCKs */
-    uint64_t rank;              /* frames of the set before it, when sealed */
-    uint32_t count;             /* frames of the set in it */
-    uint8_t *bits;              /* BLOCK_BYTES; NULL: it is full or empty */
+    uint64_t index;             /* number of its first frame / PFN_SET_BLOCK */
+    uint64_t rank;              /* frames in the blocks before it, if sealed */
+    uint32_t count;             /* frames of the set in this block */
+    uint8_t *bits;              /* BLOCK_BYTES; NULL: block is full or empty */
 } PfnBlock;
 
 struct PfnSet {
-    PfnBlock *blocks;           /* by index; n of them */
+    PfnBlock *blocks;           /* sorted by index; n of them */
     size_t n;
-    uint64_t count;             /* when sealed */
+    uint64_t count;             /* frames in the set, if sealed */
 };
-
-/* -- making -------------------------------------------------------------- */
 
 static bool no_memory(Error **errp)
 {
@@ -39,7 +37,7 @@ static uint64_t run_last(const PfnRun *run)
     return run->first + (run->count - 1);
 }
 
-/* Blocks that the runs touch; one that two of them touch counts once. */
+/* Number of blocks that the runs intersect. */
 static size_t count_blocks(const PfnRun *runs, size_t nr_runs)
 {
     size_t n = 0;
@@ -55,7 +53,7 @@ static size_t count_blocks(const PfnRun *runs, size_t nr_runs)
     return n;
 }
 
-/* Bits for a block that is full or empty. */
+/* Allocate the bits of a block that was full or empty. */
 static bool block_need_bits(PfnBlock *b, Error **errp)
 {
     if (!b->bits) {
@@ -68,7 +66,7 @@ static bool block_need_bits(PfnBlock *b, Error **errp)
     return true;
 }
 
-/* Frames [@first, @first + @count) of the block, which has none of them. */
+/* Add frames [@first, @first + @count), none of which is in the block. */
 static bool block_add(PfnBlock *b, uint32_t first, uint32_t count,
                       Error **errp)
 {
@@ -86,7 +84,7 @@ static bool block_add(PfnBlock *b, uint32_t first, uint32_t count,
     return true;
 }
 
-/* The part of @run that lies in block @index, from the block's beginning. */
+/* The part of @run in block @index, relative to the block's first frame. */
 static PfnRun run_in_block(const PfnRun *run, uint64_t index)
 {
     uint64_t start = index * PFN_SET_BLOCK;
@@ -155,16 +153,14 @@ void pfn_set_seal(PfnSet *set)
     }
 }
 
-/* -- inside a block ------------------------------------------------------ */
-
 static uint64_t block_word(const PfnBlock *b, uint32_t i)
 {
     return ldq_le_p(b->bits + i * (WORD / 8));
 }
 
 /*
- * The first frame from @from on that is in the set, or is not; PFN_SET_BLOCK
- * for none.
+ * The first frame of the block, from @from on, that is in the set (@in) or is
+ * not (!@in); PFN_SET_BLOCK if there is none.
  */
 static uint32_t block_find(const PfnBlock *b, uint32_t from, bool in)
 {
@@ -185,7 +181,7 @@ static uint32_t block_find(const PfnBlock *b, uint32_t from, bool in)
     return i * WORD + ctz64(word);
 }
 
-/* How many of the frames [@first, @first + @count) are in the set? */
+/* Number of frames in [@first, @first + @count) that are in the set. */
 static uint32_t block_count(const PfnBlock *b, uint32_t first,
                             uint32_t count)
 {
@@ -201,7 +197,7 @@ static uint32_t block_count(const PfnBlock *b, uint32_t first,
     return n;
 }
 
-/* The @n-th frame in the set, which has more than that. */
+/* The @n-th frame (from 0) of a block that has more than @n. */
 static uint32_t block_nth(const PfnBlock *b, uint32_t n)
 {
     uint32_t i = 0, here;
@@ -218,8 +214,6 @@ static uint32_t block_nth(const PfnBlock *b, uint32_t n)
     }
     return i * WORD + ctz64(word);
 }
-
-/* -- all of them --------------------------------------------------------- */
 
 /* The first block that ends above @pfn. */
 static size_t set_block_above(const PfnSet *set, uint64_t pfn)
@@ -286,7 +280,7 @@ uint64_t pfn_set_count(const PfnSet *set)
     return set->count;
 }
 
-/* The first frame of the set at or above @from; *@block: that it is in. */
+/* The first frame of the set at or above @from, and its block. */
 static bool set_find(const PfnSet *set, uint64_t from, size_t *block,
                      uint64_t *pfn)
 {
@@ -317,7 +311,7 @@ bool pfn_set_next(const PfnSet *set, uint64_t from, uint64_t max,
     for (; i < set->n && run->count < max; i++) {
         start = set->blocks[i].index * PFN_SET_BLOCK;
         if (start > pfn) {
-            break;              /* a gap of memory */
+            break;              /* a gap between blocks */
         }
         pfn = start + block_find(&set->blocks[i], pfn - start, false);
         run->count = pfn - run->first;
@@ -365,7 +359,7 @@ uint64_t pfn_set_rank(const PfnSet *set, uint64_t pfn)
     return b->rank + (b->bits ? block_count(b, 0, below) : below);
 }
 
-/* The bytes of the block that lie in the window. */
+/* Copy the part of block @b that is inside of @buf. */
 static void fill_block(const PfnBlock *b, uint64_t first_pfn, uint8_t *buf,
                        size_t len)
 {

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "progress.h"
 
-/* How often who waits looks for a cancel. */
+/* Interval at which dump_progress_await() checks for cancellation. */
 #define PROGRESS_POLL_US        (50 * 1000)
 
 void dump_progress_init(DumpProgress *p)

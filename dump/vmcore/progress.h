@@ -3,10 +3,11 @@
  *
  * Progress and cancellation of one dump.
  *
- * total is exact when the dump is planned, does not change then, and is about
- * as large before. It, completed, written, phase and grace are changed by the
- * one thread that writes the output, and may be read by any. The cancel flag
- * may be set by any thread. The limit is set before anything is written.
+ * The total is an estimate until the dump is planned, then exact and constant.
+ * Total, completed, written, phase and grace are modified by one thread at a
+ * time, the one that writes the output, and may be read by any thread. The
+ * cancel flag may be set by any thread. The limit is set before anything is
+ * written.
  */
 
 #ifndef DUMP_VMCORE_PROGRESS_H
@@ -16,10 +17,10 @@
 #include "throttle.h"
 
 typedef enum DumpProgressPhase {
-    DUMP_PROGRESS_COLLECT,      /* the guest's state, the plan */
-    DUMP_PROGRESS_WRITE,        /* memory */
-    DUMP_PROGRESS_CLOSE,        /* what makes the file whole */
-    DUMP_PROGRESS_SYNC,         /* to stable storage */
+    DUMP_PROGRESS_COLLECT,      /* collecting guest state, planning */
+    DUMP_PROGRESS_WRITE,        /* writing memory */
+    DUMP_PROGRESS_CLOSE,        /* writing the end of the file */
+    DUMP_PROGRESS_SYNC,         /* flushing to stable storage */
 } DumpProgressPhase;
 
 typedef struct DumpProgress {
@@ -35,10 +36,10 @@ typedef struct DumpProgress {
 
 void dump_progress_init(DumpProgress *p);
 
-/* Before anything is completed. From here on the rate is counted. */
+/* Called before anything is completed. Starts the measurement of the rate. */
 void dump_progress_set_total(DumpProgress *p, uint64_t bytes);
 
-/* Writing thread only. Going past total asserts. */
+/* Writing thread only. Asserts that completed does not exceed total. */
 void dump_progress_advance(DumpProgress *p, uint64_t bytes);
 void dump_progress_add_written(DumpProgress *p, uint64_t bytes);
 void dump_progress_set_phase(DumpProgress *p, DumpProgressPhase phase);
@@ -48,23 +49,20 @@ uint64_t dump_progress_completed(const DumpProgress *p);
 uint64_t dump_progress_written(const DumpProgress *p);
 DumpProgressPhase dump_progress_phase(const DumpProgress *p);
 
-/* Bytes of guest memory per second, lately; 0 if not known, or none. */
+/* Current rate in bytes of guest memory per second; 0 if unknown. */
 uint64_t dump_progress_rate(const DumpProgress *p);
 
-/*
- * No more than @rate bytes per second are to be written to the output; 0: as
- * many as it takes.
- */
+/* Limit the output to @rate bytes per second; 0: no limit. */
 void dump_progress_set_limit(DumpProgress *p, uint64_t rate);
 
-/* The most that is to be written at once, in bytes; SIZE_MAX: any number. */
+/* Maximum number of bytes per write; SIZE_MAX: no limit. */
 size_t dump_progress_piece(const DumpProgress *p);
 
 /*
- * Writing thread, before it writes: wait until @bytes may be written by the
- * limit, which dump_progress_add_written then counts. Who has @bytes be no
- * more than a piece writes evenly. A cancel ends the wait, and the limit: what
- * is still written ends the dump.
+ * Wait until the limit permits writing @bytes, which the caller must then pass
+ * to dump_progress_add_written. With at most dump_progress_piece bytes per call
+ * the output is written evenly. Returns at once after cancellation: closing a
+ * cancelled dump is not limited. Writing thread only.
  */
 void dump_progress_await(DumpProgress *p, size_t bytes);
 
@@ -72,13 +70,12 @@ void dump_progress_cancel(DumpProgress *p);
 bool dump_progress_cancelled(const DumpProgress *p);
 
 /*
- * Writing thread: what is written from here on ends the dump in good order,
- * and may wait for the output for another @ms milliseconds in spite of a
- * cancel.
+ * What is written from now on closes the dump: it may wait for the output for
+ * another @ms milliseconds after cancellation. Writing thread only.
  */
 void dump_progress_set_grace(DumpProgress *p, unsigned ms);
 
-/* Is there a cancel, and no grace left? Who waits for the output asks. */
+/* Cancelled and past the grace period? Called while waiting for output. */
 bool dump_progress_out_of_time(const DumpProgress *p);
 
 #endif

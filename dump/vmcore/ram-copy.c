@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest memory to an extent of the file.
+ * Copying of guest memory to the file; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -10,20 +10,20 @@
 #include "qemu/units.h"
 #include "ram-copy.h"
 
-/* Large enough for the kernel's sake, small enough for prompt progress. */
+/* Large enough for efficient writes, small enough for smooth progress. */
 #define COPY_CHUNK      MiB
 
-/* What is copied, and then written while it is in the processor's caches. */
+/* Size of the bounce buffer, which should fit the CPU's caches. */
 #define COPY_BOUNCE     (256 * KiB)
 
 #define COPY_ZERO_CHUNK (64 * KiB)
 
-/* The grain of the search for zeroes. */
+/* Granularity of the search for zeroes. */
 #define COPY_PAGE       4096
 
 /*
- * Bytes from @p on that are of one kind: all zero, or no page of them
- * zero.
+ * Length of the data at @p that is of one kind: all zero, or without a zero
+ * page.
  */
 static size_t copy_stretch(const uint8_t *p, size_t len, bool *zero)
 {
@@ -37,7 +37,7 @@ static size_t copy_stretch(const uint8_t *p, size_t len, bool *zero)
     return n;
 }
 
-/* Bytes from @p on that are to be written in one piece. */
+/* Length of the data at @p to be written in one piece. */
 static size_t copy_piece_of_data(const uint8_t *p, size_t len, size_t grain)
 {
     size_t done = 0;
@@ -54,7 +54,7 @@ static size_t copy_piece_of_data(const uint8_t *p, size_t len, size_t grain)
     return done;
 }
 
-/* A file that can have holes gets them for zeroes. */
+/* Write data to a sink that supports holes, and skip zeroes. */
 static bool copy_sparse(const DumpRamCopy *c, unsigned extent, uint64_t pos,
                         const uint8_t *p, size_t len, Error **errp)
 {
@@ -78,7 +78,7 @@ static bool copy_sparse(const DumpRamCopy *c, unsigned extent, uint64_t pos,
     return true;
 }
 
-/* Memory that is known to be zero, and is better not looked at. */
+/* Write zeroes for memory that need not be read. */
 static bool copy_zeroes(const DumpRamCopy *c, unsigned extent, uint64_t pos,
                         uint64_t len, Error **errp)
 {
@@ -109,13 +109,13 @@ static bool copy_data(const DumpRamCopy *c, unsigned extent, uint64_t pos,
                              errp);
 }
 
-/* Of memory that may change while it is written. */
+/* How to copy memory that may change while it is written. */
 typedef struct CopyLive {
-    uint8_t *bounce;            /* COPY_BOUNCE bytes; NULL: it does not */
-    bool in_place;              /* what was written can be written over */
+    uint8_t *bounce;            /* COPY_BOUNCE bytes; NULL: not needed */
+    bool in_place;              /* the output can be overwritten */
 } CopyLive;
 
-/* A copy of what is at @paddr, of COPY_BOUNCE bytes at most. */
+/* Write a copy of at most COPY_BOUNCE bytes at @paddr. */
 static bool copy_bounced(const DumpRamCopy *c, DumpPagesReader *reader,
                          const CopyLive *live, bool over, unsigned extent,
                          uint64_t pos, uint64_t paddr, uint64_t *len,
@@ -131,13 +131,13 @@ static bool copy_bounced(const DumpRamCopy *c, DumpPagesReader *reader,
     if (kind != DUMP_PAGES_DATA) {
         memset(live->bounce, 0, *len);
     }
-    /* Not a hole, where there may be something. */
+    /* When overwriting, zeroes must not be skipped. */
     return over ? dump_layout_write(c->layout, extent, pos, live->bounce, *len,
                                     c->sink, errp) :
                   copy_data(c, extent, pos, live->bounce, *len, errp);
 }
 
-/* The guest has changed what was just written. */
+/* Rewrite memory that the guest has modified while it was written. */
 static bool copy_over(const DumpRamCopy *c, DumpPagesReader *reader,
                       const CopyLive *live, unsigned extent, uint64_t pos,
                       uint64_t paddr, uint64_t len, Error **errp)
@@ -154,8 +154,7 @@ static bool copy_over(const DumpRamCopy *c, DumpPagesReader *reader,
 }
 
 /*
- * One piece that is of one kind. *@len: bytes wanted; on return the bytes
- * that were copied.
+ * Copy memory of one kind. *@len: bytes requested, on return bytes copied.
  */
 static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
                        const CopyLive *live, unsigned extent, uint64_t pos,
@@ -181,7 +180,7 @@ static bool copy_piece(const DumpRamCopy *c, DumpPagesReader *reader,
            copy_over(c, reader, live, extent, pos, paddr, *len, errp);
 }
 
-/* A long stretch of nothing becomes a hole at once. Returns its bytes. */
+/* Skip a long range of untouched memory. Returns its length. */
 static uint64_t copy_hole(const DumpRamCopy *c, DumpPagesReader *reader,
                           unsigned extent, uint64_t paddr, uint64_t len)
 {

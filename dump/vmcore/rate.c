@@ -7,11 +7,11 @@
 #include "qemu/osdep.h"
 #include "rate.h"
 
-/* Samples are at least so far apart, and a fourth of each counts. */
+/* Minimum distance of samples, and their weight in the moving average. */
 #define RATE_SAMPLE_US  (250 * 1000)
 #define RATE_WEIGHT     0.25
 
-/* From so long after the last sample on, waiting is part of the rate. */
+/* If the last sample is older than this, the rate decays. */
 #define RATE_STALE_US   (2 * RATE_SAMPLE_US)
 
 void dump_rate_init(DumpRate *r, uint64_t time)

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * How fast something grows lately: a smoothed rate.
+ * Exponentially smoothed rate of a growing amount.
  *
- * One thread updates; any may ask. Times are microseconds of a clock that
- * does not jump, given by the caller.
+ * Updated by one thread, read by any thread. Times are microseconds of a
+ * monotonic clock, passed by the caller.
  */
 
 #ifndef DUMP_VMCORE_RATE_H
@@ -12,22 +12,25 @@
 
 #include "qemu/atomic.h"
 
-/* All fields are atomic; those of one sample may be read a little apart. */
+/* All fields are atomic; a reader may see fields of two samples. */
 typedef struct DumpRate {
     aligned_uint64_t rate;      /* per second; 0 before the first sample */
     aligned_uint64_t time;      /* of the last sample */
     aligned_uint64_t amount;    /* at the last sample */
 } DumpRate;
 
-/* Begin at @time with nothing. */
+/* Start at @time with an amount of 0. */
 void dump_rate_init(DumpRate *r, uint64_t time);
 
-/* It is @amount at @time; neither goes back. Cheap: most calls do nothing. */
+/*
+ * Record @amount at @time; neither may decrease. Cheap: calls soon after a
+ * sample are ignored.
+ */
 void dump_rate_update(DumpRate *r, uint64_t time, uint64_t amount);
 
 /*
- * Growth per second lately, given the @amount that was last heard of; 0 if
- * that is not known yet, or nothing has grown for a while.
+ * The current growth per second. @amount: the current amount. Returns 0 if
+ * the rate is not known yet, or the amount has not grown for some time.
  */
 uint64_t dump_rate_get(const DumpRate *r, uint64_t time, uint64_t amount);
 

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A limit for how fast something may grow.
+ * Rate limit; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -35,7 +35,7 @@ uint64_t dump_throttle_wait(DumpThrottle *t, uint64_t time, uint64_t bytes)
     t->credit = MIN(t->credit + (time - t->time) * (t->rate / 1e6), most);
     t->time = time;
     missing = bytes - t->credit;
-    /* Never 0 while something is missing, nor as long as not to fit. */
+    /* Round up, so that the wait is not 0; the bound prevents an overflow. */
     return missing > 0 ? MIN(missing / t->rate, 1e9) * 1e6 + 1 : 0;
 }
 

@@ -4,7 +4,7 @@
  * ELF core writer.
  *
  *   ELF header
- *   program headers     directly behind it: makedumpfile looks nowhere else
+ *   program headers     right after it, as makedumpfile expects
  *   section headers     only for more than 65,534 program headers, or when
  *                       the target has sections of its own
  *   notes               PT_NOTE, the first program header
@@ -12,12 +12,13 @@
  *   section data        of the target
  *   section names
  *
- * One PT_LOAD per range of RAM, or of pages that are kept; with paging, one
- * per guest-virtual mapping, several of which may show the same bytes of the
- * file. The file is written front to back, so that it can go down a pipe.
+ * There is one PT_LOAD per range of RAM or of pages that are kept. With paging,
+ * there is one per guest-virtual mapping; several of them may refer to the same
+ * bytes of the file. The file is written front to back, so that it can be
+ * written to a pipe.
  *
- * Where the output can be written over, the header first says that the core
- * is incomplete, and only at the end that it is not.
+ * If the output can be overwritten, the header is first marked incomplete, and
+ * rewritten at the end.
  */
 
 #include "qemu/osdep.h"
@@ -27,16 +28,16 @@
 #include "ram-copy.h"
 #include "writer.h"
 
-/* Of memory in the file. */
+/* Alignment of memory in the file. */
 #define ELF_PAGE                4096
 
-/* Program headers made and written at a time. */
+/* Program headers generated and written at a time. */
 #define ELF_PHDR_BATCH          2048
 
-/* Bytes of an ELF header, of either class. */
+/* Maximum size of an ELF header, in bytes. */
 #define ELF_EHDR_MAX            64
 
-/* RAM without a gap in guest-physical space: one extent of the file. */
+/* Contiguous guest-physical RAM: one extent of the file. */
 typedef struct ElfRange {
     uint64_t paddr;
     uint64_t size;
@@ -47,15 +48,13 @@ typedef struct ElfWriter {
     DumpWriter parent;
     ElfRange *ranges;           /* sorted */
     size_t nr_ranges;
-    ElfCoreSegment *segments;   /* [0] is PT_NOTE; NULL: only to be counted */
+    ElfCoreSegment *segments;   /* [0] is PT_NOTE; NULL: only count them */
     size_t nr_segments;
     uint32_t shnum;             /* section headers, 0 for none */
     unsigned ehdr, phdrs, shdrs, notes, extra_data, shstrtab;  /* extents */
     uint8_t *shdr_bytes;        /* of shnum section headers */
     GArray *names;              /* of char */
 } ElfWriter;
-
-/* -- planning ------------------------------------------------------------ */
 
 /* Returns false. */
 static bool elf_no_memory(Error **errp)
@@ -88,11 +87,11 @@ static bool elf_find_all_ranges(ElfWriter *w, Error **errp)
     return true;
 }
 
-/* The pieces of ranges that are kept: counted, and stored if there is room. */
+/* The pieces of ranges that are kept. */
 typedef struct ElfPieces {
-    ElfRange *pieces;           /* NULL: only to be counted */
+    ElfRange *pieces;           /* NULL: only count them */
     size_t n;
-    uint64_t last;              /* byte of the last one */
+    uint64_t last;              /* last address of the last piece */
 } ElfPieces;
 
 static void elf_add_piece(ElfPieces *p, uint64_t start, uint64_t last,
@@ -110,7 +109,7 @@ static void elf_add_piece(ElfPieces *p, uint64_t start, uint64_t last,
     p->last = last;
 }
 
-/* What is kept of a range; pieces are one if @gap bytes or less lie between. */
+/* The pieces of @range that are kept, merged across gaps of @gap bytes. */
 static void elf_split_range(const DumpGuest *guest, const ElfRange *range,
                             uint64_t gap, ElfPieces *p)
 {
@@ -143,9 +142,9 @@ static size_t elf_split_ranges(const ElfWriter *w, uint64_t gap,
 }
 
 /*
- * Only what is kept. Readers look for an address in one segment after another,
- * so there are not more than fit the ELF header: what lies in the smallest gaps
- * is in the file all the same, if there would be.
+ * Reduce the ranges to what is kept. Readers search segments linearly, so their
+ * number is limited to what e_phnum can hold; if it is exceeded, pages in the
+ * smallest gaps are included although they are excluded.
  */
 static bool elf_keep_ranges(ElfWriter *w, Error **errp)
 {
@@ -173,7 +172,7 @@ static bool elf_find_ranges(ElfWriter *w, Error **errp)
            (!w->parent.guest->kept || elf_keep_ranges(w, errp));
 }
 
-/* Of memory in the file. */
+/* Bytes of guest memory in the file. */
 static uint64_t elf_memory_bytes(const ElfWriter *w)
 {
     uint64_t bytes = 0;
@@ -207,8 +206,8 @@ static void elf_add_load(ElfWriter *w, uint64_t paddr, uint64_t vaddr,
         .filesz = size,
         .memsz = size,
         /*
-         * p_align stays 0: crash takes page-aligned cores with a p_align
-         * for something else.
+         * p_align is 0: crash takes page-aligned cores with a p_align for
+         * another format.
          */
     };
     elf_add_segment(w, &seg);
@@ -232,7 +231,7 @@ static size_t elf_range_above(const ElfWriter *w, uint64_t paddr)
     return lo;
 }
 
-/* One segment for each piece of the mapping that is RAM. */
+/* Add a segment for each part of the mapping that is RAM. */
 static void elf_add_mapping(ElfWriter *w, const DumpMapping *m)
 {
     uint64_t last = m->paddr + MIN(m->size - 1, UINT64_MAX - m->paddr);
@@ -278,7 +277,7 @@ static void elf_add_segments(ElfWriter *w)
     }
 }
 
-/* Count them, then fill them in. */
+/* Count the segments, then fill them in. */
 static bool elf_find_segments(ElfWriter *w, Error **errp)
 {
     elf_add_segments(w);
@@ -290,7 +289,7 @@ static bool elf_find_segments(ElfWriter *w, Error **errp)
     return true;
 }
 
-/* Every offset and address below is bounded by this one check. */
+/* This check bounds all offsets and addresses in the functions below. */
 static bool elf_check_size(const ElfWriter *w, Error **errp)
 {
     const DumpGuest *guest = w->parent.guest;
@@ -301,8 +300,8 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
 
     if (!w->nr_ranges) {
         error_setg(errp, "dump: no guest memory to dump%s",
-                   guest->kept ? ": the guest calls all of it pages that are "
-                                 "left out" : "");
+                   guest->kept ? ": all of it is in excluded classes of pages" :
+                                 "");
         return false;
     }
     if (w->nr_segments >= UINT32_MAX) {
@@ -330,7 +329,7 @@ static void elf_count_sections(ElfWriter *w)
 
     assert(extra <= UINT32_MAX - 2);
     if (extra || w->nr_segments > ELF_CORE_MAX_PLAIN_PHNUM) {
-        w->shnum = 1 + extra + 1;   /* null, the target's, names */
+        w->shnum = 1 + extra + 1;   /* null, the target's, section names */
     }
 }
 
@@ -368,13 +367,13 @@ static void elf_place_segments(ElfWriter *w)
     }
 }
 
-/* Section header @i. */
+/* The bytes of section header @i. */
 static uint8_t *elf_shdr(const ElfWriter *w, uint32_t i)
 {
     return w->shdr_bytes + i * elf_core_shdr_size(&w->parent.guest->abi);
 }
 
-/* The target fills its headers itself; without them it goes unnoticed. */
+/* Section headers filled in by the target; no-op if it has none. */
 static bool elf_put_extra_sections(ElfWriter *w, Error **errp)
 {
     const DumpExtraSections *extra = w->parent.guest->extra;
@@ -392,7 +391,7 @@ static bool elf_put_extra_sections(ElfWriter *w, Error **errp)
     return true;
 }
 
-/* Headers and names; the names come last in the file. */
+/* Section headers and names; the names are at the end of the file. */
 static bool elf_put_sections(ElfWriter *w, Error **errp)
 {
     static const char own_name[] = ".shstrtab";
@@ -454,8 +453,6 @@ static bool elf_plan(DumpWriter *parent, const DumpFormat *format,
     *total = elf_memory_bytes(w);
     return elf_plan_sections(w, errp);
 }
-
-/* -- writing ------------------------------------------------------------- */
 
 static void elf_put_ehdr(const ElfWriter *w, uint32_t flags,
                          uint8_t ehdr[ELF_EHDR_MAX])
@@ -533,7 +530,7 @@ static bool elf_write_memory(ElfWriter *w, DumpSink *sink, Error **errp)
         .layout = w->parent.layout,
         .sink = sink,
         .progress = w->parent.progress,
-        /* A page may be mapped, and so be written, more than once. */
+        /* With paging, a page may be needed more than once. */
         .keep = w->parent.guest->mappings,
     };
 
@@ -589,7 +586,7 @@ static void elf_mark_incomplete(ElfWriter *w, DumpSink *sink)
     }
 }
 
-/* The whole file is there, but for its size if it ends with a hole. */
+/* All data is written; only a trailing hole may still be missing. */
 static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
 {
     DumpSinkMark mark = dump_sink_mark(sink);
@@ -606,7 +603,7 @@ static bool elf_close(ElfWriter *w, DumpSink *sink, Error **errp)
     return false;
 }
 
-/* What lies between the ranges is not in the file. */
+/* Release memory that is in no range (dump_pages_give). */
 static void elf_give_rest(const ElfWriter *w)
 {
     DumpPages *pages = w->parent.guest->pages;

@@ -1,23 +1,22 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * kdump-compressed writer, header version 6; kdump-layout.h has what the file
- * looks like.
+ * kdump-compressed writer, header version 6. See kdump-layout.h for the file.
  *
- * Pages are compressed by a pipeline of workers, a chunk at a time; this
- * thread takes the chunks in order, numbers their pages' offsets and hands
- * descriptors and data to the sink in large pieces. Chunks of which nothing
- * was ever touched are found out beforehand and put in between.
+ * Pages are compressed by a pipeline of workers, one chunk at a time. The
+ * writing thread consumes the chunks in order, assigns file offsets to their
+ * pages and passes descriptors and data to the sink in large writes. Chunks of
+ * untouched memory are found in advance and bypass the workers.
  *
- * The sub header is written first, because crash --osrelease looks for it at
- * the start of a flattened file; bitmap 2 and the main header last, so that
- * a file that was cut short has no signature and is not taken for a dump.
+ * The sub header is written first, because crash --osrelease expects it at the
+ * start of a flattened file. Bitmap 2 and the main header are written last, so
+ * that a truncated file has no signature and is not taken for a dump.
  *
- * When writing fails or is cancelled, the dump is closed as an incomplete
- * one: taken back to a mark, where all pages so far have their data and
- * descriptors in the output, bitmap 2 cut to those. On a full disk the
- * mark is so far back that bitmap and header fit into the room that is
- * given up; without the flattened form their places are reserved beforehand.
+ * When writing fails or is cancelled, the dump is closed as an incomplete one:
+ * it is rewound to a mark at which all pages so far have their data and
+ * descriptors in the output, and bitmap 2 is limited to these pages. On a full
+ * disk, a mark is chosen that frees enough space for the bitmap and the header.
+ * If the file is not flattened, their space is reserved in advance.
  */
 
 #include "qemu/osdep.h"
@@ -28,7 +27,7 @@
 #include "pipeline.h"
 #include "writer.h"
 
-/* How long a cancelled dump waits for its reader, to be closed properly. */
+/* How long closing a cancelled dump may wait for the reader of a pipe. */
 #define KDUMP_GRACE_MS          300
 
 typedef struct KdumpWriter {
@@ -37,20 +36,18 @@ typedef struct KdumpWriter {
     KdumpChunks chunks;
     KdumpLayout parts;
 
-    /* While it is being written. */
+    /* State of writing. */
     DumpSink *sink;
     KdumpDataBatch data_batch;
     KdumpDescBatch desc_batch;
     KdumpMarks marks;
-    uint64_t next_chunk;        /* those before are done */
+    uint64_t next_chunk;        /* chunks before this one are done */
     uint64_t nr_done;           /* pages in the batches or the output */
-    KdumpMissing missing;       /* those of them that are not */
-    uint64_t data_pos;          /* bytes of page data handed out */
+    KdumpMissing missing;       /* pages of nr_done that are not in the file */
+    uint64_t data_pos;          /* bytes of page data assigned so far */
     uint64_t zero_page;         /* file offset of the zero page, 0: not yet */
-    bool closing;               /* bitmap 2 and header are begun */
+    bool closing;               /* writing of bitmap 2 has begun */
 } KdumpWriter;
-
-/* -- planning ------------------------------------------------------------ */
 
 static void kdump_release(DumpWriter *parent)
 {
@@ -78,14 +75,12 @@ static bool kdump_plan(DumpWriter *parent, const DumpFormat *format,
                              parent->layout, errp);
 }
 
-/* -- writing ------------------------------------------------------------- */
-
 static bool kdump_flush_data(KdumpWriter *w, Error **errp)
 {
     return kdump_data_batch_flush(&w->data_batch, &w->parts, w->sink, errp);
 }
 
-/* All that was added is to be in the output. */
+/* Flush the batches to the output, and add a mark. */
 static bool kdump_sync(KdumpWriter *w, Error **errp)
 {
     if (!kdump_flush_data(w, errp) ||
@@ -97,7 +92,10 @@ static bool kdump_sync(KdumpWriter *w, Error **errp)
     return true;
 }
 
-/* All zero pages share one, which is stored as it is: no work to read. */
+/*
+ * All zero pages share one page of data, which is stored uncompressed: it is
+ * cheap to read.
+ */
 static void kdump_add_zero_page(KdumpWriter *w)
 {
     w->zero_page = kdump_layout_data(&w->parts) + w->data_pos;
@@ -105,7 +103,7 @@ static void kdump_add_zero_page(KdumpWriter *w)
     kdump_data_batch_add_zero_page(&w->data_batch);
 }
 
-/* The next page is not in the file. There is no descriptor for it either. */
+/* The next page is not in the file; it has no descriptor either. */
 static void kdump_add_missing(KdumpWriter *w)
 {
     kdump_missing_add(&w->missing, pfn_set_nth(w->chunks.set, w->nr_done));
@@ -137,7 +135,7 @@ static void kdump_add_page(KdumpWriter *w, const KdumpPage *page)
     w->nr_done++;
 }
 
-/* Does the chunk need the shared zero page, which is not there yet? */
+/* Does the chunk need the shared zero page, and is that not yet added? */
 static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
 {
     for (unsigned i = 0; !w->zero_page && i < slot->nr_pages; i++) {
@@ -148,7 +146,7 @@ static bool kdump_wants_zero_page(const KdumpWriter *w, const KdumpSlot *slot)
     return false;
 }
 
-/* A chunk of @nr_pages pages was added. */
+/* Called after a chunk of @nr_pages pages was added. */
 static bool kdump_end_chunk(KdumpWriter *w, unsigned nr_pages, Error **errp)
 {
     w->next_chunk++;
@@ -166,7 +164,7 @@ static bool kdump_end_chunk(KdumpWriter *w, unsigned nr_pages, Error **errp)
     return true;
 }
 
-/* A chunk that nobody has to look at: the output is what takes the time. */
+/* Add a chunk of untouched memory, without reading it. */
 static bool kdump_add_untouched(KdumpWriter *w, Error **errp)
 {
     unsigned n = kdump_chunk_pages(&w->chunks, w->next_chunk);
@@ -185,7 +183,7 @@ static bool kdump_add_untouched(KdumpWriter *w, Error **errp)
     return kdump_end_chunk(w, n, errp);
 }
 
-/* All chunks before @end that the workers do not get. */
+/* Add all chunks before @end, which are untouched. */
 static bool kdump_add_untouched_to(KdumpWriter *w, uint64_t end, Error **errp)
 {
     while (w->next_chunk < end) {
@@ -242,7 +240,7 @@ static bool kdump_write_pages(KdumpWriter *w, Error **errp)
                                    w->sink, errp);
 }
 
-/* What comes before the pages, and room for what comes behind them. */
+/* Write what precedes the pages, and reserve space for the rest. */
 static bool kdump_begin(KdumpWriter *w, Error **errp)
 {
     kdump_marks_init(&w->marks, w->sink,
@@ -260,7 +258,7 @@ static bool kdump_begin(KdumpWriter *w, Error **errp)
     return true;
 }
 
-/* The dump is to have its first @nr_pages pages. */
+/* Close the dump with its first @nr_pages pages. */
 static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
                         uint64_t data_bytes, bool incomplete, Error **errp)
 {
@@ -276,7 +274,7 @@ static bool kdump_close(KdumpWriter *w, uint64_t nr_pages,
 
 static bool kdump_close_at(KdumpWriter *w, const KdumpMark *mark)
 {
-    /* Down a pipe, what is written twice is ambiguous. */
+    /* On a stream an extent must not be written twice. */
     if (!mark || (w->closing && !dump_sink_rewinds(w->sink))) {
         return false;
     }
@@ -286,8 +284,9 @@ static bool kdump_close_at(KdumpWriter *w, const KdumpMark *mark)
 }
 
 /*
- * After a failure, save what can be saved; there is nobody to tell. After a
- * cancel the sink is well, and what is at hand costs little.
+ * Close as an incomplete dump after a failure or cancellation. Errors are
+ * ignored: the original one is reported. After a cancellation the sink still
+ * works, so the batches are flushed first.
  */
 static void kdump_close_incomplete(KdumpWriter *w)
 {
@@ -322,7 +321,7 @@ static bool kdump_available(const DumpFormat *format)
     return dump_codec_find(format->codec) != NULL;
 }
 
-/* Bitmap 2 and the header, which lie before the pages, are written last. */
+/* Bitmap 2 and the header precede the pages, but are written last. */
 static const char *kdump_must_seek(const DumpFormat *format)
 {
     return format->flat ? NULL :

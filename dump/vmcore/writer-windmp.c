@@ -18,8 +18,8 @@
 
 typedef struct WinDmpWriter {
     DumpWriter parent;
-    GArray *runs;               /* PfnRun, sorted; run i is extent */
-    unsigned header;            /* header + 1 + i */
+    GArray *runs;               /* PfnRun, sorted */
+    unsigned header;            /* extent; run i is extent header + 1 + i */
     uint64_t nr_pages;          /* in all runs */
 } WinDmpWriter;
 
@@ -147,7 +147,7 @@ static bool windmp_write_header(WinDmpWriter *w, DumpSink *sink, Error **errp)
                              hdr.size, sink, errp);
 }
 
-/* Where it comes last. Without it, the file is a dump for nobody. */
+/* Write the header last, if the output is seekable. */
 static bool windmp_seal(WinDmpWriter *w, DumpSink *sink, Error **errp)
 {
     static const uint8_t zero[WINDMP_HEADER_SIZE64];

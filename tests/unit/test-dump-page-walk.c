@@ -170,8 +170,8 @@ static void test_unreadable(void)
     dump_guest_seal(&l.t.g, 0, 0);
     g_assert_true(walk(&l, 31, 1, &error_abort));
     warnings = dump_report_warnings(&l.report);
-    g_assert_cmpstr(warnings[0], ==, "64 pages are in the dump, whatever they "
-                    "are: the guest's struct pages for them could not be "
+    g_assert_cmpstr(warnings[0], ==, "64 pages are in the dump, whatever their "
+                    "class: the guest's struct pages for them could not be "
                     "read");
     g_assert_cmpuint(dump_report_class(&l.report, PAGE_CLASS_FREE), ==, 0);
     g_assert_cmpuint(dump_report_class(&l.report, PAGE_CLASS_USER), ==,

@@ -213,8 +213,8 @@ static void test_kept(void)
     check_load(f, &t, 4, 0x103000, 0x103000, 0x1444);
     test_guest_leave_out(&t.g, 0, 0x300);
     nothing = test_plan_error(&elf, &t.g);
-    g_assert_cmpstr(nothing, ==, "dump: no guest memory to dump: the guest "
-                    "calls all of it pages that are left out");
+    g_assert_cmpstr(nothing, ==, "dump: no guest memory to dump: all of "
+                    "it is in excluded classes of pages");
 }
 
 /* If there are too many segments, those with small gaps are merged. */

@@ -787,8 +787,8 @@ static void test_nothing_kept(void)
     dump_guest_seal(&t.g, 0, 0);
     test_guest_leave_out(&t.g, 0, 3);
     text = test_plan_error(&zlib_raw, &t.g);
-    g_assert_cmpstr(text, ==, "dump: no guest memory to dump: the guest calls "
-                    "all of it pages that are left out");
+    g_assert_cmpstr(text, ==, "dump: no guest memory to dump: all of it is in "
+                    "excluded classes of pages");
 }
 
 static char *plan_error(uint64_t paddr, uint64_t size)
