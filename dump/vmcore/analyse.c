@@ -283,26 +283,29 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
 }
 
 /*
- * Zero pages of a kdump file share one, and in an ELF core they are holes; the
- * kernel's own are among them, and have to be there for readers. But a kdump
- * file takes 24 bytes for each page: 6 GiB for a TiB of which nothing was ever
- * touched. So long stretches of that are left out. Short ones cost next to
- * nothing; with them in it, the dump of a guest of ordinary size has the pages
- * that makedumpfile's has, and an ELF core has few segments.
+ * Zero pages of a kdump file share one page of data, and in an ELF core they
+ * are holes. They are kept, as some of them are the kernel's own and needed by
+ * readers. But a kdump file takes 24 bytes per page, i.e. 6 GiB per TiB of
+ * untouched memory, so long untouched ranges are left out. Short ones cost next
+ * to nothing; with these, the dump of a guest of ordinary size has the same
+ * pages as makedumpfile's, and an ELF core has few segments.
  */
 #define ZERO_STRETCH    (4 * GiB)
 
-/* Less than that is not looked at in between. */
+/* Granularity of the search, in bytes. */
 #define ZERO_STEP       (2 * MiB)
 
-/* The whole page frames of [@paddr, @paddr + @len), but for the first @keep. */
+/*
+ * Remove the page frames that are completely in [@paddr, @paddr + @len) from
+ * what is kept, except those below @keep.
+ */
 static bool leave_out_stretch(DumpGuest *guest, uint64_t keep, uint64_t paddr,
                               uint64_t len, Error **errp)
 {
     uint64_t size = guest->page_size, removed;
     PfnRun run = { .first = MAX(DIV_ROUND_UP(paddr, size), keep) };
 
-    /* Of the last byte, as the end may be 2^64. */
+    /* Use the last byte, as the end may be 2^64. */
     run.count = (paddr + (len - 1)) / size - run.first +
                 ((paddr + len) % size == 0);
     return pfn_set_remove(guest->kept, &run, &removed, errp);
@@ -333,7 +336,7 @@ static bool leave_out_untouched_of(DumpGuest *guest, uint64_t keep,
     return true;
 }
 
-/* What is kept so far loses what was never touched, but for its first page. */
+/* Remove long untouched ranges, except the first page that is kept. */
 static bool leave_out_untouched(DumpGuest *guest, DumpPagesReader *mem,
                                 const DumpProgress *progress, Error **errp)
 {
@@ -371,7 +374,7 @@ static bool leave_out_untouched(DumpGuest *guest, DumpPagesReader *mem,
     return true;
 }
 
-/* Zero pages take no look at what the guest says of them. */
+/* The class of zero pages does not depend on the guest's struct pages. */
 static bool analyse_classes(DumpGuest *guest, const DumpFindings *findings,
                             DumpPagesReader *mem, DumpProgress *progress,
                             const VmcoreInfo *info, Error **errp)

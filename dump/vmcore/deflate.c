@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Deflate for pages. What costs time on a few KiB is not bandwidth but
- * instructions and mispredicted branches, so loops here rather do a little
- * too much than decide.
+ * Deflate for pages; see the header. For a few KiB of input, the time is spent
+ * on instructions and mispredicted branches, so loops favour redundant work
+ * over branches.
  */
 
 #include "qemu/osdep.h"
@@ -11,28 +11,28 @@
 #include "qemu/host-utils.h"
 #include "deflate.h"
 
-#define BLOCK           32768   /* input of one block, and the farthest match */
-#define MIN_MATCH       4       /* shorter ones are not looked for */
+#define BLOCK           32768   /* bytes per block, and maximum distance */
+#define MIN_MATCH       4       /* shorter matches are not searched */
 #define MAX_MATCH       258
 #define HASH_BITS       13
-#define MISSES          64      /* after so many, steps get longer */
+#define MISSES          64      /* misses after which the step grows */
 
 #define LITLEN_CODES    286     /* RFC 1951, 3.2.5 */
 #define END_OF_BLOCK    256
-#define LENGTH_CODES    257     /* the first */
+#define LENGTH_CODES    257     /* the first length code */
 #define DISTANCE_CODES  30
 #define PRECODES        19      /* 3.2.7 */
 #define PRECODE_LIMIT   7
 
-/* Four literals, or a match, and 7 bits from before can be held. */
+/* Enough for four literals or one match, and 7 bits from before. */
 #define CODE_LIMIT      12
 #define HELD_BITS       56
 
-#define WORD            8       /* bytes that are read at a time */
-/* Read and written beyond the input and the literals. */
+#define WORD            8       /* bytes read at a time */
+/* Bytes that are accessed beyond the input and the literals. */
 #define SLACK           32
 
-/* Literals, and then a match. */
+/* A number of literals, followed by a match. */
 typedef struct Step {
     uint16_t literals;
     uint16_t distance;
@@ -41,22 +41,22 @@ typedef struct Step {
     uint8_t distance_code;
 } Step;
 
-/* A code: its bits are the uppermost, and their number the lowest byte. */
+/* A code: its bits are the highest ones, its length is the lowest byte. */
 typedef uint64_t Code;
 
 struct DumpDeflate {
-    uint16_t latest[1 << HASH_BITS];    /* place in input, by hash */
+    uint16_t latest[1 << HASH_BITS];    /* position in input, by hash */
     uint32_t litlen_count[LITLEN_CODES];
     uint32_t distance_count[DISTANCE_CODES];
     Code litlen[LITLEN_CODES];
     Code distance[DISTANCE_CODES];
-    uint8_t length_code[MAX_MATCH - 2]; /* by length less 3 */
+    uint8_t length_code[MAX_MATCH - 2]; /* by length - 3 */
     Code length_extra[MAX_MATCH - 2];
     uint8_t input[BLOCK + SLACK];
     uint8_t literals[BLOCK + SLACK];
     Step steps[BLOCK / MIN_MATCH + 1];
     uint16_t reversed[1 << CODE_LIMIT];     /* CODE_LIMIT bits */
-    bool has_bmi;               /* the processor has BMI and BMI2 */
+    bool has_bmi;               /* the CPU has BMI and BMI2 */
 };
 
 static inline Code code_make(uint64_t bits, unsigned n)
@@ -65,14 +65,14 @@ static inline Code code_make(uint64_t bits, unsigned n)
 }
 
 typedef struct Bits {
-    uint64_t held;              /* the uppermost @n, the newest on top */
+    uint64_t held;              /* the highest @n bits, latest on top */
     uint64_t n;                 /* its lowest byte */
     uint8_t *at;
 } Bits;
 
 /*
- * Up to HELD_BITS can be held. Code's lowest byte is added and shifted along
- * rather than cut out: it stays below the bits that count.
+ * Append a code; at most HELD_BITS can be held. The lowest byte of the code is
+ * not masked, as it is shifted to bits that are not used.
  */
 static inline void put(Bits *b, Code code)
 {
@@ -80,7 +80,7 @@ static inline void put(Bits *b, Code code)
     b->n += code;
 }
 
-/* Write whole bytes; up to 7 bits stay. Touches 8 bytes. */
+/* Write complete bytes, and keep up to 7 bits. Modifies 8 bytes. */
 static inline void flush(Bits *b)
 {
     unsigned n = b->n & 0xff;
@@ -90,7 +90,7 @@ static inline void flush(Bits *b)
     b->n = n & 7;
 }
 
-/* For @n bits that are put next. */
+/* Make room for @n bits. */
 static inline void make_room(Bits *b, unsigned n)
 {
     if ((b->n & 0xff) + n > HELD_BITS) {
@@ -99,8 +99,8 @@ static inline void make_room(Bits *b, unsigned n)
 }
 
 /*
- * The symbols with a count, rarest first; returns their number. Most counts
- * are small: those are placed by counting, the others by insertion.
+ * Sort the symbols with a count by ascending count; returns their number. Most
+ * counts are small: these are sorted by counting, the others by insertion.
  */
 static unsigned sort_symbols(const uint32_t *count, unsigned n,
                              uint16_t *symbol, uint32_t *weight)
@@ -141,9 +141,9 @@ static unsigned sort_symbols(const uint32_t *count, unsigned n,
 }
 
 /*
- * How many of the @n leaves of @weight (at least 2, lightest first, with
- * room for one more) are how deep in the Huffman tree, nowhere deeper than
- * @limit. All of @depths is 0 before.
+ * Compute the number of leaves at each depth of the Huffman tree for the @n
+ * leaves in @weight (at least 2, lightest first, with room for one more). No
+ * leaf is deeper than @limit. @depths is initialized with zeroes.
  */
 static void count_depths(uint32_t *weight, unsigned n, unsigned limit,
                          unsigned *depths)
@@ -156,8 +156,8 @@ static void count_depths(uint32_t *weight, unsigned n, unsigned limit,
     uint32_t space = 0;
 
     /*
-     * Nodes are made in the order of their weight, so the two lightest are
-     * always among the next leaf and the next node.
+     * Nodes are created in the order of their weight, so the two lightest
+     * ones are always among the next leaves and the next nodes.
      */
     weight[n] = UINT32_MAX;
     inner[0] = UINT32_MAX;
@@ -168,7 +168,7 @@ static void count_depths(uint32_t *weight, unsigned n, unsigned limit,
             bool is_leaf = weight[leaf] <= inner[node];
 
             sum += MIN(weight[leaf], inner[node]);
-            parent[node] = i;           /* stands if the node is taken */
+            parent[node] = i;           /* kept if the node is used */
             leaf += is_leaf;
             node += !is_leaf;
         }
@@ -186,8 +186,8 @@ static void count_depths(uint32_t *weight, unsigned n, unsigned limit,
     }
 
     /*
-     * Those that were cut short take too much of the code space: each time,
-     * a leaf higher up goes a level down and takes one of them as its twin.
+     * Leaves that were limited exceed the code space: each time, a leaf of a
+     * higher level is moved down, and one of them becomes its sibling.
      */
     for (unsigned d = 1; d <= limit; d++) {
         space += depths[d] << (limit - d);
@@ -207,8 +207,8 @@ static void count_depths(uint32_t *weight, unsigned n, unsigned limit,
 /* The code lengths of an alphabet. */
 typedef struct Lengths {
     uint8_t of[LITLEN_CODES];           /* by symbol; 0 if it has no code */
-    unsigned codes[CODE_LIMIT + 1];     /* how many, by length */
-    uint64_t bits;                      /* that all counted symbols take */
+    unsigned codes[CODE_LIMIT + 1];     /* number of codes, by length */
+    uint64_t bits;                      /* total for all counted symbols */
 } Lengths;
 
 static void choose_lengths(const uint32_t *count, unsigned n, unsigned limit,
@@ -229,7 +229,7 @@ static void choose_lengths(const uint32_t *count, unsigned n, unsigned limit,
     }
 }
 
-/* The canonical codes (3.2.2) of the first @n symbols, which are all. */
+/* Assign canonical codes (3.2.2) to all @n symbols. */
 static void make_codes(const DumpDeflate *s, const Lengths *lengths,
                        unsigned n, Code *codes)
 {
@@ -241,7 +241,7 @@ static void make_codes(const DumpDeflate *s, const Lengths *lengths,
     for (unsigned i = 0; i < n; i++) {
         unsigned length = lengths->of[i];
 
-        /* Sent from its first bit on, which is to be the lowest. */
+        /* Codes are sent starting with their highest bit: reverse them. */
         codes[i] = (uint64_t)s->reversed[next[length]] << (64 - CODE_LIMIT) |
                    length;
         next[length] += length > 0;
@@ -254,8 +254,8 @@ static inline unsigned hash(uint32_t v)
 }
 
 /*
- * How long the match is at @a and @b, which is later, MIN_MATCH at least.
- * A word can be read after those; the match ends at @end.
+ * Length of the match at @a and @b, of which @b is the later one; at least
+ * MIN_MATCH. A word can be read after that. The match ends at @end or before.
  */
 static inline size_t match_length(const uint8_t *a, const uint8_t *b,
                                   const uint8_t *end)
@@ -288,7 +288,7 @@ static inline unsigned distance_code(unsigned distance)
     return 2 * log + (x >> (log - 1) & 1);
 }
 
-/* Copies @n bytes, or SLACK if that is more. */
+/* Copy @n bytes, but at least SLACK. */
 static inline void copy_literals(uint8_t *dst, const uint8_t *src, size_t n)
 {
     memcpy(dst, src, SLACK);
@@ -299,7 +299,7 @@ static inline void copy_literals(uint8_t *dst, const uint8_t *src, size_t n)
 
 static void count_literals(uint32_t *count, const uint8_t *p, size_t n)
 {
-    uint32_t odd[256] = { 0 };  /* a byte may be like the one before */
+    uint32_t odd[256] = { 0 };  /* a second table, for repeated bytes */
     size_t i;
 
     for (i = 0; i + 1 < n; i += 2) {
@@ -320,9 +320,9 @@ static inline void remember(DumpDeflate *s, size_t i)
 }
 
 /*
- * From @i on, a place before @last whose bytes stood earlier, too: sets
- * @from. Every place that was looked at is remembered. The longer nothing
- * is found, the more places are passed over.
+ * Find a position from @i on, before @last, whose bytes also occur earlier, at
+ * *@from. All positions examined are recorded. The longer the search fails, the
+ * more positions are skipped.
  */
 static inline size_t find_match(DumpDeflate *s, size_t i, size_t last,
                                 size_t *from)
@@ -334,7 +334,7 @@ static inline size_t find_match(DumpDeflate *s, size_t i, size_t last,
             uint32_t word = ldl_le_p(s->input + i);
             uint16_t *latest = &s->latest[hash(word)];
 
-            /* What was never set is 0, where the same may stand, too. */
+            /* Entries never set are 0, which is a valid candidate, too. */
             *from = *latest;
             *latest = i;
             if ((uint32_t)ldl_le_p(s->input + *from) == word) {
@@ -346,13 +346,13 @@ static inline size_t find_match(DumpDeflate *s, size_t i, size_t last,
 }
 
 /*
- * Sets steps, literals and the counts of the first @len bytes of input.
- * Returns the number of steps; of one more, only the literals are set.
+ * Set steps, literals and counts for the first @len bytes of input. Returns the
+ * number of steps; of the step after these, only the literals are set.
  */
 static unsigned parse(DumpDeflate *s, size_t len)
 {
     const uint8_t *input = s->input;
-    /* No match begins there or later: see match_length. */
+    /* No match starts at or after this position: see match_length. */
     size_t last = len > MIN_MATCH + WORD ? len - MIN_MATCH - WORD : 0;
     size_t first = 0, i = 1, from;
     uint8_t *literals = s->literals;
@@ -389,7 +389,7 @@ static unsigned parse(DumpDeflate *s, size_t len)
     return step - s->steps;
 }
 
-/* Code lengths as they are sent: see 3.2.7 for the symbols 16 to 18. */
+/* Encoded code lengths: see 3.2.7 for the symbols 16 to 18. */
 typedef struct Precodes {
     unsigned n;
     uint8_t symbol[LITLEN_CODES + DISTANCE_CODES];
@@ -404,7 +404,7 @@ static inline void add_precode(Precodes *p, unsigned symbol, unsigned extra)
     p->count[symbol]++;
 }
 
-/* @run times the length @value. */
+/* Encode @run code lengths of @value. */
 static void add_run(Precodes *p, unsigned value, unsigned run)
 {
     unsigned part;
@@ -430,7 +430,10 @@ static void add_run(Precodes *p, unsigned value, unsigned run)
     }
 }
 
-/* @p is all 0 before. @lengths can be read two further than @n. */
+/*
+ * Encode @n lengths. @p is initialized with zeroes. Two elements after the end
+ * of @lengths can be read.
+ */
 static void make_precodes(const uint8_t *lengths, unsigned n, Precodes *p)
 {
     unsigned run;
@@ -458,7 +461,7 @@ static unsigned trim(const uint8_t *lengths, unsigned n, unsigned least)
     return n;
 }
 
-/* The codes of a block (3.2.7), of so many symbols. */
+/* Write the code lengths of a block (3.2.7). */
 static void put_header(Bits *b, const DumpDeflate *s, bool final,
                        const Lengths *litlen, unsigned n_litlen,
                        const Lengths *distance, unsigned n_distance)
@@ -507,7 +510,7 @@ static void put_header(Bits *b, const DumpDeflate *s, bool final,
     flush(b);
 }
 
-/* The code, or one of no bits. */
+/* The code, or one with no bits. */
 static inline Code code_if(bool wanted, Code code)
 {
     return code & -(Code)wanted;
@@ -550,7 +553,7 @@ static void put_steps(Bits *bits, const DumpDeflate *s, unsigned n)
     *bits = b;
 }
 
-/* A decoder may insist on a complete code, which takes two of them. */
+/* Some decoders accept only complete codes, which need two symbols. */
 static void complete_distances(uint32_t *count)
 {
     unsigned used = 0;
@@ -599,7 +602,7 @@ static void put_block(Bits *b, DumpDeflate *s, size_t len, bool final)
     Lengths litlen;
 
     choose_lengths(s->litlen_count, LITLEN_CODES, CODE_LIMIT, &litlen);
-    /* Saving less than a 64th is not worth a reader's time. */
+    /* If less than 1/64 is saved, store the block, which is faster to read. */
     if (litlen.bits < 8 * len - len / 8) {
         put_dynamic(b, s, n_steps, &litlen, final);
     } else {
@@ -608,9 +611,9 @@ static void put_block(Bits *b, DumpDeflate *s, size_t len, bool final)
 }
 
 /*
- * RFC 1950, 8.2, for up to BLOCK bytes more: eight at a time, in two words
- * of four sums of 16 bits. What is added to the second sum for each byte
- * before is added for each word before, and put right at the end.
+ * Adler-32 (RFC 1950, 8.2) of up to BLOCK more bytes, eight at a time, in two
+ * words of four 16-bit sums. The second sum is accumulated per word and
+ * corrected at the end.
  */
 static uint32_t adler32_add(uint32_t adler, const uint8_t *p, size_t len)
 {

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Deflate (RFC 1951) in a zlib wrapper (RFC 1950), for pages: each is a
- * stream of its own, and so short that what a general compressor sets up
- * and looks for takes most of its time.
+ * Deflate (RFC 1951) in a zlib wrapper (RFC 1950), for pages. Each page is a
+ * separate stream, so short that the setup and the search of a general
+ * compressor would take most of the time.
  *
- * A greedy parse with one candidate for each place, as the fast byte-aligned
- * codecs have it, and then Huffman codes made for the page, as zlib's are.
+ * Greedy parsing with one candidate per position, as in fast byte-aligned
+ * codecs, followed by dynamic Huffman codes, as in zlib.
  */
 
 #ifndef DUMP_VMCORE_DEFLATE_H
@@ -15,19 +15,19 @@
 /* Working memory of one thread, about 160 KiB. */
 typedef struct DumpDeflate DumpDeflate;
 
-/* NULL if there is no memory. */
+/* Returns NULL if out of memory. */
 DumpDeflate *dump_deflate_new(void);
 void dump_deflate_free(DumpDeflate *s);
 
-/* Bytes that dump_deflate_zlib may write to, for @len bytes of input. */
+/* Size of the output buffer of dump_deflate_zlib for @len bytes of input. */
 size_t dump_deflate_bound(size_t len);
 
 /*
- * Make a zlib stream of the @len bytes at @src in @dst, which has room for
- * dump_deflate_bound(len). Returns its length, 0 if it would not be shorter
- * than @len. The same input gives the same stream, whatever came before it.
- * @src is read once and may change meanwhile: the stream is then one of
- * bytes that were there at some time.
+ * Compress the @len bytes at @src to a zlib stream in @dst, which has
+ * dump_deflate_bound(len) bytes. Returns its length, or 0 if it would not be
+ * shorter than @len. The output depends only on the input, not on previous
+ * calls. @src is read only once, so it may change during the call; the stream
+ * is valid then, too.
  */
 size_t dump_deflate_zlib(DumpDeflate *s, const uint8_t *src, size_t len,
                          uint8_t *dst);
