@@ -9,9 +9,9 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
 
 SRST
   ``info dump``
-    Display the status of the latest guest memory dump; while it is active, how
-    much of it is finished. Further lines tell its size, phase, time and rate,
-    and why it failed.
+    Display the status of the latest guest memory dump and, while it is active,
+    the percentage that is finished. Further lines display its size, phase, time
+    and rate, and the error if it failed.
 ERST
 
     {
@@ -23,9 +23,9 @@ ERST
 
 SRST
   ``info vmcoreinfo``
-    Display where the VMCOREINFO note of the guest's kernel is and what it says:
-    as the guest's driver has told the vmcoreinfo device, or found by a search of
-    the guest's memory. The guest goes on meanwhile.
+    Display the location and the text of the VMCOREINFO note of the guest kernel,
+    which was published by the guest's driver through the vmcoreinfo device, or
+    found by a search of guest memory. The guest is not stopped.
 ERST
 
     {
@@ -37,6 +37,5 @@ ERST
 
 SRST
   ``info dump_parameters``
-    Display the defaults for guest memory dumps that ``dump_set_parameter`` has
-    set.
+    Display the defaults for guest memory dumps set by ``dump_set_parameter``.
 ERST

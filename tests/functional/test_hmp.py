@@ -128,7 +128,7 @@ dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-D] [-t threads] [-
 [-b bandwidth] filename [begin length] -- dump guest memory into file 'filename'.
 -p: do paging to get guest's memory mapping.
 -d: return immediately (do not wait for completion).
--L: let the guest run on while its memory is written; needs -d.
+-L: do not stop the guest while its memory is written (requires -d).
 -z: dump in kdump-compressed format, with zlib compression.
 -l: dump in kdump-compressed format, with lzo compression.
 -s: dump in kdump-compressed format, with snappy compression.
@@ -139,9 +139,9 @@ format
 -n: 'filename' is the name of a block node.
 -D: leave nothing of the file in the host's page cache.
 -t: number of threads that compress pages.
--x: leave pages out, by a Linux guest's word; makedumpfile's dump level, \
+-x: exclude classes of pages of a Linux guest; makedumpfile's dump level, \
 0 to 31.
--b: write no more than so many bytes per second (MiB without a suffix).
+-b: maximum number of bytes written per second (MiB without a suffix).
 -w: dump in Windows crashdump format (can be used instead of ELF-dump \
 converting),
 for Windows x86 and x64 guests with vmcoreinfo driver only.
