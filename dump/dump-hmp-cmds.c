@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Monitor commands of the guest memory dump: flags to the same QMP entry
- * points, answers to text.
+ * Human monitor commands of the guest memory dump, implemented by the QMP
+ * commands.
  */
 
 #include "qemu/osdep.h"
@@ -27,8 +27,8 @@
 #include "vmcoreinfo-query.h"
 
 /*
- * Flags that choose a format, and the format that -R makes of it. By name, as
- * the schema of a build has only those that it can write.
+ * Flags that select a format, and the corresponding raw format (-R). Formats
+ * are given by name, as the schema does not have those that the build lacks.
  */
 static const struct {
     const char *flag, *format, *raw;
@@ -70,7 +70,7 @@ static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryArguments *args,
             continue;
         }
         if (chosen) {
-            /* Scripts compare the text that there was before -Z. */
+            /* Without -Z, keep the text of earlier versions for scripts. */
             error_setg(errp, "only one of '-z|-l|-s|-w%s' can be set",
                        hmp_has_flag(qdict, "zstd") ? "|-Z" : "");
             return false;
@@ -109,9 +109,9 @@ static bool hmp_get_threads(const QDict *qdict, DumpGuestMemoryArguments *args,
 }
 
 /*
- * A flag with a value that stands right behind another such flag in the table.
- * Where that one is not given, but this one is, the monitor has an "s," before
- * its name: the end of the description of what it has passed over.
+ * The value of a flag that follows another flag with a value in the command
+ * table. If only the second one is given, the monitor's parser prefixes its
+ * name with "s,", the rest of the type of the flag that it has skipped.
  */
 static const char *hmp_get_next_value(const QDict *qdict, const char *flag)
 {
@@ -120,7 +120,7 @@ static const char *hmp_get_next_value(const QDict *qdict, const char *flag)
     return qdict_get_try_str(qdict, flag) ?: qdict_get_try_str(qdict, other);
 }
 
-/* makedumpfile's number: a bit for each class but the last. */
+/* makedumpfile's dump level: a bit for each class but the last. */
 static bool hmp_parse_level(const char *text, unsigned *level, Error **errp)
 {
     if (qemu_strtoui(text, NULL, 10, level) < 0 ||
@@ -154,7 +154,7 @@ static bool hmp_get_exclude(const QDict *qdict, DumpGuestMemoryArguments *args,
     return true;
 }
 
-/* Bytes per second, with a suffix; as for migration, MiB without one. */
+/* Bytes per second with a suffix; without one MiB, as for migration. */
 static bool hmp_get_bandwidth(const QDict *qdict,
                               DumpGuestMemoryArguments *args, Error **errp)
 {
@@ -169,19 +169,17 @@ static bool hmp_get_bandwidth(const QDict *qdict,
     return true;
 }
 
-/* -- a monitor that waits ---------------------------------------------- */
-
 #define HMP_PROGRESS_PERIOD_MS  500
 
-/* A monitor that waits for the dump it asked for. */
+/* A monitor that is suspended until the end of the dump that it started. */
 typedef struct HmpDump {
     Monitor *mon;
-    QEMUTimer *timer;           /* shows the progress, NULL if nobody looks */
-    bool shown;                 /* there is a line of progress */
+    QEMUTimer *timer;           /* displays progress; NULL: not a terminal */
+    bool shown;                 /* progress was displayed */
 } HmpDump;
 
 /*
- * Does a person look at this? A program that reads the monitor through a
+ * Display progress only on terminals: a program that uses the monitor through a
  * socket or a pipe may take any output for an error.
  */
 static bool hmp_chardev_is_terminal(Chardev *chr)
@@ -238,7 +236,7 @@ static void hmp_dump_done(void *opaque, const DumpQueryResult *result,
     if (dump->shown) {
         monitor_printf(dump->mon, "\n");
     }
-    /* As warn_report() has them, where the monitor does not wait. */
+    /* In the format of warn_report(), as without waiting. */
     hmp_print_list(dump->mon, "warning: dump: ", result->warnings);
     if (error) {
         monitor_printf(dump->mon, "Error: %s\n", error);
@@ -260,8 +258,6 @@ static void hmp_dump_watch(Monitor *mon)
     dump_job_when_done(hmp_dump_done, dump);
 }
 
-/* -- commands ------------------------------------------------------------ */
-
 static void hmp_get_range(const QDict *qdict, DumpGuestMemoryArguments *args)
 {
     args->has_begin = qdict_haskey(qdict, "begin");
@@ -270,7 +266,7 @@ static void hmp_get_range(const QDict *qdict, DumpGuestMemoryArguments *args)
     args->length = qdict_get_try_int(qdict, "length", 0);
 }
 
-/* What has no flag is left to the defaults. */
+/* Arguments without a flag get their defaults. */
 static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
 {
     ERRP_GUARD();
@@ -297,9 +293,9 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
 }
 
 /*
- * Without -d the monitor waits for the end, but QEMU does not: the monitor is
- * suspended, shows the progress to a person, and others can be used. Where
- * that cannot be, under human-monitor-command, QEMU waits.
+ * Without -d the dump is detached, too, but the monitor is suspended until its
+ * end, and displays the progress on a terminal. Other monitors can be used. If
+ * the monitor cannot be suspended (human-monitor-command), QEMU is blocked.
  */
 void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
 {
@@ -317,8 +313,6 @@ void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
     }
 }
 
-/* -- defaults ---------------------------------------------------------- */
-
 static QDict *hmp_defaults(void)
 {
     g_autoptr(DumpParameters) params =
@@ -332,7 +326,7 @@ static QDict *hmp_defaults(void)
     return qobject_to(QDict, all);
 }
 
-/* A value of a parameter: a number, a word, or a list of words. */
+/* @value: a number, a string, or a list of strings */
 static void hmp_print_value(Monitor *mon, QObject *value)
 {
     QList *list = qobject_to(QList, value);
@@ -370,7 +364,7 @@ static void hmp_info_dump_parameters(Monitor *mon, const QDict *qdict)
     }
 }
 
-/* A dump level, or names with commas in between. */
+/* @text: a dump level, or names of classes separated by commas */
 static QList *hmp_parse_classes(const char *text, Error **errp)
 {
     g_autoptr(QList) list = qlist_new();
@@ -395,7 +389,7 @@ static QList *hmp_parse_classes(const char *text, Error **errp)
     return g_steal_pointer(&list);
 }
 
-/* @dict: the arguments of dump-set-parameters, all values as text. */
+/* @dict: arguments of dump-set-parameters, as strings for the visitor */
 static bool hmp_put_parameter(QDict *dict, const char *name,
                               const char *value, Error **errp)
 {
@@ -464,8 +458,6 @@ static void hmp_complete_parameter(ReadLineState *rs, int nb_args,
     }
 }
 
-/* -- the running dump -------------------------------------------------- */
-
 static void hmp_dump_cancel(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
@@ -481,7 +473,7 @@ static void hmp_print_seconds(Monitor *mon, const char *what, int64_t ms)
 
 static void hmp_print_live(Monitor *mon, const DumpLiveInfo *live)
 {
-    monitor_printf(mon, "Live: guest stood still for %.1f ms%s\n",
+    monitor_printf(mon, "Live: guest was stopped for %.1f ms%s\n",
                    live->standstill_us / 1000.0,
                    live->stopped_again ? ", and then again" : "");
     monitor_printf(mon, "Saved: %" PRIu64 " pages, %" PRIu64 " bytes held, "
@@ -489,7 +481,7 @@ static void hmp_print_live(Monitor *mon, const DumpLiveInfo *live)
                    live->held_max);
 }
 
-/* What the unmodified QEMU prints comes first. */
+/* The lines of earlier versions come first. */
 void hmp_info_dump(Monitor *mon, const QDict *qdict)
 {
     g_autoptr(DumpQueryResult) q = qmp_query_dump(&error_abort);
@@ -506,7 +498,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
                    q->completed, q->total);
     monitor_printf(mon, "Written: %" PRIu64 " bytes\n", q->written);
     if (q->has_left_out) {
-        monitor_printf(mon, "Left out: %" PRIu64 " bytes of devices' "
+        monitor_printf(mon, "Left out: %" PRIu64 " bytes of device "
                        "memory\n", q->left_out);
     }
     for (const DumpPageClassBytesList *e = q->excluded; e; e = e->next) {
@@ -537,9 +529,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
     }
 }
 
-/* -- VMCOREINFO -------------------------------------------------------- */
-
-/* The text is the guest's: nothing in it is to move a terminal's cursor. */
+/* The guest controls @text: replace terminal control characters. */
 static void hmp_print_text(Monitor *mon, char *text)
 {
     for (char *c = text; *c; c++) {
@@ -561,7 +551,7 @@ static void hmp_print_vmcoreinfo(Monitor *mon, VmcoreinfoQuery *query)
     note = vmcoreinfo_query_result(query, &err);
     vmcoreinfo_query_free(query);
     if (!note) {
-        /* Perhaps long after the command: this monitor is not the current. */
+        /* This may run after the command, without a current monitor. */
         monitor_printf(mon, "Error: %s\n", error_get_pretty(err));
         error_free(err);
         return;
@@ -586,7 +576,7 @@ static void hmp_vmcoreinfo_done(void *opaque, VmcoreinfoQuery *query)
     monitor_resume(mon);
 }
 
-/* The monitor waits, and QEMU only where that cannot be; as for a dump. */
+/* Suspends the monitor or blocks QEMU, like hmp_dump_guest_memory(). */
 static void hmp_info_vmcoreinfo(Monitor *mon, const QDict *qdict)
 {
     Error *err = NULL;
@@ -608,7 +598,7 @@ static void hmp_info_vmcoreinfo(Monitor *mon, const QDict *qdict)
     }
 }
 
-/* The monitor's tables have no function that QEMU's own headers would name. */
+/* Registered at run time: monitor/hmp.h does not declare these functions. */
 static void dump_register_hmp(void)
 {
     monitor_register_hmp("vmcoreinfo", true, hmp_info_vmcoreinfo);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The run state of a guest around its live dump.
+ * Run state of the guest during a live dump; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -16,7 +16,7 @@
 #include "guest-state.h"
 #include "trace.h"
 
-/* How often the dump's thread looks for a cancel while it waits. */
+/* Interval at which the dump's thread checks for cancellation. */
 #define LIVE_WAIT_US    (50 * 1000)
 
 #define LIVE_STOPPED_REASON \
@@ -25,9 +25,9 @@
 
 typedef enum LiveStep {
     LIVE_BEFORE,
-    LIVE_MOMENT,                /* the main thread is at it */
+    LIVE_MOMENT,                /* the main thread takes the snapshot */
     LIVE_AFTER,
-    LIVE_GIVEN_UP,              /* nobody waits for it any more */
+    LIVE_GIVEN_UP,              /* cancelled; the snapshot is not needed */
 } LiveStep;
 
 struct DumpLive {
@@ -40,15 +40,13 @@ struct DumpLive {
     QEMUBH *moment_bh, *full_bh;
 
     GMutex lock;
-    GCond moved;                /* with lock: step has changed */
-    LiveStep step;              /* under lock */
-    GuestState *state;          /* handed over by step */
-    Error *error;               /* the same */
+    GCond moved;                /* step has changed; used with lock */
+    LiveStep step;              /* protected by lock */
+    GuestState *state;          /* published by step */
+    Error *error;               /* likewise */
 };
 
-/* -- what happens meanwhile -------------------------------------------- */
-
-/* The watch. Not here: it must not wait for the BQL. */
+/* Called by the thread that answers write faults: must not take the BQL. */
 static void live_full(void *opaque)
 {
     DumpLive *live = opaque;
@@ -64,8 +62,9 @@ static void live_broken(void *opaque)
 }
 
 /*
- * All that may be held is held. Writers are not held up, as one of them may
- * have the BQL, or be what the output depends on: the guest is stopped.
+ * The limit of saved pages is reached: stop the guest. Blocking the writers
+ * instead is not possible, as one of them may hold the BQL or be needed for the
+ * output.
  */
 static void live_stop_again(void *opaque)
 {
@@ -88,9 +87,7 @@ static void live_shutdown(Notifier *notifier, void *data)
     }
 }
 
-/* -- the moment -------------------------------------------------------- */
-
-/* True if it was @from, and is @to now. */
+/* Change step from @from to @to; returns false if it is not @from. */
 static bool live_step(DumpLive *live, LiveStep from, LiveStep to)
 {
     bool ok;
@@ -133,7 +130,7 @@ static void live_moment(void *opaque)
     live_step(live, LIVE_MOMENT, LIVE_AFTER);
 }
 
-/* False if the dump was cancelled before. */
+/* Returns false if the dump was cancelled before the snapshot. */
 static bool live_wait(DumpLive *live)
 {
     bool after;
@@ -167,8 +164,6 @@ GuestState *dump_live_take(DumpLive *live, Error **errp)
     return g_steal_pointer(&live->state);
 }
 
-/* -- life -------------------------------------------------------------- */
-
 DumpLive *dump_live_new(const DumpLiveSetup *setup, Error **errp)
 {
     DumpLive *live = g_new0(DumpLive, 1);
@@ -182,7 +177,7 @@ DumpLive *dump_live_new(const DumpLiveSetup *setup, Error **errp)
     }
     g_mutex_init(&live->lock);
     g_cond_init(&live->moved);
-    /* Not inside of anything that polls. */
+    /* Must not run in a nested aio_poll() of the main context. */
     live->moment_bh = aio_bh_new(iohandler_get_aio_context(), live_moment,
                                  live);
     live->full_bh = aio_bh_new(iohandler_get_aio_context(), live_stop_again,
@@ -232,7 +227,7 @@ void dump_live_free(DumpLive *live)
         return;
     }
     notifier_remove(&live->shutdown);
-    /* Nobody else knows of it if the dump was cancelled in the moment. */
+    /* Set only if the dump was cancelled while the snapshot was taken. */
     guest_state_free(live->state);
     error_free(live->error);
     guest_live_free(live->guest);

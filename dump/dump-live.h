@@ -1,17 +1,18 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The run state of a guest around its live dump: it stands still for the
- * moment only, and again if its memory changes faster than it is written.
+ * Run state of the guest during a live dump. It is stopped only while the
+ * snapshot is taken, and again if it modifies memory faster than that is
+ * written.
  *
  *   dump thread                          main thread, BQL
  *   ----------------------------------   --------------------------------
  *                                        dump_live_new
  *   dump_live_take: protect memory;
- *     ask for the moment, and wait  ---> stop the guest, collect, take its
- *                                        memory, start it
- *   look into memory, plan, write  <---
- *     (the watch: too much is held) ---> stop the guest until the end
+ *     request the snapshot, wait    ---> stop the guest, collect its state,
+ *                                        take the snapshot, start the guest
+ *   analyse memory, plan, write    <---
+ *     (too many pages are held)     ---> stop the guest until the end
  *   dump_live_end                   ---> dump_live_free
  */
 
@@ -24,44 +25,46 @@
 typedef struct DumpLive DumpLive;
 
 typedef struct DumpLiveSetup {
-    int device;                 /* as for write_watch_open */
-    uint64_t buffer;            /* bytes of saved pages to hold */
+    int device;                 /* see write_watch_open */
+    uint64_t buffer;            /* maximum bytes of saved pages */
     const GuestStateQuery *query;
-    DumpProgress *progress;     /* cancelled if the dump is of no use */
+    DumpProgress *progress;     /* cancelled if the snapshot breaks */
     DumpReport *report;
-    /* QEMU is about to end; dump_live_free may be called in it. */
+    /* Called when QEMU is about to exit; may call dump_live_free. */
     void (*exit)(void *opaque);
     void *opaque;
 } DumpLiveSetup;
 
 /*
- * A live dump of a guest that runs. What @setup points to must outlive the
- * result. NULL with @errp set, and nothing changed, if that is not possible.
- * BQL, main thread.
+ * Prepare a live dump of a running guest. The objects that @setup points to
+ * must outlive the result. Returns NULL, with @errp set and without side
+ * effects, if a live dump is not possible. Main thread with the BQL held.
  */
 DumpLive *dump_live_new(const DumpLiveSetup *setup, Error **errp);
 
 /*
- * The guest's state at a moment soon, to be freed before dump_live_free. NULL
- * with @errp set on failure or cancel. The dump's thread, without the BQL.
+ * Take the snapshot. Returns the guest's state, to be freed before
+ * dump_live_free; NULL, with @errp set, on failure or cancellation. Called by
+ * the dump's thread, without the BQL.
  */
 GuestState *dump_live_take(DumpLive *live, Error **errp);
 
-/*
- * The guest's memory is not needed any more. The dump's thread.
- */
+/* The snapshot is no longer needed. Called by the dump's thread. */
 void dump_live_end(DumpLive *live);
 
-/* Why what was read is of no use, or NULL. After dump_live_end. */
+/* Why the snapshot is not consistent, or NULL. Valid after dump_live_end. */
 const char *dump_live_broken(const DumpLive *live);
 
-/* Does the guest have to stand still now? BQL. */
+/* Must the guest be stopped now? BQL held. */
 bool dump_live_holds_guest(const DumpLive *live);
 
-/* What there is to tell of it, for the caller to free. BQL. */
+/* Statistics, owned by the caller. BQL held. */
 DumpLiveInfo *dump_live_describe(const DumpLive *live);
 
-/* Start the guest if it was stopped. NULL is allowed. BQL, main thread. */
+/*
+ * Resume the guest if it was stopped again. NULL is allowed. Main thread with
+ * the BQL held.
+ */
 void dump_live_free(DumpLive *live);
 
 #endif

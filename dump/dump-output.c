@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What all outputs share.
+ * Functions common to all outputs; see the header.
  */
 
 #include "qemu/osdep.h"

@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The output of a dump, from its name to a sink: opened early, so that what
- * is wrong with it is known before the guest is stopped; touched late.
+ * The output of a dump. It is opened before the guest is stopped, so that
+ * errors surface early, and truncated only once writing is certain.
  *
- * Called with the BQL held, in the main thread, except dump_output_begin,
- * which the thread calls that writes.
+ * Called with the BQL held, in the main thread, except dump_output_begin, which
+ * is called by the thread that writes.
  */
 
 #ifndef DUMP_OUTPUT_H
@@ -15,7 +15,7 @@
 
 typedef struct DumpOutput DumpOutput;
 
-/* Where a dump goes; one of the names is not NULL. */
+/* Destination of a dump; one of the names is not NULL. */
 typedef struct DumpOutputName {
     const char *path;           /* file to write */
     const char *fd_name;        /* descriptor that the monitor was given */
@@ -37,24 +37,25 @@ struct DumpOutput {
 };
 
 /*
- * Open @name. A file is neither truncated nor, for good, created yet, nor a
- * node written to. A named pipe may have no reader: then the dump waits for
- * one. NULL with @errp set if the output is not suited, or is the guest's.
- * @must_seek: the error for an output that cannot seek; NULL: it is welcome
+ * Open @name. A file is not truncated yet, and a new one is removed by
+ * dump_output_release unless dump_output_begin is called; a node is not
+ * modified. A named pipe without a reader is opened later. Returns NULL, with
+ * @errp set, if the output is not suitable, or is used by the guest.
+ * @must_seek: error message for an output that cannot seek; NULL: accept it
  */
 DumpOutput *dump_output_open(const DumpOutputName *name,
                              const char *must_seek, Error **errp);
 
 /*
  * Refuse an output that cannot take @bytes of guest memory, because of its
- * file system's largest file, RLIMIT_FSIZE, or the size of its device or
- * node. How much room there is left is not looked at.
+ * file system's maximum file size, RLIMIT_FSIZE, or the size of its device or
+ * node. Free space is not checked.
  */
 bool dump_output_check_size(DumpOutput *out, uint64_t bytes, Error **errp);
 
 /*
- * Can it be written to only while another thread runs the main loop, or polls
- * the main AioContext?
+ * Must another thread run the main loop, or poll the main AioContext, while the
+ * output is written?
  */
 bool dump_output_needs_main_loop(const DumpOutput *out);
 
@@ -66,12 +67,13 @@ bool dump_output_needs_main_loop(const DumpOutput *out);
 DumpSink *dump_output_begin(DumpOutput *out, bool flat, bool durable,
                             DumpProgress *progress, Error **errp);
 
-/* Close what is still open; without a begin nothing is left behind. */
+/* Close the output. Without dump_output_begin, a new file is removed. */
 void dump_output_release(DumpOutput *out);
 
 /*
- * QEMU exits, which waits for all requests to the block layer. Those of dumps
- * that did not wait for them are broken off, where that is possible.
+ * Called when QEMU exits, which waits for all requests to the block layer.
+ * Aborts, if possible, requests of dumps that have ended without waiting for
+ * them.
  */
 void dump_output_exit(void);
 

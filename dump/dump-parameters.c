@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Defaults for arguments of dump-guest-memory.
+ * Defaults for arguments of dump-guest-memory; see the header.
  *
- * Parameters are handled by name, in dictionaries that the schema's visitors
- * make and take: a new one is a line of the schema.
+ * Parameters are kept in dictionaries that are converted by the schema's
+ * visitors, so that a new one needs no code here.
  */
 
 #include "qemu/osdep.h"
@@ -19,13 +19,14 @@
 #include "dump-parameters.h"
 #include "vmcore/write-watch.h"
 
-/* NULL: none was ever set. BQL. */
+/* NULL: none was ever set. Protected by the BQL. */
 static DumpParameters *dump_defaults;
 
-/* Of /dev/userfaultfd, while there is a default for live-fd; else -1. BQL. */
+/*
+ * Descriptor of /dev/userfaultfd if there is a default for live-fd, else -1.
+ * Protected by the BQL.
+ */
 static int dump_default_device = -1;
-
-/* -- by name ----------------------------------------------------------- */
 
 static QDict *params_to_dict(const DumpParameters *params)
 {
@@ -39,7 +40,7 @@ static QDict *params_to_dict(const DumpParameters *params)
     return qobject_to(QDict, out);
 }
 
-/* Of what params_to_dict has made. */
+/* @dict: as created by params_to_dict, which may have been modified */
 static DumpParameters *params_from_dict(const QDict *dict)
 {
     DumpParameters *params;
@@ -57,7 +58,7 @@ static QDict *defaults_to_dict(void)
     return params_to_dict(dump_defaults ?: &none);
 }
 
-/* Add what @more has; it wins. */
+/* Add the entries of @more, which replace those of @dict. */
 static void dict_override(QDict *dict, const QDict *more)
 {
     const QDictEntry *e;
@@ -78,8 +79,6 @@ static void dict_del(QDict *dict, DumpParameter name)
     qdict_del(dict, DumpParameter_str(name));
 }
 
-/* -- the arguments of one command -------------------------------------- */
-
 void dump_choice_init(DumpChoice *choice, const DumpParameters *given)
 {
     *choice = (DumpChoice) {
@@ -88,7 +87,7 @@ void dump_choice_init(DumpChoice *choice, const DumpParameters *given)
         .all = defaults_to_dict(),
         .next_unused = &choice->unused,
     };
-    /* The default's name is not of a descriptor that a monitor has. */
+    /* The monitor no longer has a descriptor of the default's name. */
     dict_del(choice->all, DUMP_PARAMETER_LIVE_FD);
     if (!dict_has(choice->given, DUMP_PARAMETER_LIVE_FD)) {
         choice->live_device = dump_default_device;
@@ -120,8 +119,6 @@ bool dump_choice_drop(DumpChoice *choice, DumpParameter name,
     return true;
 }
 
-/* -- setting them ------------------------------------------------------ */
-
 static bool unset_all(QDict *dict, const QDict *given,
                       const DumpParameterList *unset, Error **errp)
 {
@@ -136,7 +133,7 @@ static bool unset_all(QDict *dict, const QDict *given,
     return true;
 }
 
-/* The defaults as they are going to be. NULL with @errp set. */
+/* Returns the new defaults; NULL, with @errp set, if @args are invalid. */
 static DumpParameters *changed_defaults(DumpSetParameters *args, Error **errp)
 {
     g_autoptr(QDict) dict = defaults_to_dict();
@@ -152,7 +149,7 @@ static DumpParameters *changed_defaults(DumpSetParameters *args, Error **errp)
     return dump_check_defaults(params, errp) ? g_steal_pointer(&params) : NULL;
 }
 
-/* Take a descriptor from the monitor, and see if it is the right one. */
+/* Take a descriptor from the monitor, and check that it is a userfaultfd. */
 static int take_device(const char *name, Error **errp)
 {
     int fd = monitor_get_fd(monitor_cur(), name, errp);
@@ -183,7 +180,7 @@ void qmp_dump_set_parameters(DumpSetParameters *args, Error **errp)
     g_autoptr(DumpParameters) params = changed_defaults(args, errp);
     int fd = -1;
 
-    /* Last, as it uses the descriptor up. */
+    /* Done last, as it consumes the descriptor. */
     if (params && args->live_fd) {
         fd = take_device(args->live_fd, errp);
     }

@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Defaults for arguments of dump-guest-memory, and the arguments of one
- * command completed by them. What there are defaults for, the schema has in
- * one place, DumpParameters: nothing here names a parameter but live-fd.
+ * Defaults for arguments of dump-guest-memory, and their combination with the
+ * arguments of a command. The parameters are defined by DumpParameters in the
+ * schema; only live-fd needs special treatment.
  *
  * Called with the BQL held, in the main thread.
  */
@@ -13,35 +13,35 @@
 
 #include "qapi/qapi-types-dump.h"
 
-/* The arguments of one command. */
+/* The arguments of one command, completed by defaults. */
 typedef struct DumpChoice {
-    DumpParameters *params;     /* what the command has, or else defaults */
-    int live_device;            /* if no live-fd there: the default, or -1 */
-    strList *unused;            /* defaults that were dropped, and why */
+    DumpParameters *params;     /* arguments of the command, else defaults */
+    int live_device;            /* default if live-fd is absent, or -1 */
+    strList *unused;            /* warnings about dropped defaults */
     strList **next_unused;
-    QDict *given;               /* what the command has, by name */
+    QDict *given;               /* arguments of the command, by name */
     QDict *all;                 /* params, by name */
 } DumpChoice;
 
 /*
- * @choice: of @given, for dump_choice_deinit. The descriptor stays that of the
- * defaults, and is valid until these are set again.
+ * Combine @given, the arguments of a command, with the defaults. live_device
+ * remains owned by the defaults, and is valid until they are set again.
  */
 void dump_choice_init(DumpChoice *choice, const DumpParameters *given);
 void dump_choice_deinit(DumpChoice *choice);
 
 /*
- * Do without a default: the parameter is not in @params any more. False, and
- * nothing is done, if it is not a default. @why: a sentence without a period
+ * Remove parameter @name from @params if its value is a default. Otherwise
+ * return false and do nothing. @why: the reason, a sentence without a period
  */
 bool dump_choice_drop(DumpChoice *choice, DumpParameter name,
                       const char *why);
 
 /*
- * Can these be defaults? False with @errp set if a value is not one for
- * dump-guest-memory, or they contradict each other. What depends on the guest
- * is not looked at: it may be another one by the time of a dump. In dump-qmp.c,
- * where the checks of that command are.
+ * Check new defaults. Returns false, with @errp set, if a value is not valid
+ * for dump-guest-memory, or the values contradict each other. Conditions that
+ * depend on the guest are not checked: they may change before a dump.
+ * Implemented in dump-qmp.c, which has the checks of that command.
  */
 bool dump_check_defaults(const DumpParameters *params, Error **errp);
 

@@ -1,8 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QMP commands of the guest memory dump: arguments in, one validated
- * DumpOptions out; queries.
+ * QMP commands of the guest memory dump: validation of arguments, and queries.
  */
 
 #include "qemu/osdep.h"
@@ -18,12 +17,12 @@
 #include "vmcoreinfo-query.h"
 #include "vmcore/pipeline.h"
 
-/* Pages of a live guest that are held until they are written. */
+/* Bytes of saved pages that a live dump may hold. */
 #define DUMP_DEFAULT_LIVE_BUFFER (256 * MiB)
 #define DUMP_MIN_LIVE_BUFFER     (1 * MiB)
 #define DUMP_MAX_LIVE_BUFFER     (1 * PiB)
 
-/* The formats of the schema as the engine knows them. */
+/* The schema's formats in terms of the engine. */
 static const struct {
     DumpGuestMemoryFormat qapi;
     DumpFormat format;
@@ -60,7 +59,7 @@ static const struct {
       { DUMP_KIND_WINDMP } },
 };
 
-/* The row of the table, whether this build can write the format or not. */
+/* The format may be one that this build cannot write. */
 static const DumpFormat *dump_find_format(DumpGuestMemoryFormat qapi)
 {
     for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {
@@ -110,7 +109,7 @@ static bool dump_set_range(DumpOptions *opts,
                    "zero");
         return false;
     }
-    /* Two values below 2^63: the sum cannot wrap. */
+    /* Both are less than 2^63, so the sum cannot wrap. */
     opts->has_range = true;
     opts->begin = args->begin;
     opts->length = args->length;
@@ -169,7 +168,7 @@ static bool dump_set_output(DumpOptions *opts, const char *protocol,
     return false;
 }
 
-/* The schema's classes are the engine's, in the same order. */
+/* The schema and the engine have the same classes in the same order. */
 static unsigned dump_level(const DumpParameters *params)
 {
     unsigned level = 0;
@@ -188,7 +187,7 @@ static DumpVmcoreinfo dump_vmcoreinfo(const DumpParameters *params)
     return params->has_vmcoreinfo ? params->vmcoreinfo : DUMP_VMCOREINFO_AUTO;
 }
 
-/* All that there are defaults for. */
+/* Set the options that can have defaults. */
 static bool dump_set_params(DumpOptions *opts, const DumpParameters *params,
                             Error **errp)
 {
@@ -202,9 +201,7 @@ static bool dump_set_params(DumpOptions *opts, const DumpParameters *params,
            dump_set_live(opts, params, errp);
 }
 
-/* -- what contradicts each other --------------------------------------- */
-
-/* What a dump is to be, but for its parameters. */
+/* Properties of a dump that are not in DumpParameters. */
 typedef struct DumpShape {
     bool paging;
     bool range;
@@ -212,7 +209,7 @@ typedef struct DumpShape {
     bool node;
 } DumpShape;
 
-/* The text is matched by management tools. */
+/* Management tools match this text. */
 static bool dump_check_filter(const DumpShape *shape,
                               const DumpParameters *params, Error **errp)
 {
@@ -253,7 +250,7 @@ static bool dump_check_vmcoreinfo(const DumpShape *shape,
     return true;
 }
 
-/* With 'auto' the guest is stopped then, and a warning says so. */
+/* With 'auto' the guest is stopped in this case, with a warning. */
 static bool dump_check_live(const DumpShape *shape,
                             const DumpParameters *params, Error **errp)
 {
@@ -265,7 +262,7 @@ static bool dump_check_live(const DumpShape *shape,
     return true;
 }
 
-/* Without 'detach', QEMU itself would stand still for longer. */
+/* Without 'detach', the limit would block QEMU itself for longer. */
 static bool dump_check_bandwidth(const DumpShape *shape,
                                  const DumpParameters *params, Error **errp)
 {
@@ -282,15 +279,15 @@ static bool dump_check_direct(const DumpShape *shape,
 {
     if (params->direct && shape->node) {
         error_setg(errp, "Parameter 'direct' is not for a block node, which "
-                   "has 'cache' of its own");
+                   "has its own 'cache' option");
         return false;
     }
     return true;
 }
 
 /*
- * Where a check fails, the parameters of its row give way, one after the
- * other, as far as they are only defaults.
+ * If a check fails, the parameters of its row that are only defaults are
+ * dropped one after another until it succeeds.
  */
 static const struct {
     bool (*check)(const DumpShape *shape, const DumpParameters *params,
@@ -318,7 +315,7 @@ static bool dump_check_rules(const DumpShape *shape,
     return true;
 }
 
-/* Do without those defaults that contradict what the command has. */
+/* Drop defaults that contradict the arguments of the command. */
 static void dump_drop_defaults(const DumpShape *shape, DumpChoice *choice)
 {
     for (size_t i = 0; i < ARRAY_SIZE(dump_rules); i++) {
@@ -334,7 +331,7 @@ static void dump_drop_defaults(const DumpShape *shape, DumpChoice *choice)
     }
 }
 
-/* What the command itself says of live dumps is for nothing without one. */
+/* Arguments for live dumps are an error without 'live'; defaults are not. */
 static bool dump_check_only_live(const DumpParameters *given,
                                  const DumpParameters *params, Error **errp)
 {
@@ -357,15 +354,13 @@ bool dump_check_defaults(const DumpParameters *params, Error **errp)
         return false;
     }
     if (dump_writer_must_seek(&opts.format)) {
-        error_setg(errp, "Parameter 'format': '%s' is no default, as it needs "
-                   "an output that can seek",
+        error_setg(errp, "Parameter 'format': '%s' cannot be a default, as it "
+                   "needs an output that can seek",
                    DumpGuestMemoryFormat_str(params->format));
         return false;
     }
     return true;
 }
-
-/* -- commands ---------------------------------------------------------- */
 
 static bool dump_set_options(DumpOptions *opts, DumpChoice *choice,
                              DumpGuestMemoryArguments *args, Error **errp)
@@ -417,7 +412,7 @@ void qmp_dump_cancel(Error **errp)
 {
     Error *err = NULL;
 
-    /* Out of band: no BQL. */
+    /* Executed out of band, without the BQL. */
     if (!dump_job_cancel(&err) && vmcoreinfo_query_cancel()) {
         error_free(err);
         err = NULL;
@@ -426,8 +421,8 @@ void qmp_dump_cancel(Error **errp)
 }
 
 typedef struct QmpVmcoreinfo {
-    Coroutine *co;              /* waits until the query is over */
-    VmcoreinfoQuery *query;     /* then; NULL if it did not end */
+    Coroutine *co;              /* waits for the end of the query */
+    VmcoreinfoQuery *query;     /* set at the end; NULL if QEMU exits */
 } QmpVmcoreinfo;
 
 static void qmp_vmcoreinfo_done(void *opaque, VmcoreinfoQuery *query)
@@ -463,7 +458,7 @@ qmp_query_vmcoreinfo(bool has_search, bool search, Error **errp)
     return note;
 }
 
-/* Most formats suit any guest; some, a guest that has asked for it. */
+/* Windows crash dumps require a guest that has published a header. */
 static bool dump_guest_has_format(const DumpFormat *format)
 {
     const GuestStateQuery query = { .windows = true };

@@ -1,25 +1,24 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The life of one guest memory dump.
+ * Life cycle of a guest memory dump.
  *
  *   main thread, BQL held                  this thread, or a dump thread
  *   --------------------------------       -----------------------------
  *   check, block migration, open output
  *   stop guest, collect from QEMU
- *                                  ------> look into guest memory, plan,
+ *                                  ------> analyse guest memory, plan,
  *                                          truncate the output, write
  *   release, resume, unblock       <------
- *                                  ------> with detach: have the dump on
+ *                                  ------> with detach: flush the dump to
  *                                          stable storage
  *   publish, event                 <------
  *
- * In a live dump, the dump's thread asks for the stop, and the guest runs when
- * it gets back to it; dump-live.c has that.
+ * In a live dump, the dump's thread requests the stop, and the guest has been
+ * resumed when the thread continues; see dump-live.c.
  *
- * Until the plan is made nothing is changed but the guest's run state, so that
- * a refused dump leaves nothing behind. There is one way out,
- * dump_job_finish.
+ * Until the dump is planned, nothing but the guest's run state is changed, so a
+ * refused dump has no side effects. All dumps end in dump_job_finish.
  */
 
 #include "qemu/osdep.h"
@@ -49,25 +48,25 @@
 #include "vmcore/signals.h"
 #include "vmcore/thread.h"
 
-/* How long QEMU waits at its exit for a dump to be closed as incomplete. */
+/* How long QEMU's exit waits for a dump to be closed as incomplete. */
 #define DUMP_EXIT_WAIT_US   (3 * 1000 * 1000)
-/* What it takes of that to leave a system call alone. */
+/* The part of it that is left for cancelling a flush that hangs. */
 #define DUMP_EXIT_LEAVE_US  (500 * 1000)
 #define DUMP_EXIT_POLL_US   (5 * 1000)
 
-/* More workers than this only cost memory. */
+/* More workers increase memory usage, but not the speed. */
 #define DUMP_MAX_DEFAULT_THREADS 16
 
 typedef struct DumpJob {
-    DumpOptions opts;           /* strings are NULLed once they are used */
+    DumpOptions opts;           /* strings are NULL once the dump has started */
     GuestStateQuery query;
-    Error *blocker;             /* keeps migration away */
+    Error *blocker;             /* blocks migration */
     DumpOutput *out;
-    GuestPause pause;           /* not of a live dump */
-    DumpLive *live;             /* NULL: the guest stands still */
-    DumpLiveInfo *live_info;    /* what was last known of it */
-    DumpJobView *view;          /* NULL unless asked for */
-    DumpDone *done;             /* NULL unless somebody waits */
+    GuestPause pause;           /* not used by a live dump */
+    DumpLive *live;             /* NULL: not a live dump, or ended */
+    DumpLiveInfo *live_info;    /* its final statistics */
+    DumpJobView *view;          /* NULL if not requested */
+    DumpDone *done;             /* NULL if no callback is set */
     void *done_opaque;
 
     GuestState *state;
@@ -75,20 +74,20 @@ typedef struct DumpJob {
     DumpSink *sink;
     DumpProgress progress;
     DumpReport report;
-    int vmcoreinfo;             /* atomic: its DumpVmcoreinfoSource, or -1 */
-    uint64_t start_us;          /* monotonic clock, when the guest stopped */
+    int vmcoreinfo;             /* atomic; DumpVmcoreinfoSource, -1: unknown */
+    uint64_t start_us;          /* monotonic clock; 0: not started */
 
-    /* Dump thread -> main thread, handed over by @written or the BH. */
+    /* Set by the dump thread; published by @written or the BH. */
     Error *error;
     DumpThread thread;
     QEMUBH *done_bh;
-    bool written;               /* set under dump_lock: the thread is done */
+    bool written;               /* the thread is done; set under dump_lock */
 
-    /* All is written: the thread waits for the guest to be let go. */
+    /* All is written: the thread waits until the guest is released. */
     QEMUBH *let_go_bh;
-    bool guest_done;            /* set under dump_lock: it waits */
-    bool guest_gone;            /* set under dump_lock, BQL; main thread */
-    Notifier shutdown;          /* once guest_gone */
+    bool guest_done;            /* it waits; set under dump_lock */
+    bool guest_gone;            /* set by main thread, BQL and dump_lock held */
+    Notifier shutdown;          /* registered if guest_gone */
 } DumpJob;
 
 /*
@@ -97,9 +96,9 @@ typedef struct DumpJob {
  */
 static DumpJob *dump_job;
 static GMutex dump_lock;
-static GCond dump_changed;      /* with dump_lock: a flag of the job is set */
+static GCond dump_changed;      /* a flag was set; used with dump_lock */
 
-/* How the last dump ended; NULL if there was none. BQL. */
+/* Result of the last dump; NULL if there was none. Protected by the BQL. */
 static DumpQueryResult *dump_last;
 static char *dump_last_error;
 
@@ -108,7 +107,7 @@ bool dump_job_running(void)
     return dump_job;
 }
 
-/* Asked by who wants to start or stop the guest. BQL. */
+/* Called before the guest is started or stopped. BQL held. */
 bool qemu_system_dump_in_progress(void)
 {
     const DumpJob *job = qatomic_read(&dump_job);
@@ -140,8 +139,6 @@ bool dump_job_cancel(Error **errp)
     return running;
 }
 
-/* -- what is told of it -------------------------------------------------- */
-
 static DumpPhase dump_job_phase(const DumpJob *job)
 {
     static const DumpPhase phases[] = {
@@ -165,7 +162,7 @@ strList *dump_describe_warnings(DumpReport *report)
     return list;
 }
 
-/* Bytes that are left out, by the class of pages. NULL if nothing is. */
+/* Excluded bytes per class of pages; NULL if there are none. */
 static DumpPageClassBytesList *dump_job_excluded(DumpJob *job)
 {
     DumpPageClassBytesList *list = NULL, **tail = &list;
@@ -271,9 +268,7 @@ static void dump_publish(DumpJob *job)
     }
 }
 
-/* -- end ----------------------------------------------------------------- */
-
-/* Set a flag of the job that somebody waits for. */
+/* Set a flag of the job, and wake up the threads that wait for it. */
 static void dump_job_set_flag(bool *flag)
 {
     g_mutex_lock(&dump_lock);
@@ -282,7 +277,7 @@ static void dump_job_set_flag(bool *flag)
     g_mutex_unlock(&dump_lock);
 }
 
-/* The guest is not needed any more, and goes on. */
+/* The guest is no longer needed: free its state, and resume it. */
 static void dump_job_release_guest(DumpJob *job)
 {
     const char *spoilt;
@@ -323,8 +318,8 @@ static void dump_job_release(DumpJob *job)
 }
 
 /*
- * The one way out. @published: the dump got as far as stopping the guest,
- * so its outcome is of interest; @event: and somebody waits for it.
+ * End the dump and free @job. @published: the guest was stopped, so query-dump
+ * reports the outcome. @event: also emit DUMP_COMPLETED.
  */
 static void dump_job_finish(DumpJob *job, bool published, bool event,
                             Error **errp)
@@ -349,9 +344,7 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
     g_free(job);
 }
 
-/* -- writing ------------------------------------------------------------- */
-
-/* Tell whoever asks where VMCOREINFO came from. */
+/* Publish the source of VMCOREINFO for query-dump. */
 static void dump_job_set_vmcoreinfo(DumpJob *job)
 {
     const DumpGuest *guest = &job->state->guest;
@@ -366,8 +359,8 @@ static void dump_job_set_vmcoreinfo(DumpJob *job)
 }
 
 /*
- * All that needs no more of QEMU than what guest_state_new has collected.
- * The output is not touched before it is sure that the guest can be dumped.
+ * Analyse guest memory, plan and write the dump. The BQL is not needed. The
+ * output is not modified before it is certain that the guest can be dumped.
  */
 static bool dump_job_make(DumpJob *job, Error **errp)
 {
@@ -395,7 +388,7 @@ static void dump_job_run(DumpJob *job)
     DumpSignals signals;
     bool ok;
 
-    /* A file size limit is an error like others; it must not end QEMU. */
+    /* Get EFBIG from RLIMIT_FSIZE; SIGXFSZ would terminate QEMU. */
     dump_signals_block_file_size(&signals);
     ok = dump_job_make(job, &job->error);
     dump_signals_restore(&signals);
@@ -415,12 +408,12 @@ static void dump_thread_done(void *opaque)
     error_free(err);
 }
 
-/* The guest's state, and how much there is to do. */
+/* Set the guest's state, and the total of the progress. */
 static void dump_job_set_state(DumpJob *job, GuestState *state)
 {
     job->state = state;
     if (state) {
-        /* The plan is going to count whole pages. */
+        /* An estimate: the plan will count whole pages. */
         dump_progress_set_total(&job->progress, state->guest.ram.bytes);
     }
 }
@@ -442,7 +435,7 @@ static void dump_job_run_live(DumpJob *job)
     }
 }
 
-/* Have the guest go on, and wait for that. */
+/* Have the main thread release the guest, and wait for that. */
 static void dump_job_await_let_go(DumpJob *job)
 {
     dump_job_set_flag(&job->guest_done);
@@ -455,8 +448,9 @@ static void dump_job_await_let_go(DumpJob *job)
 }
 
 /*
- * What takes the disk's time is not to take the guest's. That it goes on may
- * turn out to have spoilt the dump.
+ * Flush the dump after the guest was resumed, so that the guest does not wait
+ * for the disk. Releasing the guest may set job->error, if the dump turns out
+ * to be inconsistent.
  */
 static void dump_job_settle(DumpJob *job)
 {
@@ -497,7 +491,7 @@ static void dump_job_shutdown(Notifier *notifier, void *data)
     }
 }
 
-/* Main thread; does nothing the second time. */
+/* Release the guest. Main thread. No-op if called again. */
 static void dump_let_go(void *opaque)
 {
     DumpJob *job = opaque;
@@ -512,9 +506,9 @@ static void dump_let_go(void *opaque)
 }
 
 /*
- * The end of the dump starts the guest. That must not happen inside of
- * another command that polls, such as loadvm: like QMP commands, it is left
- * to the context that only the outermost main loop polls.
+ * The end of the dump resumes the guest. That must not happen in a nested event
+ * loop of another command, such as loadvm. So, like QMP commands, the BHs use a
+ * context that only the main loop polls.
  */
 static bool dump_job_detach(DumpJob *job, Error **errp)
 {
@@ -532,8 +526,8 @@ static bool dump_job_detach(DumpJob *job, Error **errp)
 }
 
 /*
- * Run it in a thread and wait for that. This thread polls meanwhile, as it is
- * the one that carries out what the output is asked for.
+ * Run the dump in a thread and wait for it. Requests to the output are carried
+ * out by this thread, which polls meanwhile.
  */
 static bool dump_job_run_polling(DumpJob *job, Error **errp)
 {
@@ -545,7 +539,7 @@ static bool dump_job_run_polling(DumpJob *job, Error **errp)
     return true;
 }
 
-/* Wait for a little while, and poll if the output needs that. */
+/* Wait for a short time, and poll if the output needs that. */
 static void dump_job_wait_step(DumpJob *job)
 {
     if (qatomic_read(&job->guest_done)) {
@@ -562,7 +556,7 @@ static void dump_job_wait_step(DumpJob *job)
     g_mutex_unlock(&dump_lock);
 }
 
-/* False if it takes longer than that. */
+/* Wait until the thread is done; returns false on timeout. */
 static bool dump_job_wait_written(DumpJob *job, int64_t us)
 {
     int64_t until = g_get_monotonic_time() + us;
@@ -574,8 +568,8 @@ static bool dump_job_wait_written(DumpJob *job, int64_t us)
 }
 
 /*
- * QEMU's exit waits for every job, but not for a dump whose thread hangs in
- * a system call.
+ * QEMU's exit waits for all jobs. End the one of a dump whose thread hangs in a
+ * system call, as it would not end.
  */
 static void dump_job_abandon_view(DumpJob *job)
 {
@@ -589,7 +583,7 @@ static void dump_job_abandon_view(DumpJob *job)
     }
 }
 
-/* QEMU ends: what is written so far is to be of use, and said to be all. */
+/* QEMU is exiting: cancel the dump and wait briefly until it is closed. */
 static void dump_job_exit(void *opaque)
 {
     DumpJob *job = opaque;
@@ -597,7 +591,7 @@ static void dump_job_exit(void *opaque)
     if (qatomic_read(&job->guest_done)) {
         dump_let_go(job);
     }
-    /* What is whole, and only on its way to the disk, is given that time. */
+    /* If only the flush is missing, give it most of the time. */
     if (!job->guest_gone ||
         !dump_job_wait_written(job, DUMP_EXIT_WAIT_US - DUMP_EXIT_LEAVE_US)) {
         dump_job_cancel(NULL);
@@ -616,9 +610,7 @@ static void dump_job_pause_exit(GuestPause *pause)
     dump_job_exit(container_of(pause, DumpJob, pause));
 }
 
-/* -- beginning ----------------------------------------------------------- */
-
-/* -1 if none was passed for this dump; to be closed. */
+/* *@fd: owned by the caller; -1 if there is no argument live-fd */
 static bool dump_job_get_live_fd(const DumpOptions *opts, int *fd,
                                  Error **errp)
 {
@@ -630,7 +622,7 @@ static bool dump_job_get_live_fd(const DumpOptions *opts, int *fd,
     return true;
 }
 
-/* False if the guest must run on, and cannot. */
+/* Set up a live dump. Returns false if it is required but not possible. */
 static bool dump_job_admit_live(DumpJob *job, Error **errp)
 {
     DumpLiveSetup setup = {
@@ -669,10 +661,10 @@ static void dump_view_cancel(void)
     dump_job_cancel(NULL);
 }
 
-/* Is the output large enough, if it is known how large it has to be? */
+/* Check that the output is large enough, if the minimum size is known. */
 static bool dump_job_check_size(DumpJob *job, Error **errp)
 {
-    /* How much of memory is mapped, or left out, is not known yet. */
+    /* The amount of mapped or excluded memory is not known yet. */
     if (job->opts.paging || job->opts.dump_level ||
         !dump_writer_ops(job->opts.format.kind)->plain_memory) {
         return true;
@@ -681,7 +673,7 @@ static bool dump_job_check_size(DumpJob *job, Error **errp)
                                   errp);
 }
 
-/* Begin to write, and unless it is detached, write. */
+/* Start a detached dump, or run one that is not detached. */
 static bool dump_job_go(DumpJob *job, Error **errp)
 {
     if (job->opts.detach) {
@@ -694,7 +686,10 @@ static bool dump_job_go(DumpJob *job, Error **errp)
     return true;
 }
 
-/* What can be refused without touching anything but the monitor's fd. */
+/*
+ * All checks that precede stopping the guest. The only side effects that remain
+ * after a failure are on the monitor's descriptors.
+ */
 static bool dump_job_admit(DumpJob *job, Error **errp)
 {
     if (!guest_state_check(&job->query, errp)) {
@@ -702,7 +697,7 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     }
     error_setg(&job->blocker,
                "Live migration disabled: dump-guest-memory in progress");
-    /* Like a snapshot, a dump is over soon: allowed with -only-migratable. */
+    /* Temporary, like a snapshot: allowed with -only-migratable. */
     if (migrate_add_blocker_internal(&job->blocker, errp) < 0) {
         job->blocker = NULL;
         return false;
@@ -723,7 +718,7 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     return true;
 }
 
-/* A dump of a range, as drgn makes one of a byte, is not to take long. */
+/* No search for a range: drgn dumps a single byte, which must not take long. */
 static GuestStateSearch dump_search(const DumpOptions *opts)
 {
     switch (opts->vmcoreinfo) {
@@ -767,12 +762,12 @@ static DumpJob *dump_job_new(const DumpOptions *opts)
 }
 
 /*
- * By default a thread for each CPU that QEMU may use, but of a guest that runs
- * on, those of its CPUs are left to them.
+ * By default one thread per host CPU that QEMU may use. In a live dump, one
+ * host CPU per guest CPU is left to the guest.
  */
 static unsigned dump_job_default_threads(const DumpJob *job)
 {
-    /* Counts what affinity allows, not what the machine has. */
+    /* Takes the CPU affinity of the process into account. */
     unsigned host = g_get_num_processors();
     unsigned guest = 0;
     CPUState *cpu;
@@ -802,7 +797,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
         error_setg(errp, "Dump not allowed during incoming migration.");
         return false;
     }
-    /* A dump would sleep where it reads a page that is still to come. */
+    /* Reading a page that has not arrived yet would block. */
     if (migration_in_incoming_postcopy()) {
         error_setg(errp, "Dump not allowed during incoming postcopy "
                    "migration: pages of the guest are still missing.");
@@ -845,11 +840,9 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     return !*errp;
 }
 
-/* -- before any dump ----------------------------------------------------- */
-
 /*
- * What tells of untouched memory is opened while QEMU has its rights: after
- * it has forked (-daemonize), before it gives them up (-runas, -chroot).
+ * Open the files that are used to detect untouched memory after QEMU has forked
+ * (-daemonize), but before it drops its privileges (-runas, -chroot).
  */
 static void dump_machine_done(Notifier *notifier, void *data)
 {

@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The memory of a guest that is dumped while it runs.
+ * Snapshot of the memory of a running guest; see the header.
  *
- * All blocks of RAM are watched as a whole. What cannot be watched, or is
- * written to by others, is copied while the guest stands still: there must not
- * be much of it.
+ * Writes are tracked for whole RAM blocks. Memory for which this is not
+ * possible, or which other processes may write to, is copied while the guest is
+ * stopped, so its size is limited.
  */
 
 #include "qemu/osdep.h"
@@ -22,39 +22,38 @@
 #include "live-check.h"
 #include "vmcore/pages-live.h"
 
-/* Memory that is copied while the guest stands still. */
+/* Maximum number of bytes copied while the guest is stopped. */
 #define LIVE_COPY_MAX       (64 * MiB)
 
-/* Larger pages take too long to be copied while somebody waits. */
+/* Maximum page size: the writer waits while its page is copied. */
 #define LIVE_PAGE_MAX       (2 * MiB)
 
 /*
- * What is saved beyond the limit until the guest stands still, or four times
- * the limit: then something else than the guest writes to its memory.
+ * The dump fails if saved pages exceed the limit by this, or reach four times
+ * the limit if that is more: the guest is stopped when the limit is reached, so
+ * then something else must be writing to its memory.
  */
 #define LIVE_SLACK          (256 * MiB)
 
-/* Memory that is not to be merged meanwhile, but was to be before. */
+/* Memory for which KSM is disabled during the dump. */
 typedef struct LiveMergeable {
     void *start;
     size_t len;
 } LiveMergeable;
 
 struct GuestLive {
-    GuestPhysBlockList blocks;  /* keeps the memory where it is */
+    GuestPhysBlockList blocks;  /* references that keep memory mapped */
     DumpUntouched *untouched;
     DumpSnapshot *snapshot;
     bool discard_disabled;
-    bool merging;               /* the host merges pages */
+    bool merging;               /* the host runs KSM */
     GArray *mergeable;          /* LiveMergeable */
-    GPtrArray *copies;          /* of what cannot be watched */
+    GPtrArray *copies;          /* of memory that cannot be tracked */
 };
 
-/* -- blocks ------------------------------------------------------------ */
-
 /*
- * Memory of a device that others share (ivshmem), or that it brought along from
- * wherever it is.
+ * Device memory that is shared with other processes (ivshmem), or not allocated
+ * by QEMU.
  */
 static bool block_is_copied(const GuestPhysBlock *block)
 {
@@ -130,17 +129,15 @@ static bool watch_blocks(GuestLive *live, const GuestPhysBlockList *blocks,
         }
     }
     if (copied > LIVE_COPY_MAX) {
-        error_setg(errp, "%" PRIu64 " MiB of devices' memory would have to be "
-                   "copied while the guest stands still", copied / MiB);
+        error_setg(errp, "%" PRIu64 " MiB of device memory would have to be "
+                   "copied while the guest is stopped", copied / MiB);
     }
     return copied <= LIVE_COPY_MAX;
 }
 
-/* -- can it be read? --------------------------------------------------- */
-
 /*
- * Who saves a page reads those around it, too, without asking the kernel for
- * each whether that can be done.
+ * Pages are saved by reading them directly, together with adjacent ones, so all
+ * memory must be readable where it is mapped.
  */
 static bool check_in_place(const DumpPages *pages, Error **errp)
 {
@@ -169,8 +166,6 @@ static bool check_blocks(const GuestPhysBlockList *blocks, Error **errp)
     return ok;
 }
 
-/* -- the moment -------------------------------------------------------- */
-
 static bool copy_block(GuestLive *live, DumpGuest *guest,
                        DumpPagesReader *reader, const GuestPhysBlock *block,
                        Error **errp)
@@ -186,7 +181,7 @@ static bool copy_block(GuestLive *live, DumpGuest *guest,
     g_ptr_array_add(live->copies, copy);
     dump_pages_read(reader, block->target_start, copy, size, &lost);
     dump_report_add_lost(guest->report, lost);
-    /* If that lies below other memory, it is not seen there. */
+    /* No effect if it is hidden by other memory. */
     guest_ram_overlay(&guest->all, block->target_start, size, copy);
     return true;
 }
@@ -218,7 +213,7 @@ bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
         error_setg(errp, "dump: a protected guest cannot be dumped live");
         return false;
     }
-    /* Memory may have been plugged in. */
+    /* Memory may have been plugged since guest_live_new(). */
     if (!check_in_place(guest->pages, errp) ||
         !watch_blocks(live, &state->target.guest_phys_blocks, errp)) {
         error_prepend(errp, "dump: ");
@@ -227,14 +222,12 @@ bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
     if (!copy_blocks(live, state, errp)) {
         return false;
     }
-    /* What a file on hugetlbfs has is not to be told from a moving target. */
+    /* Untouched pages of hugetlbfs cannot be told once the guest runs. */
     dump_guest_judge_huge_pages(guest);
     guest->pages = dump_pages_live_new(guest->pages, &guest->all,
                                        live->snapshot);
     return dump_snapshot_take(live->snapshot, errp);
 }
-
-/* -- before it --------------------------------------------------------- */
 
 static void allow_merging(const GuestLive *live, int advice)
 {
@@ -258,10 +251,10 @@ static bool live_admit(GuestLive *live, Error **errp)
     if (!live_check_guest(errp) || !live_check_merging(&live->merging, errp)) {
         return false;
     }
-    /* A balloon, or a virtio-mem device, is not to take memory away. */
+    /* A balloon or virtio-mem device must not discard memory. */
     if (ram_block_discard_disable(true) < 0) {
-        error_setg(errp, "a device takes guest memory away, as virtio-mem "
-                   "does");
+        error_setg(errp, "a device discards guest memory, for example "
+                   "virtio-mem");
         return false;
     }
     live->discard_disabled = true;
@@ -293,8 +286,6 @@ GuestLive *guest_live_new(int device, uint64_t limit,
     error_prepend(errp, "a live dump is not possible: ");
     return NULL;
 }
-
-/* -- after it ---------------------------------------------------------- */
 
 void guest_live_end(GuestLive *live)
 {

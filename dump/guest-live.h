@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The memory of a guest that is dumped while it runs.
+ * Snapshot of the memory of a running guest, for a live dump.
  *
- *     guest_live_new        before anything is touched: can it be done?
- *     guest_live_prepare    most of the work, while the guest runs
- *     guest_live_take       the moment; the guest stands still
- *     guest_live_end        the memory is not needed any more
+ *     guest_live_new        check whether it is possible
+ *     guest_live_prepare    write-protect memory, while the guest runs
+ *     guest_live_take       take the snapshot, while the guest is stopped
+ *     guest_live_end        memory is no longer needed
  *     guest_live_free
  */
 
@@ -19,44 +19,48 @@
 typedef struct GuestLive GuestLive;
 
 /*
- * Watch all memory of the guest. BQL, main thread.
+ * Set up tracking of writes to all memory of the guest. Main thread with the
+ * BQL held.
  *
- * @device: descriptor of /dev/userfaultfd, not used up, or -1
+ * @device: descriptor of /dev/userfaultfd, owned by the caller, or -1
  * @limit: bytes, at most 2^56; see dump_snapshot_new
  *
- * NULL with @errp set, and nothing changed, if this guest's memory cannot be
- * watched.
+ * Returns NULL, with @errp set and without side effects, if writes to this
+ * guest's memory cannot be tracked.
  */
 GuestLive *guest_live_new(int device, uint64_t limit,
                           const DumpSnapshotEvents *events, Error **errp);
 
 /*
- * Protect what there is to be protected before the moment. No lock is to
- * be held. False with @errp set on failure.
+ * Write-protect memory in advance. Called without locks. Returns false, with
+ * @errp set, on failure.
  */
 bool guest_live_prepare(GuestLive *live, const DumpProgress *progress,
                         Error **errp);
 
 /*
- * The moment: from here on @state's memory is what it is now. The guest does
- * not run; devices may be at work. BQL, main thread. False with @errp set on
- * failure.
+ * Take the snapshot: from now on @state has the current contents of memory. The
+ * guest is stopped, but devices may be active. Main thread with the BQL held.
+ * Returns false, with @errp set, on failure.
  */
 bool guest_live_take(GuestLive *live, GuestState *state, Error **errp);
 
 /*
- * Nobody reads any more: let all writers go on. No lock need be held. May be
- * called more than once.
+ * The snapshot is no longer read: release all writers. No lock is needed. May
+ * be called more than once.
  */
 void guest_live_end(GuestLive *live);
 
-/* Why what was read is of no use, or NULL. Any thread. */
+/* Why the snapshot is not consistent, or NULL. Any thread. */
 const char *guest_live_broken(const GuestLive *live);
 
 /* Any thread. */
 void guest_live_get_stats(const GuestLive *live, DumpSnapshotStats *stats);
 
-/* NULL is allowed. After the GuestState was freed. BQL, main thread. */
+/*
+ * Called after the GuestState was freed, in the main thread with the BQL held.
+ * NULL is allowed.
+ */
 void guest_live_free(GuestLive *live);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestLive, guest_live_free)
 
