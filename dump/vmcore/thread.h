@@ -37,8 +37,8 @@ bool dump_thread_start(DumpThread *t, const char *name,
 void dump_thread_join(DumpThread *t);
 
 /*
- * Instead: nobody waits for it. @t may go away when @fn returns, or in its
- * last step; not before.
+ * Called instead of dump_thread_join, if nobody waits for the thread. @t may be
+ * freed when @fn returns, or as the last step of @fn, but not before.
  */
 void dump_thread_leave(DumpThread *t);
 
