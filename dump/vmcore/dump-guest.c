@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "dump-guest.h"
 
 void dump_guest_init(DumpGuest *guest)
@@ -34,4 +35,11 @@ void dump_guest_seal(DumpGuest *guest, uint64_t begin, uint64_t length)
     guest->pages = guest->running ?
                    dump_pages_running_new(&guest->all, guest->untouched) :
                    dump_pages_still_new(&guest->all, guest->untouched);
+}
+
+void dump_guest_set_empty_error(const DumpGuest *guest, Error **errp)
+{
+    error_setg(errp, "dump: no guest memory to dump%s",
+               guest->kept ? ": all of it is in excluded classes of pages" :
+                             "");
 }

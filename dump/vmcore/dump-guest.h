@@ -73,4 +73,7 @@ void dump_guest_deinit(DumpGuest *guest);
  */
 void dump_guest_seal(DumpGuest *guest, uint64_t begin, uint64_t length);
 
+/* Set @errp for a dump that would contain no memory. */
+void dump_guest_set_empty_error(const DumpGuest *guest, Error **errp);
+
 #endif

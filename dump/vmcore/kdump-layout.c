@@ -34,9 +34,7 @@ static uint64_t kdump_sub_header_bytes(const KdumpLayout *l)
 static bool kdump_check_size(const KdumpLayout *l, Error **errp)
 {
     if (!l->chunks->nr_pages) {
-        error_setg(errp, "dump: no guest memory to dump%s",
-                   l->guest->kept ? ": all of it is in excluded classes of "
-                                    "pages" : "");
+        dump_guest_set_empty_error(l->guest, errp);
         return false;
     }
     if (2 * kdump_bitmap_size(l) / l->guest->page_size > INT32_MAX) {

@@ -299,9 +299,7 @@ static bool elf_check_size(const ElfWriter *w, Error **errp)
     uint64_t other, room;
 
     if (!w->nr_ranges) {
-        error_setg(errp, "dump: no guest memory to dump%s",
-                   guest->kept ? ": all of it is in excluded classes of pages" :
-                                 "");
+        dump_guest_set_empty_error(guest, errp);
         return false;
     }
     if (w->nr_segments >= UINT32_MAX) {

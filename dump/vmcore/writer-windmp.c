@@ -71,7 +71,7 @@ static bool windmp_check(WinDmpWriter *w, Error **errp)
     const PfnRun *last;
 
     if (!w->runs->len) {
-        error_setg(errp, "dump: no guest memory to dump");
+        dump_guest_set_empty_error(w->parent.guest, errp);
         return false;
     }
     /* This bounds the total, too, since the runs do not overlap. */
