@@ -29,8 +29,8 @@
 #define LIVE_PAGE_MAX       (2 * MiB)
 
 /*
- * The dump fails if saved pages exceed the limit by this, or reach four times
- * the limit if that is more: the guest is stopped when the limit is reached, so
+ * The dump fails if saved pages exceed the limit by this, or four times the
+ * limit if that is more: the guest is stopped when the limit is exceeded, so
  * then something else must be writing to its memory.
  */
 #define LIVE_SLACK          (256 * MiB)
