@@ -781,7 +781,8 @@ def test_no_memory(ram_file, tmp_path):
 # -- the table -------------------------------------------------------------------------
 
 
-@pytest.mark.once                       # as some of them
+# The second base is not run with all of these tests.
+@pytest.mark.once
 def test_table_in_docs(request):
     """Must be last; needs the results of all tests above."""
     if len(request.config.args) != 1 or request.session.testsfailed:
