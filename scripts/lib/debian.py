@@ -7,8 +7,10 @@
 # 'debian.py SUITE ARCHITECTURE' prints the options for that, one a line, for
 # apt-cache and apt-get; no SUITE: that of the machine.
 
+import contextlib
 import glob
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -23,39 +25,32 @@ SIGNED = 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg'
 
 
 def own_codename():
-    with open('/etc/os-release') as f:
-        m = re.search(r'(?m)^VERSION_CODENAME=(\w+)', f.read())
-    return m[1] if m else None
-
-
-def archive_sources():
-    """(URI, suite) pairs of binary entries in the machine's configuration."""
-    for name in sorted([SOURCES_LIST, *glob.glob(SOURCES_LIST + '.d/*.list'),
-                        *glob.glob(SOURCES_LIST + '.d/*.sources')]):
-        if not os.path.exists(name):
-            continue
-        with open(name, errors='replace') as f:
-            text = f.read()
-        for stanza in re.split(r'\n\s*\n', text):
-            field = dict(re.findall(r'(?m)^([\w-]+):[ \t]*(.*)$', stanza))
-            if field.get('Enabled', 'yes').lower() != 'no':
-                for uri in field.get('URIs', '').split():
-                    for suite in field.get('Suites', '').split():
-                        yield uri, suite
-        yield from re.findall(
-            r'(?m)^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)', text)
+    return platform.freedesktop_os_release().get('VERSION_CODENAME')
 
 
 def archive_uri():
     """Where the machine gets the packages of its own release from."""
-    codename = own_codename()
-    sources = list(archive_sources())
-    for names in ((codename,), ('stable', 'oldstable')):
-        for uri, suite in sources:
-            if suite in names:
-                return uri
+    said = subprocess.run(
+        ['apt-get', '-o', f'Dir::Etc::SourceList={SOURCES_LIST}',
+         '-o', f'Dir::Etc::SourceParts={SOURCES_LIST}.d', '--print-uris',
+         'update'], capture_output=True, text=True).stdout
+    by_suite = {suite: uri for uri, suite in
+                re.findall(r"(?m)^'(\S+)/dists/(\S+)/InRelease'", said)}
+    for suite in (own_codename(), 'stable', 'oldstable'):
+        if suite in by_suite:
+            return by_suite[suite]
     raise Failure('this machine has no package source for its own release '
-                  f'({codename}) configured')
+                  f'({own_codename()}) configured')
+
+
+@contextlib.contextmanager
+def complete(folder):
+    """A new folder, which is named @folder when all of it is there."""
+    part = folder + '.new'
+    shutil.rmtree(part, ignore_errors=True)
+    os.makedirs(part)
+    yield part
+    os.rename(part, folder)
 
 
 class Archive:
@@ -80,26 +75,28 @@ class Archive:
                             'Dir::State::Status': '/dev/null'})
         self.options = [word for key, value in options.items()
                         for word in ('-o', f'{key}={value}')]
-        self.stamp = os.path.join(state, 'updated')
-        self.update(state, os.path.join(state, 'sources.d/private.sources'),
+        self.source = f'{state}/sources.d/private.sources'
+        self.update(f'{state}/update.log',
                     f'Types: {kind}\nURIs: {archive_uri()}\nSuites: {suite}\n'
                     f'Components: main\n{SIGNED}\n')
 
-    def update(self, state, source, stanza):
-        """Read the lists, unless the stamp, which says from where, is
-        new."""
-        with open(source, 'w') as f:
+    def update(self, log, stanza):
+        """Read the lists, unless that was done lately; the file with the
+        @stanza that they are of is as old as they are."""
+        with contextlib.suppress(FileNotFoundError), open(self.source) as f:
+            if f.read() == stanza and \
+                    time.time() - os.path.getmtime(f.name) < LISTS_MAX_AGE:
+                return
+        with open(self.source, 'w') as f:
             f.write(stanza)
-        if os.path.exists(self.stamp) and \
-                time.time() - os.path.getmtime(self.stamp) < LISTS_MAX_AGE:
-            with open(self.stamp) as f:
-                if f.read() == stanza:
-                    return
+        self.distrust()
         run(f'reading the package lists of {self.suite}',
-            ['apt-get', *self.options, '-qq', 'update'],
-            os.path.join(state, 'update.log'))
-        with open(self.stamp, 'w') as f:
-            f.write(stanza)
+            ['apt-get', *self.options, '-qq', 'update'], log)
+        os.utime(self.source)
+
+    def distrust(self):
+        """Have the lists read anew next time."""
+        os.utime(self.source, (0, 0))
 
     def source_version(self, package, prefix):
         """The newest version that starts with @prefix."""
@@ -114,56 +111,48 @@ class Archive:
                           f'{", ".join(versions) or "none"})')
         return good[-1]
 
-    def download(self, what, argv, cwd):
+    def download(self, what, argv, folder):
         try:
             run(f'downloading {what}', argv[:1] + self.options + argv[1:],
-                os.path.join(cwd, 'download.log'), cwd=cwd)
+                f'{folder}/download.log', cwd=folder)
         except Failure as e:
-            if os.path.exists(self.stamp):
-                os.unlink(self.stamp)
-            if re.search(r'\b404\b|(?i:not found)', str(e)):
-                raise Failure(
-                    f'the archive does not have {what} any more, although '
-                    'its index names it: this happens while a point release '
-                    'is published. The index will be read anew at the next '
-                    'try.') from e
-            raise
+            self.distrust()
+            if not re.search(r'\b404\b|(?i:not found)', str(e)):
+                raise
+            raise Failure(
+                f'the archive does not have {what} any more, although its '
+                'index names it: this happens while a point release is '
+                'published. The index will be read anew at the next try.'
+            ) from e
 
     def source_package(self, package, version, folder):
         """The package as it is in the archive, in @folder/package, which is
         there when it is complete. Returns the path of its .dsc."""
         kept = os.path.join(folder, 'package')
         if not os.path.isdir(kept):
-            part = kept + '.new'
-            shutil.rmtree(part, ignore_errors=True)
-            os.makedirs(part)
-            self.download(f'the source of {package} {version}',
-                          ['apt-get', '-qq', 'source', '--download-only',
-                           f'{package}={version}'], part)
-            os.rename(part, kept)
+            with complete(kept) as part:
+                self.download(f'the source of {package} {version}',
+                              ['apt-get', '-qq', 'source', '--download-only',
+                               f'{package}={version}'], part)
         return os.path.join(kept, *glob.glob('*.dsc', root_dir=kept))
 
     def unpack_source(self, package, version, folder):
         """The source as the distribution builds it, in @folder/src, which
         is there when it is complete."""
-        part = os.path.join(folder, 'src.new')
         dsc = self.source_package(package, version, folder)
-        shutil.rmtree(part, ignore_errors=True)
-        run('unpacking and applying the patches of the distribution',
-            ['dpkg-source', '--no-check', '-x', dsc, part],
-            os.path.join(folder, 'unpack.log'), cwd=folder)
-        os.rename(part, os.path.join(folder, 'src'))
+        with complete(os.path.join(folder, 'src')) as part:
+            run('unpacking and applying the patches of the distribution',
+                ['dpkg-source', '--no-check', '-x', dsc, part],
+                os.path.join(folder, 'unpack.log'), cwd=folder)
 
     def unpack_package(self, package, folder):
         """The package's files in @folder, which is there when they are."""
-        part = folder + '.new'
-        shutil.rmtree(part, ignore_errors=True)
-        os.makedirs(part)
-        self.download(package, ['apt-get', '-qq', 'download', package], part)
-        run(f'unpacking {package}',
-            ['dpkg-deb', '-x', *glob.glob('*.deb', root_dir=part), '.'],
-            os.path.join(part, 'unpack.log'), cwd=part)
-        os.rename(part, folder)
+        with complete(folder) as part:
+            self.download(package, ['apt-get', '-qq', 'download', package],
+                          part)
+            run(f'unpacking {package}',
+                ['dpkg-deb', '-x', *glob.glob('*.deb', root_dir=part), '.'],
+                os.path.join(part, 'unpack.log'), cwd=part)
 
 
 if __name__ == '__main__':
