@@ -67,7 +67,6 @@ class Archive:
                    'Dir::Etc::SourceParts': f'{state}/sources.d',
                    'Dir::State::Lists': f'{state}/lists',
                    'Dir::Cache': state,
-                   'Dir::Cache::Archives': f'{state}/archives',
                    'APT::Sandbox::User': 'root'}
         if arch:
             options.update({'APT::Architecture': arch,
@@ -141,6 +140,7 @@ class Archive:
         is there when it is complete."""
         dsc = self.source_package(package, version, folder)
         with complete(os.path.join(folder, 'src')) as part:
+            os.rmdir(part)          # dpkg-source makes it
             run('unpacking and applying the patches of the distribution',
                 ['dpkg-source', '--no-check', '-x', dsc, part],
                 os.path.join(folder, 'unpack.log'), cwd=folder)

@@ -97,6 +97,16 @@ def replace(path, text):
     os.replace(path + '.part', path)
 
 
+@contextlib.contextmanager
+def written(files, **where):
+    """A temporary folder with @files, path -> text; None: no such file."""
+    with tempfile.TemporaryDirectory(**where) as top:
+        for path, text in files.items():
+            if text is not None:
+                replace(os.path.join(top, path), text)
+        yield top
+
+
 def walk(top, skip=()):
     """Paths of all files and links below @top, relative to it. @skip: names
     of folders directly in @top."""

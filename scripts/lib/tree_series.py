@@ -16,19 +16,17 @@
 # grow: what in them names a file that has not arrived is left out until it
 # does; see GROWS.
 
+import email
 import email.utils
 import fnmatch
-import glob
 import os
 import re
-import shutil
 import tempfile
 
 import tree_apply
 from tree_apply import PLAIN, ApplyError, git
 
 TEXTS = os.path.join(tree_apply.REPO, 'scripts', 'series')
-COVER = '00-cover'
 KEYS = {'Subject', 'Files', 'New', 'Action', 'Optional'}
 OLD = 'dump/old'
 BUILD = 'dump/meson.build'
@@ -64,52 +62,40 @@ class Patch:
 
     def __init__(self, name):
         self.name = name
-        text = tree_apply.read(os.path.join(TEXTS, name))
-        head, _, self.body = text.partition('\n\n')
-        fields = dict(re.findall(r'(?m)^([\w-]+): *((?:.*)(?:\n +.*)*)$',
-                                 head))
-        unknown = sorted(set(fields) - KEYS)
-        if unknown or 'Subject' not in fields or not self.body.strip():
+        text = email.message_from_string(
+            tree_apply.read(os.path.join(TEXTS, name)))
+        self.subject, self.action = text['Subject'], text['Action']
+        self.body = text.get_payload().strip()
+        self.files = text.get('Files', '').split()
+        self.new = text.get('New', '').split()
+        self.optional = 'Optional' in text
+        unknown = sorted(set(text) - KEYS)
+        if unknown or not self.subject or not self.body:
             raise ApplyError(f'scripts/series/{name}: no text, no Subject, '
                              f'or unknown: {unknown}')
-        self.subject = fields['Subject']
-        self.files = fields.get('Files', '').split()
-        self.new = fields.get('New', '').split()
-        self.action = fields.get('Action')
-        self.optional = fields.get('Optional') == 'yes'
-
-    def takes(self, path, is_new):
-        globs = self.files + (self.new if is_new else [])
-        return any(fnmatch.fnmatchcase(path, g) for g in globs)
 
 
 def load():
     """The cover letter and the patches."""
-    names = [n for n in sorted(os.listdir(TEXTS)) if re.match(r'\d\d-', n)
-             and not n.endswith('~')]
-    patches = [Patch(n) for n in names]
-    if not patches or patches[0].name != COVER:
-        raise ApplyError(f'scripts/series/ has no {COVER}')
-    return patches[0], patches[1:]
+    cover, *patches = [Patch(n) for n in sorted(os.listdir(TEXTS))
+                       if re.fullmatch(r'\d\d-[\w-]+', n)]
+    return cover, patches
 
 
 def assign(plan, base, patches):
     """Path -> number of the patch that it arrives with."""
+    def takers(path, globs):
+        return [i for i, patch in enumerate(patches) if any(
+            fnmatch.fnmatchcase(path, g) for g in globs(patch))]
+
     arrives, wrong = {}, []
     for path in sorted(p for p, text in plan.items() if text is not None):
-        is_new = path not in base
-        takers = [i for i, p in enumerate(patches) if p.takes(path, is_new)]
-        early = [i for i in takers if is_new and any(
-            fnmatch.fnmatchcase(path, g) for g in patches[i].new)]
-        takers = early or takers
-        if len(takers) == 1:
-            arrives[path] = takers[0]
-        else:
-            names = ', '.join(patches[i].name for i in takers)
+        found = path not in base and takers(path, lambda patch: patch.new) \
+            or takers(path, lambda patch: patch.files)
+        arrives[path] = found[0] if found else None
+        if len(found) != 1:
+            names = ', '.join(patches[i].name for i in found)
             wrong.append(f'{path}: {names or "in no patch"}')
-    for path, text in plan.items():
-        if text is None and not path.startswith('dump/'):
-            wrong.append(f'{path}: is to be removed, and not in dump/')
     if wrong:
         raise ApplyError('scripts/series/ must name each file in one patch:'
                          '\n  ' + '\n  '.join(wrong))
@@ -141,18 +127,15 @@ class Cutter:
     """The states between the base and the tree that apply makes."""
 
     def __init__(self, tree, plan, patches):
-        self.tree = tree
         self.base = base_files(tree, plan)
         if 'dump/vmcore/meson.build' in self.base:
             raise ApplyError(f"the subsystem is already in '{tree}'")
         self.plan = plan
         self.arrives = assign(plan, self.base, patches)
         self.patches = patches
-        moves = [i for i, p in enumerate(patches) if p.action == 'move']
-        removes = [i for i, p in enumerate(patches) if p.action == 'remove']
-        if len(moves) != 1 or len(removes) != 1:
-            raise ApplyError('scripts/series/ must move once, and remove')
-        self.moved, self.removed = moves[0], removes[0]
+        actions = [p.action for p in patches]
+        self.moved = actions.index('move')
+        self.removed = actions.index('remove')
 
     def old(self, number):
         """The base's own files of dump/ after patch @number."""
@@ -195,21 +178,18 @@ class Scratch:
             GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=address,
             GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=address)
         os.makedirs(folder)
-        self.git('init', '-q', '-b', 'series')
+        self.git('init', '-q', '--bare', '-b', 'series', '.')
 
     def git(self, *args, **kwargs):
-        return git(*args, cwd=self.folder, **self.env, **kwargs)
+        return git(*args, **{'cwd': self.folder, **self.env, **kwargs})
 
     def commit(self, files, message):
-        """Make the work tree hold @files, no more and no less."""
-        for path in list(tree_apply.walk(self.folder, {'.git'})):
-            if path not in files:
-                os.unlink(os.path.join(self.folder, path))
-        for path, text in files.items():
-            tree_apply.replace(os.path.join(self.folder, path), text)
-        self.git('add', '--all', '--force')
-        self.git('commit', '-q', '--no-verify', '--allow-empty', '-F', '-',
-                 stdin=message)
+        """Of @files, no more and no less."""
+        with tree_apply.written(files) as top:
+            where = {'cwd': top, 'GIT_DIR': self.folder, 'GIT_WORK_TREE': top}
+            self.git('add', '--all', '--force', **where)
+            self.git('commit', '-q', '--allow-empty', '-F', '-',
+                     stdin=message, **where)
 
 
 def identity_from_git(given):
@@ -255,22 +235,20 @@ def check_clean(tree, paths):
 
 
 def commit_all(scratch, cutter, identity):
-    """Returns the patches that are of use for this base."""
-    scratch.commit(cutter.state(-1), 'base')
+    """Returns the number of patches that are of use for this base."""
+    before = cutter.state(-1)
+    scratch.commit(before, 'base')
     scratch.git('tag', 'base')
-    used, before = [], cutter.state(-1)
+    used = 0
     for number, patch in enumerate(cutter.patches):
         files = cutter.state(number)
-        if files == before:
-            if patch.optional:
-                continue
+        if files != before:
+            scratch.commit(files, f'{patch.subject}\n\n{patch.body}\n\n'
+                           f'Signed-off-by: {identity}\n')
+            used, before = used + 1, files
+        elif not patch.optional:
             raise ApplyError(f'scripts/series/{patch.name} changes nothing')
-        scratch.commit(files, f'{patch.subject}\n\n{patch.body.strip()}\n\n'
-                       f'Signed-off-by: {identity}\n')
-        used, before = used + [patch], files
-    final = {p: t for p, t in cutter.plan.items() if t is not None}
-    if {p: before.get(p) for p in final} != final or \
-            set(before) != set(final):
+    if before != {p: t for p, t in cutter.plan.items() if t is not None}:
         raise ApplyError('the series does not end in what apply makes; '
                          'this is a mistake in tree_series.py')
     return used
@@ -286,7 +264,7 @@ def make(tree, out, identity, say, options=FORMAT):
     """Write the series for @tree to the folder @out; @options are those of
     git format-patch."""
     identity, date = identity_from_git(identity), date_of_series()
-    check_out(out)
+    replaced = earlier(out)
     cover, patches = load()
     plan = tree_apply.plan(tree)
     check_clean(tree, sorted(plan))
@@ -296,32 +274,22 @@ def make(tree, out, identity, say, options=FORMAT):
         scratch = Scratch(os.path.join(tmp, 'git'), identity, date)
         used = commit_all(scratch, cutter, identity)
         scratch.git('config', 'branch.series.description',
-                    f'{cover.subject}\n\n{cover.body.strip()}\n\n'
+                    f'{cover.subject}\n\n{cover.body}\n\n'
                     f'For QEMU {version}.')
-        made = os.path.join(tmp, 'out')
-        scratch.git('format-patch', '-q', *options, '-o', made,
-                    '--cover-letter', '--cover-from-description=subject',
-                    'base..series')
-        for path in earlier(out):
+        for path in replaced:
             os.unlink(path)
-        os.makedirs(out, exist_ok=True)
-        for name in sorted(os.listdir(made)):
-            shutil.copyfile(os.path.join(made, name),
-                            os.path.join(out, name))
-    say(f'{len(used)} patches and a cover letter for QEMU {version} in {out}')
+        scratch.git('format-patch', '-q', *options, '-o',
+                    os.path.abspath(out), '--cover-letter',
+                    '--cover-from-description=subject', 'base..series')
+    say(f'{used} patches and a cover letter for QEMU {version} in {out}')
 
 
 def earlier(out):
-    return glob.glob(os.path.join(glob.escape(out), '*.patch'))
-
-
-def check_out(out):
-    """A folder of somebody else's is left alone."""
-    if os.path.isdir(out):
-        foreign = sorted(n for n in os.listdir(out)
-                         if not re.fullmatch(r'\d{4}-.*\.patch', n))
-        if foreign:
-            raise ApplyError(f"'{out}' has files that are no patches: "
-                             f'{" ".join(foreign[:5])}')
-    elif os.path.lexists(out):
-        raise ApplyError(f"'{out}' is not a folder")
+    """The patches of an earlier run in @out, in which there may be nothing
+    else."""
+    names = sorted(os.listdir(out)) if os.path.lexists(out) else []
+    foreign = [n for n in names if not re.fullmatch(r'\d{4}-.*\.patch', n)]
+    if foreign:
+        raise ApplyError(f"'{out}' has files that are no patches: "
+                         f'{" ".join(foreign[:5])}')
+    return [os.path.join(out, n) for n in names]
