@@ -2,6 +2,8 @@
 #
 # What the scripts in Python share.
 
+import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -19,6 +21,26 @@ def say(text):
 def cache_dir():
     base = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     return os.path.join(base, 'qemu-guest-memory-dump')
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Hold the lock on a folder, which is made if it is not there; wait for
+    whoever has it."""
+    os.makedirs(folder, exist_ok=True)
+    fd = os.open(folder, os.O_RDONLY)
+    # Who kills us does not kill the ninja that we started: the lock is held
+    # until that has ended, too.
+    os.set_inheritable(fd, True)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f'waiting for another run to finish with {folder}')
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def run(step, argv, log, **kwargs):

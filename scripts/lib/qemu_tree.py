@@ -31,7 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import qemu_deb  # noqa: E402
 import tree_apply  # noqa: E402
 import tree_series  # noqa: E402
-from common import Failure, cache_dir, run, say  # noqa: E402
+from common import Failure, cache_dir, locked, run, say  # noqa: E402
 from debian import Archive, own_codename  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
@@ -67,11 +67,6 @@ CONFIGURE = [
     '--enable-vhost-net',
     '--disable-werror', '--disable-install-blobs',
 ]
-
-
-def locked(folder):
-    os.makedirs(folder, exist_ok=True)
-    return tree_apply.locked(folder, say)
 
 
 # -- fetch -----------------------------------------------------------------
@@ -424,7 +419,7 @@ def main():
     args = parser.parse_args()
     try:
         args.func(args)
-    except (Failure, tree_apply.ApplyError, OSError) as e:
+    except (Failure, OSError) as e:
         sys.exit(f'error: {e}')
     except KeyboardInterrupt:
         sys.exit('error: interrupted')

@@ -9,7 +9,6 @@
 # next.
 
 import contextlib
-import fcntl
 import glob
 import itertools
 import os
@@ -18,6 +17,8 @@ import runpy
 import shutil
 import subprocess
 import tempfile
+
+from common import Failure, locked
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -29,8 +30,9 @@ STORE, SPLICED, APPLIED, UNDO = 'git', 'splices.patch', 'applied-tree', 'undo'
 # What apply has replaced and nobody else has: this and a number.
 REPLACED = STATE + '/replaced-'
 
-# Files and folders of ours that go in whole.
-WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
+# Files of ours that go in whole.
+WHOLE = ['dump/**/*.[ch]', 'dump/**/meson.build', 'dump/trace-events',
+         'include/system/dump.h', 'include/system/dump-arch.h',
          'qapi/dump.json', 'docs/devel/dump.rst',
          'docs/devel/dump-faults.rst.inc',
          'docs/interop/vmcore-formats.rst',
@@ -40,12 +42,9 @@ WHOLE = ['dump', 'include/system/dump.h', 'include/system/dump-arch.h',
 # is known that has such tests and has them there.
 FUNCTIONAL = ('tests/qemu-functional/test_dump.py',
               'tests/functional/test_dump.py', 'tests/functional/test_vnc.py')
-# What of a folder: an editor's leavings, say, stay out.
-SOURCES = re.compile(r'(?:\.[ch]|(?:^|/)(?:meson\.build|trace-events))$')
-# Folders of the tree that hold nothing but ours afterwards, and what stays in
-# them: from 11.0 on (not tested) the tree's Kconfig reads this one.
-OWNED = ['dump']
-STAYS = ['dump/Kconfig']
+# A folder of the tree that holds nothing but ours afterwards, and what stays
+# in it: from 11.0 on (not tested) the tree's Kconfig reads this file.
+OWNED, STAYS = 'dump', 'dump/Kconfig'
 
 # Files of ours that stand for one piece of the tree's file of that name, and
 # what finds this piece, also after an earlier apply.
@@ -61,9 +60,11 @@ PIECES = {
 SPLICES = 'scripts/splices.patch'
 SPLICES_FUNCTIONAL = 'scripts/splices-functional.patch'
 
-# Folder in backports/ -> what tells that a tree needs it.
-BACKPORTS = {'10.0': 'include/exec/memory.h',
-             '7.2': 'include/sysemu/sysemu.h'}
+# Folder in backports/ -> the file, and the text in it, by which a tree is
+# known that needs it.
+BACKPORTS = {'11.1': ('include/monitor/hmp.h', 'monitor_hmp_printf'),
+             '10.0': ('include/exec/memory.h', ''),
+             '7.2': ('include/sysemu/sysemu.h', '')}
 
 # What else tells that a directory is a QEMU tree.
 MARKS = ['VERSION', 'dump/meson.build', 'qapi/dump.json',
@@ -71,7 +72,7 @@ MARKS = ['VERSION', 'dump/meson.build', 'qapi/dump.json',
 TESTED = [(7, 2), (10, 0), (10, 1), (10, 2)]
 
 
-class ApplyError(Exception):
+class ApplyError(Failure):
     """The tree is not one that we can be put into."""
 
 
@@ -118,24 +119,6 @@ def walk(top, skip=()):
             yield os.path.relpath(os.path.join(folder, name), top)
 
 
-@contextlib.contextmanager
-def locked(path, say):
-    """Hold the lock on a file or folder, waiting for whoever has it."""
-    fd = os.open(path, os.O_RDONLY)
-    # Who kills us does not kill the ninja that we started: the lock is held
-    # until that has ended, too.
-    os.set_inheritable(fd, True)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f'waiting for another run to finish with {path}')
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
 def git(*args, cwd, stdin='', **env):
     """What git says; in no repository but that which @env names or @cwd is
     the top of."""
@@ -153,8 +136,10 @@ def git(*args, cwd, stdin='', **env):
 # -- what is to be done -------------------------------------------------------
 
 
-def has_functional(tree):
-    return os.path.exists(os.path.join(tree, FUNCTIONAL[2]))
+def has(tree, path, text=''):
+    """Does @tree have a file with that text?"""
+    full = os.path.join(tree, path)
+    return os.path.exists(full) and text in read(full)
 
 
 def paths_of(patch):
@@ -167,8 +152,7 @@ def marks():
 
 
 def check_tree(tree, say):
-    missing = [m for m in marks()
-               if not os.path.exists(os.path.join(tree, m))]
+    missing = [m for m in marks() if not has(tree, m)]
     if missing:
         raise ApplyError(f"'{tree}' is not a QEMU source tree that is known "
                          f"here: it has no {', '.join(missing)}")
@@ -183,11 +167,10 @@ def check_tree(tree, say):
             'see that it builds')
 
 
-def backport_folders(tree):
-    """The backport folders that the tree needs, by older names it has."""
+def backports(tree):
+    """The backport folders that the tree needs."""
     return [os.path.join(REPO, 'backports', name)
-            for name, sign in BACKPORTS.items()
-            if os.path.exists(os.path.join(tree, sign))]
+            for name, sign in BACKPORTS.items() if has(tree, *sign)]
 
 
 def rewritten(files, folders):
@@ -195,34 +178,32 @@ def rewritten(files, folders):
     by what, each at one place at least."""
     for folder in folders:
         path = os.path.join(folder, 'rewrite.py')
-        if not os.path.exists(path):
-            continue
-        for name, pairs in runpy.run_path(path)['REWRITE'].items():
-            for pattern, replacement in pairs:
-                files[name], found = re.subn(pattern, replacement,
-                                             files.get(name, ''))
-                if not found:
-                    raise ApplyError(f'{path}: nothing in {name} is '
-                                     f'{pattern!r}')
+        rules = runpy.run_path(path)['REWRITE'] if os.path.exists(path) else {}
+        for name, pattern, replacement in (
+                (n, *pair) for n, pairs in rules.items() for pair in pairs):
+            files[name], found = re.subn(pattern, replacement,
+                                         files.get(name, ''))
+            if not found:
+                raise ApplyError(f'{path}: nothing in {name} is {pattern!r}')
     return files
+
+
+def texts(folder, pattern):
+    """Path -> text of what is in @folder."""
+    return {path: read(os.path.join(folder, path)) for path in
+            glob.glob(pattern, root_dir=folder, recursive=True)}
 
 
 def whole_files(folders):
     """Path in the tree -> text, for all that goes in whole."""
     files = {}
-    for path in WHOLE:
-        full = os.path.join(REPO, path)
-        names = [os.path.join(path, sub) for sub in walk(full)
-                 if SOURCES.search(sub)]
-        names += [os.path.relpath(one, REPO) for one in glob.glob(full)
-                  if not os.path.isdir(one)]
-        if not names:
-            raise ApplyError(f'{REPO} has no {path}')
-        files.update((name, read(os.path.join(REPO, name))) for name in names)
+    for pattern in WHOLE:
+        found = texts(REPO, pattern)
+        if not found:
+            raise ApplyError(f'{REPO} has no {pattern}')
+        files.update(found)
     for folder in folders:
-        for sub in walk(folder):
-            if sub.endswith('.h'):
-                files[sub] = read(os.path.join(folder, sub))
+        files.update(texts(folder, '**/*.h'))
     return files
 
 
@@ -234,13 +215,12 @@ def fragment(path):
 
 def with_piece(tree, path):
     """The tree's file with our piece in it."""
-    text = read(os.path.join(tree, path))
-    found = list(re.finditer(PIECES[path], text, re.M))
-    if len(found) != 1:
+    text, found = re.subn(PIECES[path], lambda _: fragment(path),
+                          read(os.path.join(tree, path)), flags=re.M)
+    if found != 1:
         raise ApplyError(f'{path}: expected the place of our piece exactly '
-                         f'once, found it {len(found)} times')
-    m = found[0]
-    return text[:m.start()] + fragment(path) + text[m.end():]
+                         f'once, found it {found} times')
+    return text
 
 
 def splices(tree):
@@ -249,7 +229,7 @@ def splices(tree):
                    glob.glob(os.path.join(REPO, 'tests/unit/test-dump-*.c')))
     patch = read(os.path.join(REPO, SPLICES)).replace(
         '+@unit-tests@\n', ''.join(f"+    '{t}': [vmcore],\n" for t in tests))
-    if has_functional(tree):
+    if has(tree, FUNCTIONAL[2]):
         more = read(os.path.join(REPO, SPLICES_FUNCTIONAL))
         patch += more[more.index('diff --git '):]
     return patch
@@ -262,13 +242,10 @@ def with_splices(tree):
     patches = [read(earlier)] if os.path.exists(earlier) else []
     ours = splices(tree)
     paths = paths_of(ours)
-    with tempfile.TemporaryDirectory() as tmp:
-        for path in paths:
-            replace(os.path.join(tmp, path), read(os.path.join(tree, path)))
+    with written({p: read(os.path.join(tree, p)) for p in paths}) as tmp:
         for patch in [*patches, ours]:
             with contextlib.suppress(ApplyError):
-                git('apply', *APPLY, '-R', '-', cwd=tmp, stdin=patch,
-                    **PLAIN)
+                git('apply', *APPLY, '-R', '-', cwd=tmp, stdin=patch, **PLAIN)
                 break
         else:
             if os.path.isdir(os.path.join(tree, 'dump/vmcore')):
@@ -277,38 +254,40 @@ def with_splices(tree):
                     'what that did is not known any more: bring back '
                     f'{", ".join(paths)}, and remove dump/vmcore')
         try:
-            git('apply', *APPLY, '-', cwd=tmp, stdin=ours,
-                **PLAIN)
+            git('apply', *APPLY, '-', cwd=tmp, stdin=ours, **PLAIN)
         except ApplyError as e:
             raise ApplyError(f'{SPLICES} does not fit '
                              f"'{tree}': {e}") from None
         return {p: read(os.path.join(tmp, p)) for p in paths}
 
 
+def check_free(tree, path):
+    """Can there be a file of that name?"""
+    full = os.path.join(tree, path)
+    if os.path.isdir(full) and not os.path.islink(full):
+        raise ApplyError(f"'{full}' is in the way: a file goes there")
+    while full := os.path.dirname(full):
+        if full == tree:
+            break
+        if os.path.lexists(full) and \
+                (os.path.islink(full) or not os.path.isdir(full)):
+            raise ApplyError(f"'{full}' is in the way: a folder goes there")
+
+
 def plan(tree, say=lambda text: None):
     """Path -> new text, or None to delete, of all that is ours."""
     check_tree(tree, say)
-    folders = backport_folders(tree)
+    folders = backports(tree)
     new = rewritten(whole_files(folders), folders)
     new.update((path, with_piece(tree, path)) for path in PIECES)
     new.update(with_splices(tree))
-    if has_functional(tree):
+    if has(tree, FUNCTIONAL[2]):
         new[FUNCTIONAL[1]] = read(os.path.join(REPO, FUNCTIONAL[0]))
-    for owned in OWNED:
-        for sub in walk(os.path.join(tree, owned)):
-            path = os.path.join(owned, sub)
-            if path not in STAYS:
-                new.setdefault(path, None)
+    for sub in walk(os.path.join(tree, OWNED)):
+        new.setdefault(os.path.join(OWNED, sub), None)
+    new.pop(STAYS, None)
     for path in new:
-        parts = path.split('/')
-        for n in range(1, len(parts) + 1):
-            full = os.path.join(tree, *parts[:n])
-            if os.path.lexists(full) and \
-                    (os.path.isdir(full) and not os.path.islink(full)) == \
-                    (n == len(parts)):
-                raise ApplyError(f"'{full}' is in the way: a "
-                                 f'{"file" if n == len(parts) else "folder"} '
-                                 'goes there')
+        check_free(tree, path)
     return new
 
 
@@ -358,11 +337,8 @@ class Store:
 
     def tree_of(self, new):
         """The tree that a plan makes."""
-        with tempfile.TemporaryDirectory(dir=self.state) as tmp:
-            for path, text in new.items():
-                if text is not None:
-                    replace(os.path.join(tmp, path), text)
-            return self.record(new, top=tmp)
+        with written(new, dir=self.state) as top:
+            return self.record(new, top)
 
     def go(self, paths, tree):
         """Make @paths what they are in @tree; what is so already is left
@@ -397,11 +373,10 @@ def uncommitted(tree, paths):
     """Those of @paths that the user's git cannot bring back: all if it knows
     nothing of the tree."""
     try:
-        os.stat(os.path.join(tree, '.git'))
         out = git('--literal-pathspecs', 'status', '--porcelain', '-z',
                   '--no-renames', '--ignored', '--untracked-files=all', '--',
                   *paths, cwd=tree)
-    except (OSError, ApplyError):
+    except ApplyError:
         return set(paths)
     return {entry[3:] for entry in out.split('\0')}
 
@@ -416,21 +391,18 @@ def only_here(store, before, changes):
 
 
 def report(changes, say):
-    gone = sorted(p for p, t in changes.items() if t is None)
-    if gone:
-        say(f'removed: {", ".join(gone)}')
-    written = sorted((p for p, t in changes.items() if t is not None),
-                     key=os.path.split)
-    for folder, names in itertools.groupby(written, os.path.dirname):
-        say(f'written in {folder or "."}: '
-            f'{" ".join(os.path.basename(n) for n in names)}')
+    removed = sorted(p for p, text in changes.items() if text is None)
+    written = sorted(set(changes) - set(removed))
+    for what, paths in ('removed', removed), ('written', written):
+        if paths:
+            say(f'{what}: {", ".join(paths)}')
     if not changes:
         say('the subsystem is in place: nothing to do')
 
 
 def apply(tree, say):
     """Apply to @tree. Raises ApplyError or OSError, with nothing changed."""
-    with locked(tree, say):
+    with locked(tree):
         store = Store(tree)
         if os.path.exists(store.undo):
             say('undoing an apply that was interrupted')
@@ -479,7 +451,7 @@ def mirror(src, dst, new):
     built = [os.path.basename(os.path.dirname(p)) for p in
              glob.glob(os.path.join(glob.escape(src), '*', 'build.ninja'))]
     skip = ['.git', STATE, 'build', 'build-*', *built]
-    filters = ''.join(f'- /{name}\n' for name in [*skip, *map(literal, new)])
+    filters = ''.join(f'- /{name}\n' for name in [*skip, *new])
     try:
         subprocess.run(
             ['rsync', '-rlp', '--checksum', '--delete', '--filter=merge -',
@@ -494,8 +466,3 @@ def mirror(src, dst, new):
         else:
             replace(os.path.join(dst, path), text)
     return changes
-
-
-def literal(path):
-    """@path in a pattern of rsync's."""
-    return re.sub(r'([\\*?\[])', r'\\\1', path)

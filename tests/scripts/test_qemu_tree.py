@@ -198,7 +198,7 @@ def test_nothing_to_rewrite(path):
 
 def test_no_file_of_ours(tree, monkeypatch):
     """A pattern of WHOLE that matches nothing any more."""
-    monkeypatch.setattr(tree_apply, 'WHOLE', ['dump', 'tests/unit/tset-*.c'])
+    monkeypatch.setattr(tree_apply, 'WHOLE', ['dump/*.c', 'tests/unit/tset-*.c'])
     with pytest.raises(tree_apply.ApplyError, match='no tests/unit/tset'):
         tree_apply.plan(tree)
 
