@@ -62,7 +62,7 @@ SPLICES_FUNCTIONAL = 'scripts/splices-functional.patch'
 
 # Folder in backports/ -> the file, and the text in it, by which a tree is
 # known that needs it.
-BACKPORTS = {'11.1': ('include/monitor/hmp.h', 'monitor_hmp_printf'),
+BACKPORTS = {'11.x': ('include/monitor/hmp.h', 'monitor_hmp_printf'),
              '10.0': ('include/exec/memory.h', ''),
              '7.2': ('include/sysemu/sysemu.h', '')}
 
@@ -151,16 +151,20 @@ def marks():
     return [*MARKS, *PIECES, *paths_of(read(os.path.join(REPO, SPLICES)))]
 
 
+def version_of(tree):
+    m = re.match(r'(\d+)\.(\d+)', read(os.path.join(tree, 'VERSION')))
+    return tuple(map(int, m.groups())) if m else (0, 0)
+
+
 def check_tree(tree, say):
     missing = [m for m in marks() if not has(tree, m)]
     if missing:
         raise ApplyError(f"'{tree}' is not a QEMU source tree that is known "
                          f"here: it has no {', '.join(missing)}")
     text = read(os.path.join(tree, 'VERSION')).strip()
-    m = re.match(r'(\d+)\.(\d+)', text)
-    version = m and (int(m[1]), int(m[2]))
+    version = version_of(tree)
     # Those between would need backports of their own.
-    if not m or version < (10, 0) and version != (7, 2):
+    if version < (10, 0) and version != (7, 2):
         raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 and 10.x")
     if version not in TESTED:
         say(f'warning: QEMU {text} is newer than what this was tested with: '

@@ -152,6 +152,21 @@ def test_newer_version(tree, version, warned):
     assert 'dump/vmcore/writer-elf.c' in contents(tree)
 
 
+def test_monitor_of_its_own(tree):
+    """From 11.x on, commands of the human monitor get a MonitorHMP."""
+    with open(os.path.join(tree, 'VERSION'), 'w') as f:
+        f.write('11.1.0\n')
+    os.makedirs(os.path.join(tree, 'include/monitor'))
+    with open(os.path.join(tree, 'include/monitor/hmp.h'), 'w') as f:
+        f.write('int monitor_hmp_printf(MonitorHMP *mon, ...);\n')
+    plan = tree_apply.plan(tree)
+    handlers = re.findall(r'(?m)^(?:static )?void hmp_\w+\((.*)qdict\)$',
+                          plan['dump/dump-hmp-cmds.c'])
+    assert len(handlers) > 3
+    assert set(handlers) == {'MonitorHMP *hmp, const QDict *'}
+    assert 'monitor_hmp_printf' in plan['dump/monitor/hmp.h']
+
+
 @pytest.mark.parametrize('path,old,new', [
     ('hmp-commands.hx', '"dump-guest-memory"', '"something-else"'),
     ('hmp-commands-info.hx', '.name       = "dump"', '.name = "dump"'),
@@ -178,16 +193,18 @@ def test_missing_anchor(tree, path, old, new):
     assert digest(tree) == before
 
 
-REWRITES = os.path.join(REPO, 'backports/7.2/rewrite.py')
-REWRITTEN = sorted(runpy.run_path(REWRITES)['REWRITE'])
+REWRITES = [(folder, path) for folder in ('7.2', '11.x') for path in
+            sorted(runpy.run_path(os.path.join(
+                REPO, 'backports', folder, 'rewrite.py'))['REWRITE'])]
 
 
-@pytest.mark.parametrize('path', REWRITTEN)
-def test_nothing_to_rewrite(path):
+@pytest.mark.parametrize('folder,path', REWRITES)
+def test_nothing_to_rewrite(folder, path):
     """As after a change of ours that the backport does not know of; also
     when the file has another name now."""
-    folders = [os.path.dirname(REWRITES)]
-    files = {p: tree_apply.read(os.path.join(REPO, p)) for p in REWRITTEN}
+    folders = [os.path.join(REPO, 'backports', folder)]
+    files = {p: tree_apply.read(os.path.join(REPO, p))
+             for f, p in REWRITES if f == folder}
     rewritten = tree_apply.rewritten(dict(files), folders)
     assert all(rewritten[p] != files[p] for p in files)
     for changed in ({**files, path: 'something else\n'},

@@ -1,0 +1,29 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * QEMU 11.x has functions for the human monitor alone, and one that suspends
+ * any monitor without saying whether it can wait: one that a person does not
+ * type at, as that of human-monitor-command, cannot. Not tested.
+ */
+
+#ifndef BACKPORT_MONITOR_HMP_H
+#define BACKPORT_MONITOR_HMP_H
+
+#include "monitor/hmp.h"
+#include "monitor/monitor-internal.h"
+
+static inline int backport_suspend(Monitor *mon)
+{
+    if (!MONITOR_HMP(mon)->use_readline) {
+        return -ENOTTY;
+    }
+    monitor_suspend(mon);
+    return 0;
+}
+
+#define monitor_suspend backport_suspend
+#define monitor_printf(mon, ...) \
+    monitor_hmp_printf(MONITOR_HMP(mon), __VA_ARGS__)
+#define hmp_handle_error(mon, err) hmp_handle_error(MONITOR_HMP(mon), err)
+
+#endif
