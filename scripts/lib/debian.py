@@ -53,6 +53,16 @@ def complete(folder):
     os.rename(part, folder)
 
 
+def unpack_source(dsc, folder):
+    """The source as the distribution builds it, in @folder, which is there
+    when it is complete."""
+    with complete(folder) as part:
+        os.rmdir(part)              # dpkg-source makes it
+        run('unpacking and applying the patches of the distribution',
+            ['dpkg-source', '--no-check', '-x', dsc, part],
+            os.path.join(os.path.dirname(folder), 'unpack.log'))
+
+
 class Archive:
     """One suite: kind 'deb' or 'deb-src'; of another architecture if that
     is given. Its lists are not older than a day."""
@@ -125,25 +135,14 @@ class Archive:
             ) from e
 
     def source_package(self, package, version, folder):
-        """The package as it is in the archive, in @folder/package, which is
-        there when it is complete. Returns the path of its .dsc."""
-        kept = os.path.join(folder, 'package')
-        if not os.path.isdir(kept):
-            with complete(kept) as part:
+        """The package as it is in the archive, in @folder, which is there
+        when it is complete. Returns the path of its .dsc."""
+        if not os.path.isdir(folder):
+            with complete(folder) as part:
                 self.download(f'the source of {package} {version}',
                               ['apt-get', '-qq', 'source', '--download-only',
                                f'{package}={version}'], part)
-        return os.path.join(kept, *glob.glob('*.dsc', root_dir=kept))
-
-    def unpack_source(self, package, version, folder):
-        """The source as the distribution builds it, in @folder/src, which
-        is there when it is complete."""
-        dsc = self.source_package(package, version, folder)
-        with complete(os.path.join(folder, 'src')) as part:
-            os.rmdir(part)          # dpkg-source makes it
-            run('unpacking and applying the patches of the distribution',
-                ['dpkg-source', '--no-check', '-x', dsc, part],
-                os.path.join(folder, 'unpack.log'), cwd=folder)
+        return os.path.join(folder, *glob.glob('*.dsc', root_dir=folder))
 
     def unpack_package(self, package, folder):
         """The package's files in @folder, which is there when they are."""

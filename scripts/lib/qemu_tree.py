@@ -17,7 +17,7 @@
 # each build.
 
 import argparse
-import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -32,7 +32,7 @@ import qemu_deb  # noqa: E402
 import tree_apply  # noqa: E402
 import tree_series  # noqa: E402
 from common import Failure, cache_dir, locked, run, say  # noqa: E402
-from debian import Archive, own_codename  # noqa: E402
+from debian import Archive, own_codename, unpack_source  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
 BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0'),
@@ -87,47 +87,40 @@ class Tree:
             key = hashlib.sha256(self.src.encode()).hexdigest()[:16]
             self.home = os.path.join(self.cache, f'dir-{key}')
         else:
-            self.home = self.newest_home()
-            self.src = self.home and os.path.join(self.home, 'src')
-
-    def newest_home(self):
-        """The version fetched last, if any; see fetch."""
-        link = os.path.join(self.cache, f'base-{self.base}')
-        return os.path.realpath(link) if os.path.isdir(link) else None
+            # The version fetched last, if any.
+            self.link = os.path.join(self.cache, f'base-{base}')
+            there = os.path.isdir(self.link)
+            self.home = os.path.realpath(self.link) if there else None
+            self.src = os.path.join(self.home, 'src') if there else None
 
     def fetch(self):
-        if not self.is_dir:
-            with locked(self.cache):
-                self.fetch_newest()
-
-    def fetch_newest(self):
-        suite, prefix = BASES[self.base]
-        try:
-            archive = Archive(suite, 'deb-src')
-            version = archive.source_version('qemu', prefix)
-        except Failure as e:
-            if not self.src or not os.path.isdir(self.src):
-                raise
-            say(f'{e}\n== going on with the source fetched before')
+        """Of a known base, the newest version; it can be an earlier one if
+        the archive is out of reach."""
+        if self.is_dir:
             return
-        name = re.sub(r'[^\w.+~-]', '_', version)
-        self.home = os.path.join(self.cache, name)
-        self.src = os.path.join(self.home, 'src')
-        if not os.path.isdir(self.src):
-            archive.unpack_source('qemu', version, self.home)
-        link = os.path.join(self.cache, f'base-{self.base}')
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(link + '.new')
-        os.symlink(name, link + '.new')
-        os.replace(link + '.new', link)
+        suite, prefix = BASES[self.base]
+        with locked(self.cache):
+            try:
+                archive = Archive(suite, 'deb-src')
+                version = archive.source_version('qemu', prefix)
+            except Failure as e:
+                if not self.src:
+                    raise
+                say(f'{e}\n== going on with the source fetched before')
+                return
+            name = re.sub(r'[^\w.+~-]', '_', version)
+            self.home = os.path.join(self.cache, name)
+            self.src = os.path.join(self.home, 'src')
+            dsc = archive.source_package('qemu', version,
+                                         os.path.join(self.home, 'package'))
+            if not os.path.isdir(self.src):
+                unpack_source(dsc, self.src)
+            subprocess.run(['ln', '-sfn', name, self.link], check=True)
 
     def source_package(self):
         """The path of the .dsc of what was fetched."""
-        with open(os.path.join(self.src, 'debian/changelog')) as f:
-            version = re.match(r'qemu \((\S+)\)', f.readline())[1]
-        with locked(self.home):
-            return Archive(BASES[self.base][0], 'deb-src').source_package(
-                'qemu', version, self.home)
+        return glob.glob(os.path.join(glob.escape(self.home),
+                                      'package/*.dsc'))[0]
 
     # -- build ----------------------------------------------------------
 
@@ -159,19 +152,15 @@ class Tree:
             tree_apply.report(changes, say)
 
     def version(self):
-        with open(os.path.join(self.src, 'VERSION')) as f:
-            return tuple(int(x) for x in f.read().strip().split('.')[:2])
+        return tree_apply.version_of(self.src)
 
     def environment(self, work):
-        env = dict(os.environ)
-        env['CCACHE_DIR'] = os.path.join(self.cache, 'ccache')
-        env['CCACHE_BASEDIR'] = work
-        env['CCACHE_NOHASHDIR'] = '1'
-        env['CCACHE_MAXSIZE'] = '4G'
+        env = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR='1',
+                   CCACHE_DIR=os.path.join(self.cache, 'ccache'),
+                   CCACHE_MAXSIZE='4G')
         # For ninja too, which runs meson again when its input changed.
-        meson = self.version() >= (10, 0) and new_meson(self.cache)
-        if meson:
-            env['PYTHONPATH'] = meson
+        if self.version() >= (10, 0):
+            env.update(new_meson(self.cache))
         return env
 
     def configure(self, stock, targets):
@@ -179,22 +168,27 @@ class Tree:
         build = self.build_dir(stock, targets)
         argv = ['../configure', '--cc=ccache gcc', *CONFIGURE, '--target-list='
                 + ','.join(f'{t}-softmmu' for t in targets)]
-        few = targets != [DEFAULT_TARGETS]
-        if few:
-            argv += device_options(os.path.basename(build), targets)
+        lists = {} if targets == [DEFAULT_TARGETS] else {
+            t: DEVICES[t].split() for t in targets}
+        if lists:
+            # Looked for from configs/devices/TARGET-softmmu/ on.
+            argv += ['--without-default-devices'] + [
+                f'--with-devices-{t}=../../../{os.path.basename(build)}/{t}'
+                for t in lists]
         if self.version() >= (8, 1) and not self.is_dir:
             # A checkout may need its subprojects, a package has them.
             argv.append('--disable-download')
         if self.version() < (10, 0):
             argv.append('--meson=/usr/bin/meson')
-        key = json.dumps([argv, few and DEVICES, self.src, build_packages()])
+        key = json.dumps([argv, lists, self.src, build_packages()])
         stamp = os.path.join(build, 'configured-as')
-        if os.path.exists(stamp) and open(stamp).read() == key:
+        if tree_apply.has(build, 'configured-as', key):
             return
         shutil.rmtree(build, ignore_errors=True)
         os.makedirs(build)
-        if few:
-            write_device_lists(build, targets)
+        for target, devices in lists.items():
+            with open(os.path.join(build, f'{target}.mak'), 'w') as f:
+                f.writelines(f'CONFIG_{d}=y\n' for d in devices)
         run(f'configuring {os.path.basename(work)}', argv,
             work + '-configure.log', cwd=build, env=self.environment(work))
         with open(stamp, 'w') as f:
@@ -214,46 +208,26 @@ class Tree:
         return self.binary(stock, targets)
 
 
-def device_options(build, targets):
-    """What tells configure of the lists that write_device_lists makes; it
-    looks for them from configs/devices/TARGET-softmmu/ on."""
-    return ['--without-default-devices'] + [
-        f'--with-devices-{t}=../../../{build}/devices/{t}' for t in targets]
-
-
-def write_device_lists(build, targets):
-    os.makedirs(os.path.join(build, 'devices'))
-    for target in targets:
-        path = os.path.join(build, 'devices', f'{target}.mak')
-        with open(path, 'w') as f:
-            f.writelines(f'CONFIG_{d}=y\n' for d in DEVICES[target].split())
-
-
 def build_packages():
     """The versions of compiler and libraries: with others, build anew."""
-    with open(os.path.join(tree_apply.REPO, 'scripts/packages')) as f:
-        names = ' '.join(re.findall(r'(?m)^build:(.*)$', f.read())).split()
-    try:
-        return subprocess.run(
-            ['dpkg-query', '-W', '-f', '${Package} ${Version}\n', *names],
-            capture_output=True, text=True).stdout.splitlines()
-    except FileNotFoundError:       # not a Debian machine
-        return []
+    names = re.findall(r'(?m)^build:(.*)$', tree_apply.read(
+        os.path.join(tree_apply.REPO, 'scripts/packages')))
+    return subprocess.run(['dpkg-query', '-W', *' '.join(names).split()],
+                          capture_output=True, text=True).stdout
 
 
 def new_meson(cache):
-    """Where Python finds a meson that QEMU 10 takes; None: it does so
-    already."""
-    out = subprocess.run(['/usr/bin/meson', '--version'], capture_output=True,
-                         text=True).stdout
-    if tuple(int(x) for x in re.findall(r'\d+', out)[:2]) >= MESON_MIN_10:
-        return None
+    """What in the environment gets Python a meson that QEMU 10 takes."""
+    version = subprocess.run(['/usr/bin/meson', '--version'],
+                             capture_output=True, text=True).stdout
+    if tuple(map(int, re.findall(r'\d+', version)[:2])) >= MESON_MIN_10:
+        return {}
     tool = os.path.join(cache, 'tools', 'meson')
     with locked(cache):
         if not os.path.isdir(tool):
             Archive(f'{own_codename()}-backports', 'deb').unpack_package(
                 'meson', tool)
-    return os.path.join(tool, 'usr/lib/python3/dist-packages')
+    return {'PYTHONPATH': os.path.join(tool, 'usr/lib/python3/dist-packages')}
 
 
 # -- commands --------------------------------------------------------------
@@ -308,8 +282,7 @@ def cmd_deb(args):
 def target_list(text):
     """The argument of --targets as a list, in the order of DEVICES."""
     names = list(DEVICES) if text == 'all' else [
-        t[:-len('-softmmu')] if t.endswith('-softmmu') else t
-        for t in text.split(',')]
+        t.removesuffix('-softmmu') for t in text.split(',')]
     unknown = set(names) - set(DEVICES)
     if unknown:
         raise argparse.ArgumentTypeError(
@@ -331,38 +304,48 @@ def cmd_path(args):
     print(binary)
 
 
-APPLY_HELP = """\
-Of a directory nothing is lost: what was there and is replaced or removed is
-kept in .guest-memory-dump/replaced-1 (-2 the next time, ...), and named,
-unless git has it, or an earlier apply put it there. In a git checkout that
-is what is not committed. Elsewhere nobody knows what is yours and what the
-package's, and the first apply keeps all of it.
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog='qemu-tree', description='Fetch a QEMU source tree, put this '
+        'subsystem into it, build it. README.md says more of each command.')
+    sub = parser.add_subparsers(dest='command', required=True)
 
-An error leaves the tree as it was. A run that is killed may leave it half
-done: the next one first undoes that.
-"""
+    def command(name, func, text):
+        p = sub.add_parser(name, help=text, description=text)
+        p.set_defaults(func=func)
+        p.add_argument('base', nargs='?', default=default_base(),
+                       help=f'{", ".join(BASES)} or a directory with a QEMU '
+                       'tree (default: %(default)s)')
+        return p
 
-SERIES_HELP = """\
-The patches, taken with 'git am --empty=drop DIR/*.patch', end in the tree
-that apply makes of BASE. Each builds, and passes the unit tests that there
-are by then. They are dated like the commit that they are made from, or by
-SOURCE_DATE_EPOCH: the same input gives the same patches. What they say and
-what is in which is in scripts/series/.
-
-What the base's scripts/checkpatch.pl says of them and why it stays:
-  "does MAINTAINERS need updating?"  it asks that of every added, moved or
-      deleted file. They are all found by 'get_maintainer.pl -f'.
-"""
-
-
-DEB_HELP = """\
-In DIR: the source package of the distribution with the series at the end of
-its debian/patches, a changelog entry of its own and, in DIR/qemu, unpacked.
-With --build also qemu-system-x86, and qemu-system-common, -gui, qemu-utils
-and qemu-block-extra, which have to be of the same version: built as the
-distribution builds them, and with lzo and snappy. The packages are for the
-release that BASE is from.
-"""
+    command('fetch', cmd_fetch, 'get the source; prints its directory')
+    command('apply', cmd_apply, 'put the subsystem into the tree; of a '
+            'directory, what only it has is kept')
+    series = command('series', cmd_series, 'make patches that do the same')
+    deb = command('deb', cmd_deb, "make the distribution's package with it")
+    build = command('build', cmd_build, 'build it; prints the binary')
+    path = command('path', cmd_path, 'print the built binary')
+    for p in build, path:
+        p.add_argument('--stock', action='store_true',
+                       help='the unmodified tree')
+        p.add_argument('--targets', default=DEFAULT_TARGETS,
+                       type=target_list, metavar='LIST',
+                       help='comma-separated, or "all" (default: %(default)s,'
+                       ' with all devices; other lists have few devices, and '
+                       'a build folder of their own). The binary of the first '
+                       'target is printed.')
+    for p in series, deb:
+        p.add_argument('-o', '--output', metavar='DIR', required=True,
+                       help='an empty folder, or one with earlier patches, '
+                       'which are replaced' if p is series else
+                       'an empty folder for the packages')
+        p.add_argument('--author', metavar='NAME <ADDRESS>',
+                       help="who signs off (default: git's user.name and "
+                       'user.email)')
+    deb.add_argument('--build', action='store_true',
+                     help='build the binary packages, too; as root, as the '
+                     'build dependencies are installed first')
+    return parser.parse_args()
 
 
 def stop(number, _):
@@ -373,50 +356,7 @@ def stop(number, _):
 def main():
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)
-    parser = argparse.ArgumentParser(
-        prog='qemu-tree', description='Fetch a QEMU source tree, put this '
-        'subsystem into it, build it.')
-    sub = parser.add_subparsers(dest='command', required=True)
-    for name, func, text in (
-            ('fetch', cmd_fetch, 'get the source; prints its directory'),
-            ('apply', cmd_apply, 'put the subsystem into the tree'),
-            ('series', cmd_series, 'make patches that do the same'),
-            ('deb', cmd_deb, "make the distribution's package with it"),
-            ('build', cmd_build, 'build it; prints the binary'),
-            ('path', cmd_path, 'print the built binary')):
-        p = sub.add_parser(name, help=text, description=text,
-                           epilog={'apply': APPLY_HELP, 'deb': DEB_HELP,
-                                   'series': SERIES_HELP}.get(name),
-                           formatter_class=argparse.
-                           RawDescriptionHelpFormatter)
-        p.set_defaults(func=func)
-        p.add_argument('base', nargs='?', default=default_base(),
-                       help=f'{", ".join(BASES)} or a directory with a QEMU '
-                       'tree (default: %(default)s)')
-        if name in ('build', 'path'):
-            p.add_argument('--stock', action='store_true',
-                           help='the unmodified tree')
-            p.add_argument('--targets', default=DEFAULT_TARGETS,
-                           type=target_list, metavar='LIST',
-                           help='comma-separated, or "all" (default: '
-                           '%(default)s, with all devices; other lists have '
-                           'few devices, and a build folder of their own). '
-                           'The binary of the first target is printed.')
-        if name == 'series':
-            p.add_argument('-o', '--output', metavar='DIR', required=True,
-                           help='where the patches go; patches that are '
-                           'there are replaced')
-        if name == 'deb':
-            p.add_argument('-o', '--output', metavar='DIR', required=True,
-                           help='an empty folder for the packages')
-            p.add_argument('--build', action='store_true',
-                           help='build the binary packages, too; as root, '
-                           'as the build dependencies are installed first')
-        if name in ('series', 'deb'):
-            p.add_argument('--author', metavar='NAME <ADDRESS>',
-                           help="who signs off (default: git's user.name "
-                           'and user.email)')
-    args = parser.parse_args()
+    args = arguments()
     try:
         args.func(args)
     except (Failure, OSError) as e:

@@ -15,6 +15,9 @@
 # Every path of the plan must be named by exactly one of them. Some files
 # grow: what in them names a file that has not arrived is left out until it
 # does; see GROWS.
+#
+# checkpatch.pl asks of every file that is added, moved or deleted whether
+# MAINTAINERS needs updating: all are found by 'get_maintainer.pl -f'.
 
 import email
 import email.utils
