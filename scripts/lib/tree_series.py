@@ -107,9 +107,7 @@ def assign(plan, base, patches):
 
 def base_files(tree, plan):
     """Path -> text of what the base has of a plan's paths."""
-    paths = set(plan) | {os.path.join('dump', p) for p in
-                         tree_apply.walk(os.path.join(tree, 'dump'))}
-    return {p: tree_apply.read(os.path.join(tree, p)) for p in paths
+    return {p: tree_apply.read(os.path.join(tree, p)) for p in plan
             if os.path.lexists(os.path.join(tree, p))}
 
 

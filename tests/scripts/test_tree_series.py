@@ -207,6 +207,16 @@ def test_states(tree):
 
 
 @one_base
+def test_file_of_dump_that_stays(tree):
+    """From 11.0 on the base's Kconfig reads it."""
+    with open(os.path.join(tree, tree_apply.STAYS), 'w') as f:
+        f.write('config WINDUMP\n    bool\n')
+    c = cutter(tree)
+    for number in range(-1, len(c.patches)):
+        assert not any('Kconfig' in p for p in c.state(number))
+
+
+@one_base
 def test_file_in_no_patch(tree):
     plan = tree_apply.plan(tree)
     plan['dump/vmcore/brand-new.c'] = '/* new */\n'
