@@ -2,7 +2,7 @@
 #
 # What QEMU 11.x writes differently in files that no macro can reach, as in
 # backports/7.2/rewrite.py; see dump/monitor/hmp.h here. Not tested, as no
-# release has it yet.
+# source of it was at hand.
 
 REWRITE = {
     'dump/dump-hmp-cmds.c': [
