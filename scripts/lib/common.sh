@@ -23,8 +23,9 @@ install_packages() {
     for group in "$@"; do
         names+=" $(sed -n "s/^$group://p" "$list")"
     done
+    # It fails if it has never heard of one of them.
     there=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $names \
-                2>/dev/null | sed -n 's/^installed //p')
+                2>/dev/null | sed -n 's/^installed //p' || true)
     for name in $names; do
         grep -qx "$name" <<< "$there" || missing+=("$name")
     done

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""install_packages installs what the machine lacks, and nothing else."""
+
+import os
+import subprocess
+
+from conftest import REPO
+
+COMMON = os.path.join(REPO, 'scripts', 'lib', 'common.sh')
+
+
+def install(tmp_path, packages, uid):
+    """Run it with a list of these packages, without apt-get."""
+    lib = tmp_path / 'lib'
+    lib.mkdir()
+    (lib / 'common.sh').symlink_to(COMMON)
+    (tmp_path / 'packages').write_text(f'some: {packages}\n')
+    script = '''set -euo pipefail
+. "$1"
+uid=$2
+id() { echo "$uid"; }
+apt-get() { :; }
+install_packages some'''
+    return subprocess.run(['bash', '-c', script, 'bash',
+                           str(lib / 'common.sh'), str(uid)],
+                          capture_output=True, text=True)
+
+
+def test_nothing_missing(tmp_path):
+    r = install(tmp_path, 'bash coreutils', 0)
+    assert (r.returncode, r.stderr) == (0, '')
+
+
+def test_one_missing(tmp_path):
+    """A package that dpkg has never heard of, as on a new machine."""
+    r = install(tmp_path, 'bash no-such-package', 0)
+    assert (r.returncode, r.stderr) == \
+        (0, '== installing no-such-package\n')
+
+
+def test_not_root(tmp_path):
+    r = install(tmp_path, 'bash no-such-package', 1000)
+    assert r.returncode == 1
+    assert r.stderr == 'error: run as root, or install: no-such-package\n'
