@@ -160,6 +160,13 @@ def test_each_file_has_a_maintainer(series):
                        path.startswith(p) for p in patterns), path
 
 
+def link_command(program, build):
+    """As a list of words, those of response files included."""
+    commands = json.loads(run(['ninja', '-t', 'compdb', '-x'], build))
+    return [shlex.split(c['command']) for c in commands
+            if c['output'] == program][0]
+
+
 class Compiler:
     """Compiles and links at one commit as the built tree does at the last.
     @gen: what was generated from the schema of that commit."""
@@ -183,9 +190,8 @@ class Compiler:
             if name != 'qapi':
                 os.symlink(os.path.join(build, name),
                            os.path.join(self.build, name))
-        link = run(['ninja', '-t', 'commands', 'tests/unit/test-dump-sink'],
-                   build).splitlines()[-1]
-        self.link = shlex.split(self.here(link))
+        self.link = [self.here(word) for word in
+                     link_command('tests/unit/test-dump-sink', build)]
         os.makedirs(out)
 
     def here(self, command):
@@ -307,13 +313,14 @@ def test_without_the_last(series, tmp_path):
     compiler = Compiler(series, str(tmp_path / 'objects'))
     compiler.generate()
     codec = compiler.compile(ZLIB, like(ZLIB, compiler.flags))
-    objects = {f'libcommon.fa.p/dump_vmcore_{name}.c.o': to for name, to in
+    objects = {f'dump_vmcore_{name}.c.o': to for name, to in
                (('codec-deflate', [codec]), ('deflate', []))}
     build = os.path.join(compiler.old, series.build)
-    argv = shlex.split(run(['ninja', '-t', 'commands', 'qemu-system-x86_64'],
-                           build).splitlines()[-1])
-    assert all(argv.count(o) == 1 for o in objects)
-    argv = [word for old in argv for word in objects.get(old, [old])]
+    argv = link_command('qemu-system-x86_64', build)
+    names = [os.path.basename(word) for word in argv]
+    assert all(names.count(o) == 1 for o in objects)
+    argv = [word for old, name in zip(argv, names)
+            for word in objects.get(name, [old])]
     program = str(tmp_path / 'qemu-system-x86_64')
     argv[argv.index('-o') + 1] = program
     run(argv, build)
