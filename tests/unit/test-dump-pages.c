@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include "qapi/error.h"
 #include "pages.h"
+#include "dump-test-host.h"
 
 #define PADDR   0x100000
 #define PAGES   64
@@ -219,6 +220,9 @@ static void test_whole(gconstpointer opaque)
     char want[PAGES + 1] = { 0 };
     Memory m;
 
+    if (kind->method == DUMP_PAGES_COPY && test_skip_unknown_pages()) {
+        return;
+    }
     memory_map(&m, kind);
     put(want, 0, PAGES, '0');
     put(want, 3, 9, 'D');
@@ -239,6 +243,9 @@ static void test_protected(gconstpointer opaque)
     char want[PAGES + 1] = { 0 };
     Memory m;
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     memory_map(&m, kind);
     put(want, 0, PAGES, 'D');
     fill(&m, 0, PAGES);
@@ -263,6 +270,9 @@ static void test_truncated(gconstpointer opaque)
     char want[PAGES + 1] = { 0 };
     Memory m;
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     memory_map(&m, kind);
     put(want, 0, PAGES, 'D');
     if (kind->shared) {
@@ -292,6 +302,9 @@ static void test_truncated_hole(gconstpointer opaque)
     char want[PAGES + 1] = { 0 };
     Memory m;
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     memory_map(&m, kind);
     memory_open(&m, kind);
     g_assert_cmpint(ftruncate(m.fd, 20 * m.page), ==, 0);
@@ -367,6 +380,9 @@ static void test_threads(gconstpointer opaque)
     Check c = { .want = want };
     GThread *threads[4];
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     memory_map(&c.m, kind);
     put(want, 0, PAGES, '0');
     put(want, 7, 22, 'D');
@@ -393,6 +409,9 @@ static void test_running(void)
     uint64_t len;
     Memory m;
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     memory_map(&m, &kind);
     fill(&m, 0, PAGES);
     memory_open(&m, &kind);

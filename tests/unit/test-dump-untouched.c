@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include "qemu/units.h"
 #include "untouched.h"
+#include "dump-test-host.h"
 
 #define SIZE (4 * MiB)
 
@@ -115,11 +116,21 @@ static void check_ahead(const Mapping *m, const bool *touched)
     }
 }
 
+/* Shared files need no pagemap. */
+static bool skip_kind(gconstpointer kind)
+{
+    return GPOINTER_TO_INT(kind) != GUEST_RAM_SHARED_FILE &&
+           test_skip_unknown_pages();
+}
+
 static void test_ahead(gconstpointer opaque)
 {
     g_autofree bool *touched = g_new0(bool, SIZE / 4096);
     Mapping m;
 
+    if (skip_kind(opaque)) {
+        return;
+    }
     map(&m, GPOINTER_TO_INT(opaque));
     for (size_t i = 20; i < SIZE / m.page; i = i * 3 / 2) {
         touched[i] = touched[i + 1] = true;
@@ -151,6 +162,9 @@ static void test_far_ahead(void)
     const uint64_t end = size - 3 * qemu_real_host_page_size();
     GuestRam ram;
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     g_assert_true(host != MAP_FAILED);
     madvise(host, size, MADV_NOHUGEPAGE);
     run.host = host;
@@ -173,6 +187,9 @@ static void test_pattern(gconstpointer opaque)
     size_t n = 0, pages;
     Mapping m;
 
+    if (skip_kind(opaque)) {
+        return;
+    }
     map(&m, GPOINTER_TO_INT(opaque));
     pages = SIZE / m.page;
     for (size_t i = 0; i < pages; i++) {
@@ -202,6 +219,9 @@ static void test_odd_start(gconstpointer opaque)
     g_autofree bool *touched = g_new0(bool, SIZE / 4096);
     Mapping m;
 
+    if (skip_kind(opaque)) {
+        return;
+    }
     map(&m, GPOINTER_TO_INT(opaque));
     touched[0] = touched[2] = true;
     m.host[0] = m.host[2 * m.page] = 1;
@@ -233,6 +253,9 @@ static void test_private_of_data(void)
     g_autofree bool *touched = g_new0(bool, SIZE / 4096);
     Mapping m;
 
+    if (test_skip_unknown_pages()) {
+        return;
+    }
     map(&m, GUEST_RAM_PRIVATE_FILE);
     for (size_t i = 0; i < SIZE / m.page; i += 2) {
         g_assert_cmpint(pwrite(m.fd, "x", 1, i * m.page), ==, 1);
