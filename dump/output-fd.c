@@ -1,18 +1,17 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Output to a file, or to whatever else a descriptor is for.
+ * Output to a file or descriptor of any type.
  */
 
 #include "qemu/osdep.h"
-#include <sys/resource.h>
 #include "qapi/error.h"
 #include "monitor/monitor.h"
 #include "qemu/host-utils.h"
 #include "dump-output.h"
 #include "guest-files.h"
+#include "vmcore/fd-host.h"
 #include "vmcore/fd-sync.h"
-#include "vmcore/fd-write.h"
 #include "vmcore/sink-fd.h"
 #include "vmcore/sink-file.h"
 #include "vmcore/sink-stream.h"
@@ -23,28 +22,12 @@
 
 typedef struct FdOutput {
     DumpOutput parent;
-    int fd;                     /* until the sink has it; else -1 */
-    char *created;              /* path to remove if nothing was begun */
+    int fd;                     /* until the sink owns it; else -1 */
+    char *created;              /* path to remove if nothing was written */
     char *fifo;                 /* path of a named pipe without a reader */
     bool truncate;              /* before writing */
-    bool direct;                /* leave nothing in the page cache */
+    bool direct;                /* keep data out of the page cache */
 } FdOutput;
-
-/*
- * Named pipes and terminals must not block where a cancel does not reach;
- * nor is QEMU to get a controlling terminal.
- */
-static int output_flags(const char *path)
-{
-    const int flags = O_WRONLY | O_BINARY | O_NOCTTY;
-    struct stat st;
-
-    if (stat(path, &st) == 0 &&
-        (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
-        return flags | O_NONBLOCK;
-    }
-    return flags;
-}
 
 static bool output_is_fifo(const char *path)
 {
@@ -53,25 +36,25 @@ static bool output_is_fifo(const char *path)
     return stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
-/* Of other devices one does not know what O_NONBLOCK does to writes. */
+/* The effect of O_NONBLOCK on writes to other devices is not known. */
 static void output_block_device(int fd)
 {
     struct stat st;
 
     if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && !isatty(fd)) {
-        g_unix_set_fd_nonblocking(fd, false, NULL);
+        fd_host_set_blocking(fd);
     }
 }
 
 /*
- * Open the file without truncating it: that is done when the dump is sure to
- * be written. A file that was not there is remembered, to be removed if it
- * comes to nothing. So is the path of a named pipe that nobody reads yet.
+ * Open the file without truncating it; output_begin() does that. The path of a
+ * file that did not exist is stored, to remove the file if nothing is written,
+ * and so is the path of a named pipe without a reader.
  */
 static bool output_open_path(FdOutput *out, const char *path, Error **errp)
 {
-    const int flags = output_flags(path);
-    /* A dump holds all secrets of the guest: for its owner only. */
+    const int flags = O_WRONLY | O_BINARY | fd_host_open_flags(path);
+    /* A dump contains all secrets of the guest: no access for others. */
     const mode_t mode = S_IRUSR | S_IWUSR;
 
     out->fd = qemu_open_old(path, flags);
@@ -86,7 +69,7 @@ static bool output_open_path(FdOutput *out, const char *path, Error **errp)
         } else if (errno == EEXIST) {
             /* Dangling symlink: create its target. */
             out->fd = qemu_open_old(path, flags | O_CREAT, mode);
-            out->created = out->fd >= 0 ? realpath(path, NULL) : NULL;
+            out->created = out->fd >= 0 ? fd_host_real_path(path) : NULL;
         }
     }
     if (out->fd < 0) {
@@ -99,9 +82,9 @@ static bool output_open_path(FdOutput *out, const char *path, Error **errp)
 }
 
 /*
- * Writes of a dump are not aligned as O_DIRECT wants it, and the flag is not
- * ours to change: use a description of our own. Pipes mean something else by
- * that flag.
+ * Writes of a dump are not aligned as O_DIRECT requires. The flag may be shared
+ * with other processes, so it is not changed: open the file again. (For pipes
+ * the flag has another meaning.)
  */
 static bool output_avoid_direct(FdOutput *out, const char *name, int flags,
                                 Error **errp)
@@ -134,7 +117,7 @@ static bool output_take_fd(FdOutput *out, const char *name, Error **errp)
         out->fd = -1;
         return false;
     }
-    flags = fcntl(out->fd, F_GETFL);
+    flags = fd_host_flags(out->fd);
     if (flags < 0) {
         error_setg_errno(errp, errno, "dump: descriptor '%s'", name);
         return false;
@@ -147,21 +130,21 @@ static bool output_take_fd(FdOutput *out, const char *name, Error **errp)
     return output_avoid_direct(out, name, flags, errp);
 }
 
-/* Where the dump is going to begin. */
+/* The offset of the beginning of the dump. */
 static uint64_t output_base(const FdOutput *out, const struct stat *st)
 {
     if (out->truncate && S_ISREG(st->st_mode)) {
         return 0;
     }
-    if (fcntl(out->fd, F_GETFL) & O_APPEND) {
+    if (fd_host_flags(out->fd) & O_APPEND) {
         return st->st_size;
     }
     return MAX(lseek(out->fd, 0, SEEK_CUR), 0);
 }
 
 /*
- * What lseek() says to @offset and @whence. The position, which may be shared
- * with other processes, is put back at once.
+ * The result of lseek(). The file position, which may be shared with other
+ * processes, is restored at once.
  */
 static off_t output_try_seek(int fd, off_t offset, int whence)
 {
@@ -174,15 +157,13 @@ static off_t output_try_seek(int fd, off_t offset, int whence)
     return pos;
 }
 
-/* 0, or the negative errno that a write up to byte @end would come to. */
+/* 0, or the negative errno with which a write up to byte @end would fail. */
 static int output_file_error(int fd, uint64_t end)
 {
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && end > limit.rlim_cur) {
+    if (end > fd_host_size_limit()) {
         return -EFBIG;
     }
-    /* One cannot seek behind what a file of this file system can hold. */
+    /* lseek() fails beyond the maximum file size of the file system. */
     if (end > INT64_MAX ||
         (output_try_seek(fd, end, SEEK_SET) < 0 && errno == EINVAL)) {
         return -EFBIG;
@@ -223,7 +204,7 @@ static bool output_check_size(DumpOutput *parent, uint64_t bytes,
     return !ret;
 }
 
-/* A file that was named, not handed over, is the dump's from its beginning. */
+/* Truncate a file opened by name; the dump begins at its start. */
 static bool output_truncate(FdOutput *out, Error **errp)
 {
     struct stat st;
@@ -235,7 +216,7 @@ static bool output_truncate(FdOutput *out, Error **errp)
         error_setg_errno(errp, errno, "dump: failed to truncate the output");
         return false;
     }
-    /* A descriptor out of an fdset may have been written to before. */
+    /* A descriptor of an fdset may have been written to before. */
     lseek(out->fd, 0, SEEK_SET);
     return true;
 }

@@ -1,27 +1,28 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What was written to a descriptor, on stable storage.
+ * Flushing a descriptor to stable storage.
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/thread.h"
+#include "fd-host.h"
 #include "fd-sync.h"
 #include "thread.h"
 
 /* Interval of checks for a cancel. */
 #define SYNC_POLL_MS    100
 
-/* Shared by who waits and the thread that makes the system call. */
+/* Shared by the waiting thread and the one that makes the system call. */
 typedef struct FdSync {
     DumpThread thread;
     int fd;
-    int error;                  /* an errno, or 0; handed over by done */
+    int error;                  /* errno or 0; valid when done is set */
     QemuMutex lock;
-    QemuCond changed;              /* with lock: done is set */
+    QemuCond changed;           /* with lock: done was set */
     bool done;                  /* under lock */
-    bool left;                  /* under lock: nobody waits any more */
+    bool left;                  /* under lock: the waiting thread gave up */
 } FdSync;
 
 bool fd_is_storage(int fd)
@@ -30,25 +31,6 @@ bool fd_is_storage(int fd)
 
     return fstat(fd, &st) == 0 &&
            (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode));
-}
-
-/* Returns an errno, or 0. */
-static int sync_now(int fd)
-{
-    int ret;
-
-    do {
-#ifdef CONFIG_FDATASYNC
-        ret = fdatasync(fd);
-#else
-        ret = fsync(fd);
-#endif
-    } while (ret < 0 && errno == EINTR);
-    if (ret < 0 && errno != EINVAL && errno != ENOTSUP && errno != ENOSYS &&
-        errno != EROFS) {
-        return errno;
-    }
-    return 0;
 }
 
 static void sync_free(FdSync *s)
@@ -63,7 +45,7 @@ static void *sync_thread(void *opaque)
     FdSync *s = opaque;
     bool left;
 
-    s->error = sync_now(s->fd);
+    s->error = fd_host_sync(s->fd);
     qemu_mutex_lock(&s->lock);
     s->done = true;
     left = s->left;
@@ -94,7 +76,7 @@ static bool sync_wait(FdSync *s, const DumpProgress *progress)
     return done;
 }
 
-/* NULL if the system has no thread to give. */
+/* NULL if no thread can be started. */
 static FdSync *sync_begin(int fd)
 {
     FdSync *s = g_try_new0(FdSync, 1);
@@ -127,7 +109,7 @@ bool fd_sync(int *fd, const DumpProgress *progress, Error **errp)
     int error;
 
     if (!s) {
-        return sync_result(sync_now(*fd), errp);
+        return sync_result(fd_host_sync(*fd), errp);
     }
     if (!sync_wait(s, progress)) {
         *fd = -1;

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What was written to a descriptor, on stable storage.
+ * Flushing a descriptor to stable storage.
  */
 
 #ifndef DUMP_VMCORE_FD_SYNC_H
@@ -9,19 +9,20 @@
 
 #include "progress.h"
 
-/* Is it for something that has stable storage: a regular file or a disk? */
+/* Does @fd have stable storage: is it a regular file or a block device? */
 bool fd_is_storage(int fd);
 
 /*
- * Wait until all that was written to *@fd is on stable storage. What cannot
- * be synchronized (a file system that has no notion of it) is no error.
+ * Wait until everything written to *@fd is on stable storage. It is not an
+ * error if the file does not support this.
  *
- * The system call may take very long, and nothing ends it. So it is made by
- * another thread if there is one to be had, and a cancel of @progress (which
- * may be NULL) ends the wait: then *@fd is -1, as it belongs to that thread,
- * which closes it when it can.
+ * The system call may take very long and cannot be interrupted. Therefore
+ * another thread makes it, unless none can be started. If the dump of @progress
+ * (may be NULL) is cancelled, the wait ends and *@fd becomes -1: that thread
+ * owns the descriptor and closes it after the system call.
  *
- * False with @errp set to what the system says, or to "dump: cancelled".
+ * Returns false, with @errp set, on failure or if cancelled
+ * ("dump: cancelled").
  */
 bool fd_sync(int *fd, const DumpProgress *progress, Error **errp);
 

@@ -5,103 +5,25 @@
  */
 
 #include "qemu/osdep.h"
-#include <poll.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <termios.h>
 #include "qapi/error.h"
 #include "qemu/iov.h"
-#include "qemu/units.h"
 #include "fd-sync.h"
 #include "fd-write.h"
 
-/* How often a writer that has to wait looks for a cancel. */
+/* Interval of checks for a cancel while waiting. */
 #define FD_POLL_MS      100
-
-#define FD_PIPE_SIZE    MiB
-
-int fd_reopen(int fd, int flags)
-{
-#ifdef CONFIG_LINUX
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-
-    return open(path, flags | O_NOCTTY | O_CLOEXEC);
-#else
-    errno = ENOTSUP;
-    return -1;
-#endif
-}
-
-/*
- * Have a pipe or terminal open on our own, so that plain writes to it do not
- * block.
- */
-static bool fd_own_nonblock(FdWriter *w)
-{
-    int fd = fd_reopen(w->fd, O_WRONLY | O_NONBLOCK);
-
-    if (fd < 0) {
-        return false;
-    }
-    qemu_close(w->fd);
-    w->fd = fd;
-    w->kind = FD_PLAIN;
-    return true;
-}
-
-/* Best effort: a larger pipe means fewer wakeups. */
-static void fd_widen_pipe(int fd)
-{
-#ifdef F_SETPIPE_SZ
-    int size = fcntl(fd, F_GETPIPE_SZ);
-
-    if (size > 0 && size < FD_PIPE_SIZE) {
-        fcntl(fd, F_SETPIPE_SZ, (int)FD_PIPE_SIZE);
-    }
-#endif
-}
-
-/* To open it again would make another pair of terminals. */
-static bool fd_is_terminal_master(int fd)
-{
-#ifdef TIOCGPTN
-    unsigned n;
-
-    return ioctl(fd, TIOCGPTN, &n) == 0;
-#else
-    return false;
-#endif
-}
-
-static FdKind fd_kind(int fd)
-{
-    struct stat st;
-
-    if (isatty(fd)) {
-        return FD_TERMINAL;
-    }
-    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
-        return FD_PIPE;
-    }
-    if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        return FD_SOCKET;
-    }
-    return FD_PLAIN;
-}
 
 void fd_writer_init(FdWriter *w, int fd, DumpProgress *progress)
 {
+    FdKind kind = fd_host_prepare(&fd);
+
     *w = (FdWriter) {
         .fd = fd,
-        .kind = fd_kind(fd),
+        .kind = kind,
         .storage = fd_is_storage(fd),
         .progress = progress,
     };
     fd_cache_init(&w->cache);
-    fd_widen_pipe(fd);
-    if (w->kind == FD_TERMINAL && !fd_is_terminal_master(fd)) {
-        fd_own_nonblock(w);
-    }
 }
 
 void fd_writer_init_fifo(FdWriter *w, const char *path,
@@ -117,12 +39,7 @@ void fd_writer_init_fifo(FdWriter *w, const char *path,
 
 void fd_writer_spare_cache(FdWriter *w)
 {
-    int direct = -1;
-
-#ifdef O_DIRECT
-    direct = fd_reopen(w->fd, O_WRONLY | O_DIRECT);
-#endif
-    fd_cache_spare(&w->cache, direct);
+    fd_cache_spare(&w->cache, fd_host_reopen_direct(w->fd));
 }
 
 static bool fd_cancelled(const FdWriter *w, Error **errp)
@@ -136,10 +53,8 @@ static bool fd_cancelled(const FdWriter *w, Error **errp)
 
 static bool fd_wait(const FdWriter *w, Error **errp)
 {
-    struct pollfd pfd = { .fd = w->fd, .events = POLLOUT };
-
     while (!fd_cancelled(w, errp)) {
-        if (poll(&pfd, 1, FD_POLL_MS) > 0) {
+        if (fd_host_wait(w->fd, FD_POLL_MS)) {
             return true;
         }
     }
@@ -147,15 +62,15 @@ static bool fd_wait(const FdWriter *w, Error **errp)
 }
 
 /*
- * Open a named pipe when somebody reads it. There is nothing to put in order
- * if nobody ever did: a cancel has no grace.
+ * Open a named pipe as soon as it has a reader. A cancel ends the wait at once,
+ * without a grace period: nothing was written that would have to be completed.
  */
 static bool fd_open_fifo(FdWriter *w, Error **errp)
 {
     struct stat st;
     int fd;
 
-    while ((fd = open(w->fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0 &&
+    while ((fd = fd_host_open_fifo(w->fifo)) < 0 &&
            (errno == ENXIO || errno == EINTR)) {
         if (w->progress && dump_progress_cancelled(w->progress)) {
             error_setg(errp, "dump: cancelled");
@@ -172,59 +87,10 @@ static bool fd_open_fifo(FdWriter *w, Error **errp)
         qemu_close(fd);
         return false;
     }
-    fd_widen_pipe(fd);
+    fd_host_widen_pipe(fd);
     w->fd = fd;
     g_clear_pointer(&w->fifo, g_free);
     return true;
-}
-
-/*
- * One system call that writes some of the vector. A write to a pipe or socket
- * must not block, or a dump whose reader has stalled could not be cancelled;
- * but the descriptor may be shared with other processes, so its O_NONBLOCK
- * is not ours to change. The call itself is asked not to block instead.
- */
-static ssize_t fd_write_pipe(FdWriter *w, const struct iovec *iov, int niov)
-{
-#ifdef RWF_NOWAIT
-    ssize_t n = pwritev2(w->fd, iov, niov, -1, RWF_NOWAIT);
-
-    if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS &&
-                   errno != EINVAL)) {
-        return n;
-    }
-#endif
-    /* A named pipe, or a kernel before 6.4. */
-    if (!fd_own_nonblock(w)) {
-        w->kind = FD_OLD_PIPE;
-    }
-    errno = EINTR;
-    return -1;
-}
-
-/*
- * Write @max bytes at most, for which there is room if poll() says that there
- * is any: PIPE_BUF in a pipe, one in a terminal.
- */
-static ssize_t fd_write_small(int fd, const struct iovec *iov, size_t max)
-{
-    struct pollfd pfd = { .fd = fd, .events = POLLOUT };
-
-    if (poll(&pfd, 1, 0) <= 0) {
-        errno = EAGAIN;
-        return -1;
-    }
-    return write(fd, iov->iov_base, MIN(iov->iov_len, max));
-}
-
-static ssize_t fd_write_socket(int fd, const struct iovec *iov, int niov)
-{
-    struct msghdr msg = {
-        .msg_iov = (struct iovec *)iov,
-        .msg_iovlen = niov,
-    };
-
-    return sendmsg(fd, &msg, MSG_DONTWAIT);
 }
 
 static ssize_t fd_write_once(FdWriter *w, off_t at, const struct iovec *iov,
@@ -234,21 +100,10 @@ static ssize_t fd_write_once(FdWriter *w, off_t at, const struct iovec *iov,
     if (at >= 0) {
         return fd_cache_pwritev(&w->cache, w->fd, iov, niov, at);
     }
-    switch (w->kind) {
-    case FD_PIPE:
-        return fd_write_pipe(w, iov, niov);
-    case FD_OLD_PIPE:
-        return fd_write_small(w->fd, iov, PIPE_BUF);
-    case FD_SOCKET:
-        return fd_write_socket(w->fd, iov, niov);
-    case FD_TERMINAL:
-        return fd_write_small(w->fd, iov, 1);
-    default:
-        return writev(w->fd, iov, niov);
-    }
+    return fd_host_write(&w->fd, &w->kind, iov, niov);
 }
 
-/* Drop @n bytes from the front; what is dropped counts as empty from then. */
+/* Remove @n bytes from the front; elements removed become empty. */
 static void fd_consume(struct iovec **iov, unsigned *niov, size_t n)
 {
     struct iovec *done = *iov;
@@ -259,7 +114,7 @@ static void fd_consume(struct iovec **iov, unsigned *niov, size_t n)
     }
 }
 
-/* Write as much as the limit allows at once. */
+/* One system call that writes as much as the bandwidth limit allows. */
 static ssize_t fd_write_piece(FdWriter *w, off_t at, struct iovec *iov,
                               int niov)
 {
@@ -335,8 +190,8 @@ bool fd_close(FdWriter *w, Error **errp)
     fd = w->fd;
     w->fd = -1;
     /*
-     * Network file systems report a full disk only now. The descriptor is
-     * gone whatever close says, EINTR included.
+     * Network file systems may report a full disk only now. The descriptor is
+     * closed whatever close() returns, including EINTR.
      */
     if (qemu_close(fd) < 0 && errno != EINTR) {
         error_setg_errno(errp, errno, "dump: closing the output");

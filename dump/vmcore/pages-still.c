@@ -94,6 +94,7 @@ static DumpPagesMethod still_best_method(size_t page)
            still_can_copy() ? DUMP_PAGES_COPY : DUMP_PAGES_TRUST;
 }
 
+#ifdef CONFIG_LINUX
 static bool ram_has_host(const GuestRam *ram, const HostRange *range)
 {
     for (size_t i = 0; i < guest_ram_nr_runs(ram); i++) {
@@ -106,6 +107,7 @@ static bool ram_has_host(const GuestRam *ram, const HostRange *range)
     }
     return false;
 }
+#endif
 
 /*
  * Guest memory that is mapped without PROT_READ, as a debugger may have made

@@ -1,10 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The sink that suits a descriptor.
+ * Selects a sink for a descriptor.
  */
 
 #include "qemu/osdep.h"
+#include "fd-host.h"
 #include "sink-fd.h"
 #include "sink-file.h"
 #include "sink-stream.h"
@@ -12,9 +13,9 @@
 bool dump_fd_can_seek(int fd)
 {
     struct stat st;
-    int flags = fcntl(fd, F_GETFL);
+    int flags = fd_host_flags(fd);
 
-    /* Positions do not count for O_APPEND: it always writes at the end. */
+    /* With O_APPEND, all writes go to the end of the file. */
     if (flags < 0 || (flags & O_APPEND) || fstat(fd, &st) < 0 ||
         lseek(fd, 0, SEEK_CUR) < 0) {
         return false;

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The sink that suits a descriptor.
+ * Selects a sink for a descriptor.
  */
 
 #ifndef DUMP_VMCORE_SINK_FD_H
@@ -10,17 +10,17 @@
 #include "sink.h"
 
 /*
- * A sink over @fd, which it owns and closes from here on. Offsets count
- * from the descriptor's position at this call. A regular file (without
- * O_APPEND), a block device or a character device that can seek gives a
- * file sink, all else a stream. Never fails.
+ * Create a sink that writes to @fd; it takes ownership of it. Offsets are
+ * relative to the current file position. The sink is a file sink for a regular
+ * file (without O_APPEND), a block device, or a seekable character device, and
+ * a stream otherwise. Never fails.
  *
- * @progress: told of every byte handed to the kernel, asked for a cancel
- *            while waiting; NULL for none; must outlive the sink
+ * @progress: counts the bytes written; checked for a cancel while waiting; may
+ *            be NULL; must outlive the sink
  */
 DumpSink *dump_sink_fd_new(int fd, DumpProgress *progress);
 
-/* True if dump_sink_fd_new would give a file sink. */
+/* True if dump_sink_fd_new() would create a file sink. */
 bool dump_fd_can_seek(int fd);
 
 #endif

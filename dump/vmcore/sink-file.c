@@ -15,14 +15,14 @@ typedef struct FileSink {
     DumpSink parent;
     FdWriter out;
     off_t base;                 /* where the dump begins */
-    uint64_t high;              /* end of what was ever written, from base */
+    uint64_t high;              /* highest offset ever written, from base */
     bool regular;
-    bool lost;                  /* somebody took away what was written */
+    bool lost;                  /* the file was truncated by others */
 } FileSink;
 
 /*
- * What others cut off comes back as zeroes with the next write, and nobody
- * would know.
+ * If another process truncated the file, the next write would fill the gap with
+ * zeroes, and the loss would not be noticed.
  */
 static bool file_check_size(FileSink *s, const char *what, Error **errp)
 {
@@ -73,28 +73,24 @@ static bool file_reserve(DumpSink *sink, uint64_t offset, uint64_t len,
                          const char *what, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);
-    int ret = 0;
+    int err;
 
     if (offset > (uint64_t)(INT64_MAX - s->base) ||
         len > (uint64_t)(INT64_MAX - s->base) - offset) {
         error_setg_errno(errp, EFBIG, "dump: reserving room for %s", what);
         return false;
     }
-#ifdef CONFIG_FALLOCATE
-    do {
-        ret = s->regular ? fallocate(s->out.fd, 0, s->base + offset, len) : 0;
-    } while (ret < 0 && errno == EINTR);
-#endif
-    if (ret < 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
-        error_setg_errno(errp, errno, "dump: reserving room for %s", what);
+    err = s->regular ? fd_host_reserve(s->out.fd, s->base + offset, len) : 0;
+    if (err) {
+        error_setg_errno(errp, err, "dump: reserving room for %s", what);
         return false;
     }
     return true;
 }
 
 /*
- * A hole at the end makes no file longer by itself; and of a dump that was
- * taken back, nothing is left behind its end.
+ * Extend the file if it ends with a hole; truncate it if the dump was resumed
+ * from a mark and is now shorter than what was written before.
  */
 static bool file_set_size(FileSink *s, uint64_t size, Error **errp)
 {
@@ -122,13 +118,12 @@ static bool file_finish(DumpSink *sink, uint64_t size, Error **errp)
         !file_set_size(s, size, errp)) {
         return false;
     }
-    /* Whoever shares the descriptor and goes on writing, appends. */
+    /* Another process that shares the descriptor may append to the dump. */
     lseek(s->out.fd, s->base + size, SEEK_SET);
     sink->finished = true;
     return sink->durable || fd_close(&s->out, errp);
 }
 
-/* Before what makes it a whole dump is written: is all of it there? */
 static bool file_flush(DumpSink *sink, Error **errp)
 {
     FileSink *s = container_of(sink, FileSink, parent);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Sink over a descriptor that can seek: any offset, in any order.
+ * Sink over a seekable descriptor: any offset, in any order.
  */
 
 #ifndef DUMP_VMCORE_SINK_FILE_H
@@ -9,10 +9,10 @@
 
 #include "sink.h"
 
-/* See dump_sink_fd_new, which knows when this is right. */
+/* Called by dump_sink_fd_new(), which selects the kind of sink. */
 DumpSink *dump_sink_file_new(int fd, DumpProgress *progress);
 
-/* Spare the page cache; see fd_writer_spare_cache. */
+/* Keep data out of the page cache; see fd_writer_spare_cache(). */
 void dump_sink_file_spare_cache(DumpSink *sink);
 
 #endif

@@ -21,7 +21,7 @@ typedef struct StreamSink {
     uint64_t pos;               /* bytes written so far */
 } StreamSink;
 
-/* Bring the position up to @offset. */
+/* Write zero bytes up to @offset. */
 static bool stream_fill(StreamSink *s, uint64_t offset, const char *what,
                         Error **errp)
 {

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What all sinks share: the error that sticks.
+ * Common code of all sinks: the sticky error, and the seal.
  */
 
 #include "qemu/osdep.h"
@@ -35,7 +35,7 @@ bool dump_sink_rewinds(const DumpSink *sink)
     return sink->rewinds;
 }
 
-/* Remember the first error, and say it again to all who come later. */
+/* Store the first error, and return it from all later calls. */
 static bool sink_failed(DumpSink *sink, Error *err, Error **errp)
 {
     if (err) {
@@ -97,7 +97,7 @@ static void sink_drop_seal(DumpSink *sink)
     g_clear_pointer(&sink->seal.buf, g_free);
 }
 
-/* Remember what settle is going to write. */
+/* Store the bytes that settle will write. */
 static bool sink_keep_seal(DumpSink *sink, uint64_t offset, const void *buf,
                            size_t len, const char *what, Error **errp)
 {

@@ -14,13 +14,13 @@
 #include "qemu/units.h"
 #include "untouched.h"
 
-/* Entries of /proc/self/pagemap that one look takes: a page of them. */
+/* Entries of /proc/self/pagemap read at once: a page of them. */
 #define PAGEMAP_BATCH   512
 
-/* Bytes of a file that are data if the first of them is. */
+/* Bytes of a file that are treated as data if the first byte is data. */
 #define FILE_GRAIN      (64 * KiB)
 
-/* Bytes that one scan may go through: the kernel has locks meanwhile. */
+/* Maximum number of bytes of one scan, as the kernel holds locks meanwhile. */
 #define SCAN_BYTES      GiB
 
 #define PAGEMAP_PRESENT (1ULL << 63)
@@ -38,8 +38,8 @@
 #endif
 
 /*
- * Linux's PAGEMAP_SCAN, with names of our own: the headers that QEMU is built
- * with may be older than the kernel that it runs on.
+ * Linux's PAGEMAP_SCAN, declared here since the headers used for the build may
+ * be older than the running kernel.
  */
 typedef struct ScanRegion {
     uint64_t start, end;        /* addresses */
@@ -49,11 +49,11 @@ typedef struct ScanRegion {
 typedef struct ScanArg {
     uint64_t size;              /* of this structure */
     uint64_t flags;
-    uint64_t start, end;        /* addresses to be looked at, whole pages */
-    uint64_t walk_end;          /* on return: where it ended */
+    uint64_t start, end;        /* addresses to scan, whole pages */
+    uint64_t walk_end;          /* on return: where the scan ended */
     uint64_t vec;               /* address of vec_len regions */
     uint64_t vec_len;
-    uint64_t max_pages;         /* to be found; 0: all */
+    uint64_t max_pages;         /* maximum to find; 0: all */
     uint64_t category_inverted;
     uint64_t category_mask;
     uint64_t category_anyof_mask;
@@ -65,18 +65,55 @@ typedef struct ScanArg {
 #define SCAN_SWAPPED    (1ULL << 4)
 
 struct DumpUntouched {
-    int pagemap;                /* -1 if it cannot be had */
+    int pagemap;                /* -1 if not available */
     size_t page;                /* bytes of a host page */
-    bool no_scan;               /* as if the kernel were an older one */
+    bool no_scan;               /* do not use PAGEMAP_SCAN */
 };
 
 /* -1, or opened by dump_untouched_prepare. */
 static int untouched_pagemap = -1;
 
+#ifdef CONFIG_LINUX
+
 static int open_pagemap(void)
 {
     return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 }
+
+static int dup_pagemap(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Read up to @n entries from page number @first on; returns their number. */
+static uint64_t read_pagemap(const DumpUntouched *u, uint64_t first,
+                             uint64_t *entries, uint64_t n)
+{
+    ssize_t got = pread(u->pagemap, entries, n * sizeof(*entries),
+                        first * sizeof(*entries));
+
+    return got > 0 ? got / sizeof(*entries) : 0;
+}
+
+#else
+
+static int open_pagemap(void)
+{
+    return -1;
+}
+
+static int dup_pagemap(int fd)
+{
+    return -1;
+}
+
+static uint64_t read_pagemap(const DumpUntouched *u, uint64_t first,
+                             uint64_t *entries, uint64_t n)
+{
+    return 0;
+}
+
+#endif
 
 void dump_untouched_prepare(void)
 {
@@ -89,8 +126,7 @@ DumpUntouched *dump_untouched_new(void)
 
     u->page = qemu_real_host_page_size();
     u->pagemap = untouched_pagemap >= 0 ?
-                 fcntl(untouched_pagemap, F_DUPFD_CLOEXEC, 0) :
-                 open_pagemap();
+                 dup_pagemap(untouched_pagemap) : open_pagemap();
     return u;
 }
 
@@ -162,8 +198,7 @@ bool dump_untouched_maps_all(const DumpUntouched *u, int fd,
         uint64_t entry;
         uint64_t index = ((uintptr_t)host + at) / u->page;
 
-        if (pread(u->pagemap, &entry, sizeof(entry),
-                  index * sizeof(entry)) != sizeof(entry)) {
+        if (read_pagemap(u, index, &entry, 1) != 1) {
             return false;
         }
         mapped += !!(entry & PAGEMAP_PRESENT);
@@ -187,8 +222,8 @@ static bool entry_protected(uint64_t entry)
 }
 
 /*
- * What @test says of the page at @host, and in *@len the bytes that it says
- * the same of; false where there is no pagemap.
+ * Returns the result of @test for the page at @host, and in *@len the number of
+ * bytes with the same result; false if there is no pagemap.
  */
 static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
                           bool (*test)(uint64_t entry), uint64_t *len)
@@ -198,20 +233,18 @@ static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
     uint64_t inside = (uintptr_t)host % u->page;
     uint64_t want = MIN((inside + *len + u->page - 1) / u->page,
                         PAGEMAP_BATCH);
-    uint64_t n = 1;
-    ssize_t got;
+    uint64_t n = 1, got;
     bool answer;
 
     if (u->pagemap < 0) {
         return false;
     }
-    got = pread(u->pagemap, entries, want * sizeof(entries[0]),
-                first * sizeof(entries[0]));
-    if (got < (ssize_t)sizeof(entries[0])) {
+    got = read_pagemap(u, first, entries, want);
+    if (!got) {
         return false;
     }
     answer = test(entries[0]);
-    while (n < got / sizeof(entries[0]) && test(entries[n]) == answer) {
+    while (n < got && test(entries[n]) == answer) {
         n++;
     }
     *len = MIN(*len, n * u->page - inside);
@@ -219,8 +252,8 @@ static bool probe_pagemap(const DumpUntouched *u, const uint8_t *host,
 }
 
 /*
- * pagemap shows nothing of a huge page that the host is moving to another
- * place, or that has a memory error. mincore() does.
+ * pagemap does not show huge pages that are being migrated or have a memory
+ * error; mincore() does.
  */
 static bool huge_pages_absent(const DumpUntouched *u, const uint8_t *host,
                               uint64_t *len)
@@ -275,11 +308,11 @@ bool dump_untouched_protected(const DumpUntouched *u, const uint8_t *host,
     return u && probe_pagemap(u, host, entry_protected, len);
 }
 
-/* -- far ahead ----------------------------------------------------------- */
+/* -- ranges -------------------------------------------------------------- */
 
 /*
- * How many of the @len bytes, whole pages, at @host are before the first page
- * that is there or in swap? False if the kernel cannot say.
+ * Set *@ahead to how many of the @len bytes (whole pages) at @host precede the
+ * first page that is present or in swap. False if this kernel lacks the ioctl.
  */
 static bool scan_ahead(const DumpUntouched *u, uintptr_t host, uint64_t len,
                        uint64_t *ahead)
@@ -316,7 +349,7 @@ static bool scan_ahead(const DumpUntouched *u, uintptr_t host, uint64_t len,
 #endif
 }
 
-/* The same of any bytes, and by older kernels. */
+/* The same for any address and length, also on older kernels. */
 static uint64_t absent_ahead(const DumpUntouched *u, const uint8_t *host,
                              uint64_t len)
 {
@@ -330,7 +363,7 @@ static uint64_t absent_ahead(const DumpUntouched *u, const uint8_t *host,
                                   ROUND_UP(inside + len, u->page), &ahead)) {
         return ahead > inside ? MIN(ahead - inside, len) : 0;
     }
-    /* The first look is a short one, as it is often the last, too. */
+    /* Start with one page, which is often enough. */
     for (ahead = 0; ahead < len && n == step; ahead += n) {
         step = MIN(len - ahead, ahead ? PAGEMAP_BATCH * u->page : u->page);
         n = step;
@@ -341,7 +374,7 @@ static uint64_t absent_ahead(const DumpUntouched *u, const uint8_t *host,
     return ahead;
 }
 
-/* Is there a hole at @offset? *@len: bytes asked for, and of the hole. */
+/* Is there a hole at @offset? Reduces *@len to the size of the hole. */
 static bool file_hole(int fd, uint64_t offset, uint64_t *len)
 {
 #ifdef SEEK_DATA
@@ -360,10 +393,9 @@ static bool file_hole(int fd, uint64_t offset, uint64_t *len)
 }
 
 /*
- * A file: what is no data. SEEK_HOLE is of no use to find where data ends:
- * in a file without holes it walks all of it, each time. So data is taken
- * in grains. What lies behind the end of a file that was truncated is no
- * hole, but memory that is gone.
+ * SEEK_HOLE is not used to find the end of data, as it walks all of a file
+ * without holes each time; the file is checked every @grain bytes instead.
+ * Memory beyond the end of a truncated file is not a hole: it is lost.
  */
 bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
                          uint64_t *len)
@@ -414,7 +446,7 @@ bool dump_untouched_probe(const DumpUntouched *u, const GuestRam *ram,
     }
 }
 
-/* By as many probes as it takes. */
+/* The same by repeated probes. */
 static uint64_t probe_ahead(const DumpUntouched *u, const GuestRam *ram,
                             uint64_t paddr, uint64_t len)
 {
