@@ -1,22 +1,22 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Copies of guest pages that are held until they are written.
+ * Allocator for copies of guest pages; see the header.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "page-store.h"
 
-/* Room that is asked for at a time; a host page is no larger. */
+/* Bytes for pages allocated at a time; no page is larger. */
 #define STORE_PIECE     (1 * MiB)
 
-/* Head of a piece; its pages follow. */
+/* Header of a piece; its pages follow. */
 typedef struct StorePiece {
     struct StorePiece *next;
 } StorePiece;
 
-/* What is in a page that is free. */
+/* Contents of a free page. */
 typedef struct FreePage {
     struct FreePage *next;
 } FreePage;
@@ -40,7 +40,7 @@ void page_store_deinit(PageStore *store)
     qemu_mutex_destroy(&store->lock);
 }
 
-/* Another piece; false if there is no memory. Called with the lock held. */
+/* Allocate a piece; false if out of memory. Called with the lock held. */
 static bool store_grow(PageStore *store)
 {
     StorePiece *piece = g_try_malloc(sizeof(*piece) + STORE_PIECE);
@@ -55,7 +55,7 @@ static bool store_grow(PageStore *store)
     return true;
 }
 
-/* A page that was given back is warm; else one that was never touched. */
+/* Prefers freed pages: they are in use by the process, and perhaps cached. */
 static void *store_pop(PageStore *store)
 {
     FreePage *page = store->free;

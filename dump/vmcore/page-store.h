@@ -1,11 +1,11 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Copies of guest pages that are held until they are written.
+ * Allocator for copies of guest pages that are not written yet.
  *
- * Memory comes from the kernel in pieces and goes back to it all at once, by
- * deinit. All functions but init and deinit may be called by any thread; none
- * sleeps but for the kernel's memory.
+ * Memory is allocated in larger pieces, which are freed by deinit only. All
+ * functions except init and deinit may be called by any thread. They block
+ * only for the store's lock, which is held for a short time, and to allocate.
  */
 
 #ifndef DUMP_VMCORE_PAGE_STORE_H
@@ -17,31 +17,33 @@
 typedef struct PageStore {
     QemuMutex lock;
     size_t page;                /* bytes of a page */
-    void *free;                 /* a list of pages; under lock */
-    void *pieces;               /* a list; under lock */
-    uint8_t *fresh, *end;       /* of the newest, never taken; under lock */
-    aligned_uint64_t held;      /* bytes that are taken; atomic */
-    aligned_uint64_t most;      /* the most that ever were; atomic */
-    aligned_uint64_t taken;     /* pages that were taken in all; atomic */
+    void *free;                 /* list of free pages; under lock */
+    void *pieces;               /* list of all pieces; under lock */
+    uint8_t *fresh, *end;       /* unused part of the newest; under lock */
+    aligned_uint64_t held;      /* bytes allocated; atomic */
+    aligned_uint64_t most;      /* maximum of held; atomic */
+    aligned_uint64_t taken;     /* pages allocated in total; atomic */
 } PageStore;
 
-/* @page: bytes of a host page. */
+/* @page: size of a page in bytes. */
 void page_store_init(PageStore *store, size_t page);
+
+/* Frees all pages. */
 void page_store_deinit(PageStore *store);
 
-/* Room for a page, with anything in it; NULL if there is no memory. */
+/* Allocate a page, uninitialized; NULL if out of memory. */
 void *page_store_take(PageStore *store);
 
-/* It is not needed any more. */
+/* Free @page, which is not NULL. */
 void page_store_give(PageStore *store, void *page);
 
-/* Bytes that are taken now. */
+/* Bytes allocated now. */
 uint64_t page_store_held(const PageStore *store);
 
-/* The most bytes that ever were. */
+/* Maximum of bytes allocated at a time. */
 uint64_t page_store_most(const PageStore *store);
 
-/* Pages that were taken, however many were given back. */
+/* Pages allocated since init, including those that were freed. */
 uint64_t page_store_taken(const PageStore *store);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory of a guest that runs, as a snapshot has kept it.
+ * Memory of a running guest as of the moment of a snapshot; see the header.
  *
- * What a page is, is found out as if the guest stood still; the snapshot then
- * tells whether it is still that of the moment. A page that is not there now
- * was not there at the moment: QEMU takes none away meanwhile. (If somebody
- * else makes a hole in a file of guest memory, Linux does not tell that from
+ * The kind of a page is determined as for a stopped guest; the snapshot then
+ * tells whether the page has changed since the moment. A page that is absent
+ * now was absent at the moment, as QEMU discards no memory meanwhile. (A hole
+ * that another process punches in a file of guest memory cannot be told from
  * memory that was never used.)
  */
 
@@ -14,7 +14,7 @@
 #include "qapi/error.h"
 #include "pages-live.h"
 
-/* Addresses of this process, from start to end, which is not in it. */
+/* Host addresses [start, end). */
 typedef struct HostSpan {
     const uint8_t *start, *end;
 } HostSpan;
@@ -24,16 +24,15 @@ typedef struct LivePages {
     DumpPages *still;           /* owned */
     const GuestRam *ram;
     DumpSnapshot *snapshot;
-    GArray *shared;             /* HostSpan: at more than one address */
+    GArray *shared;             /* HostSpan: at several guest addresses */
 } LivePages;
 
 typedef struct LiveReader {
     DumpPagesReader parent;
     DumpPagesReader *still;
-    const uint8_t *host;        /* last got; NULL: need not be asked for */
+    const uint8_t *host;        /* for put to check; NULL: nothing */
 } LiveReader;
 
-/* -- memory that the guest sees twice ---------------------------------- */
 
 static gint span_compare(gconstpointer a, gconstpointer b)
 {
@@ -75,8 +74,8 @@ static GArray *find_shared(const GuestRam *ram)
 }
 
 /*
- * Bytes at @host, @len at most, that are all shared, which is then said in
- * *@shared, or all not.
+ * Returns the number of bytes at @host, at most @len, that are either all
+ * shared or all not shared, and sets *@shared accordingly.
  */
 static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
                                uint64_t len, bool *shared)
@@ -96,7 +95,6 @@ static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
     return len;
 }
 
-/* -- reading ----------------------------------------------------------- */
 
 static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
                               uint64_t *len, const uint8_t **bytes)
@@ -117,7 +115,7 @@ static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
     return kind;
 }
 
-/* What is not there now was not there at the moment; see above. */
+/* A page that is absent now was absent at the moment; see above. */
 static uint64_t live_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
                                 uint64_t len)
 {
@@ -169,7 +167,6 @@ static void live_give(DumpPages *pages, uint64_t paddr, uint64_t len)
     }
 }
 
-/* -- life -------------------------------------------------------------- */
 
 static void live_reader_free(DumpPagesReader *reader)
 {

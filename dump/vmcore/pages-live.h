@@ -1,8 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory of a guest that runs, as a snapshot has kept it, for who reads it by
- * a DumpPages.
+ * Memory of a running guest as of the moment of a snapshot, as a DumpPages.
  */
 
 #ifndef DUMP_VMCORE_PAGES_LIVE_H
@@ -11,11 +10,11 @@
 #include "pages-snapshot.h"
 
 /*
- * @still: the same memory of a guest that stands still, read in place
- *         (dump_pages_still_in_place); owned by the result
- * @ram: what @still was made of
- * @snapshot: has been taken, or will be before anything is read; must
- *            outlive the result
+ * @still: source for the current contents of the same memory, created by
+ *         dump_pages_still_new and read in place (dump_pages_still_in_place);
+ *         owned by the result
+ * @ram: the one passed to that; must outlive the result
+ * @snapshot: must be taken before memory is read, and outlive the result
  *
  * Never fails.
  */

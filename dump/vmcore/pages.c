@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What all sources of guest memory share.
+ * Guest memory: code common to all sources; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -107,7 +107,7 @@ size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
         to += n;
         len -= n;
         if (n > UINT64_MAX - paddr) {
-            memset(to, 0, len);     /* the end of all addresses */
+            memset(to, 0, len);     /* end of the address space */
             break;
         }
         paddr += n;

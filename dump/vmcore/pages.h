@@ -1,17 +1,15 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest memory as it was at the moment of the dump: the one way by which a
- * dump reads it.
+ * Guest memory as of the moment of the dump. A dump does not read guest memory
+ * in any other way.
  *
- * A DumpPages is a source of guest memory, which any number of threads may
- * read, each by a DumpPagesReader of its own. What is in memory, and whether
- * it can be read at all, is up to the source; who reads does not know
- * which one it is.
+ * A DumpPages is a source of guest memory. Any number of threads may read it,
+ * each with its own DumpPagesReader; the interface is the same for all sources:
  *
- *   pages-still.c   memory of a guest that stands still, or of one that
- *                   runs, as it is at the time of each read
- *   pages-live.c    memory of a guest that runs, as it was at one moment
+ *   pages-still.c   memory of a stopped guest; or of a running one, as of the
+ *                   time of each read
+ *   pages-live.c    memory of a running guest, as of one moment
  */
 
 #ifndef DUMP_VMCORE_PAGES_H
@@ -19,12 +17,12 @@
 
 #include "untouched.h"
 
-/* What a stretch of guest-physical addresses is. */
+/* Kind of a range of guest-physical addresses. */
 typedef enum DumpPagesKind {
-    DUMP_PAGES_NONE,            /* no memory */
-    DUMP_PAGES_ZERO,            /* memory that is zero, and was not read */
+    DUMP_PAGES_NONE,            /* not memory */
+    DUMP_PAGES_ZERO,            /* memory that is zero: no need to read it */
     DUMP_PAGES_DATA,            /* memory to be read */
-    DUMP_PAGES_LEFT_OUT,        /* memory that the dump is not to have */
+    DUMP_PAGES_LEFT_OUT,        /* memory excluded from the dump */
     DUMP_PAGES_LOST,            /* memory that cannot be read */
 } DumpPagesKind;
 
@@ -37,54 +35,54 @@ typedef struct DumpPagesOps {
     void (*reader_free)(DumpPagesReader *reader);
     DumpPagesKind (*get)(DumpPagesReader *reader, uint64_t paddr,
                          uint64_t *len, const uint8_t **bytes);
-    /* May be NULL: nothing is known without a look. */
+    /* NULL: not supported. */
     uint64_t (*zero_ahead)(DumpPagesReader *reader, uint64_t paddr,
                            uint64_t len);
-    /* May be NULL: what was read is always that of the moment. */
+    /* NULL: data never has to be read again. */
     bool (*put)(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
-    /* May be NULL: what is in memory does not change. */
+    /* NULL: there is nothing to release. */
     void (*give)(DumpPages *pages, uint64_t paddr, uint64_t len);
     void (*free)(DumpPages *pages);
 } DumpPagesOps;
 
-/* Head of each source's structure. */
+/* Base of each source's structure. */
 struct DumpPages {
     const DumpPagesOps *ops;
 };
 
-/* Head of what a source keeps for each thread that reads. */
+/* Base of each source's structure for a reader. */
 struct DumpPagesReader {
     DumpPages *pages;
 };
 
 /*
- * A guest that stands still. @ram and @untouched (NULL: all memory is read)
- * must outlive the result; @ram is sealed, and may be changed only while
- * nobody reads. Never fails.
+ * Memory of a stopped guest. @ram and @untouched (NULL: all memory is read)
+ * must outlive the result; @ram is sealed, and must not be changed while a
+ * thread reads. Never fails.
  */
 DumpPages *dump_pages_still_new(const GuestRam *ram,
                                 const DumpUntouched *untouched);
 
 /*
- * The same of a guest that runs. Memory may go away at any time there (a
- * balloon, a DIMM), so that it is not loaded from where it is mapped: the
- * kernel copies it, or fails to, if the host has a way for that. What is read
- * may have been changed halfway.
+ * The same for a running guest. Its memory may be removed at any time (balloon,
+ * DIMM), so it is not accessed directly: the kernel copies it, or fails to, if
+ * the host has a system call for that. Data may change while it is read.
  */
 DumpPages *dump_pages_running_new(const GuestRam *ram,
                                   const DumpUntouched *untouched);
 
 /*
- * Does one of these read all memory where it is mapped? Not on a host that can
- * do no better than make a copy, nor if some is mapped without PROT_READ.
+ * Does this source, one of the above, read all memory where it is mapped? False
+ * if it reads copies made by the kernel, or if memory is mapped without
+ * PROT_READ.
  */
 bool dump_pages_still_in_place(const DumpPages *pages);
 
-/* NULL is allowed. All readers are to be freed before. */
+/* NULL is allowed. All readers must have been freed. */
 void dump_pages_free(DumpPages *pages);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpPages, dump_pages_free)
 
-/* A reader for one thread at a time; NULL with @errp if there is no memory. */
+/* For use by one thread at a time. NULL with @errp set if out of memory. */
 DumpPagesReader *dump_pages_reader_new(DumpPages *pages, Error **errp);
 
 /* NULL is allowed. */
@@ -92,72 +90,70 @@ void dump_pages_reader_free(DumpPagesReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DumpPagesReader, dump_pages_reader_free)
 
 /*
- * What is at guest-physical @paddr?
+ * Get the memory at guest-physical @paddr.
  *
- * @len: bytes asked for, not 0; on return the bytes, at least 1 and no more
- *       than were asked for, that the answer is for
- * @bytes: for DUMP_PAGES_DATA, where they can be read until the next get or
- *         put of this reader. Devices may still be writing to them.
+ * @len: number of bytes wanted, not 0; on return the number of bytes to which
+ *       the result applies, at least 1 and no more than wanted
+ * @bytes: for DUMP_PAGES_DATA, where to read them until the next get or put of
+ *         this reader. Devices may still be writing to them.
  */
 DumpPagesKind dump_pages_get(DumpPagesReader *reader, uint64_t paddr,
                              uint64_t *len, const uint8_t **bytes);
 
 /*
- * How many of the @len bytes from @paddr on are memory that is zero, and has
- * not to be read to know that? 0 if the first is not, and often where a piece
- * of memory ends. It is asked for any length at little more cost than for a
- * page, and there is no put.
+ * How many of the @len bytes at @paddr, counted from the first, are known to be
+ * zero without reading them? May be too few. A large @len costs little more
+ * than a page. No put is needed.
  */
 uint64_t dump_pages_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
                                uint64_t len);
 
 /*
- * The @len bytes at @paddr were used as the last get gave them. False if
- * what was read is not that of the moment after all: then get them again.
+ * Must be called after each get, when the first @len bytes of its result, at
+ * @paddr, have been read. False if they are not those of the moment: get them
+ * again.
  */
 bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
 
-/* May what was got turn out not to be that of the moment? */
+/* May dump_pages_put return false? */
 bool dump_pages_may_change(const DumpPages *pages);
 
 /*
- * Get, with put: what is at @paddr, of the moment for certain. If it is
- * data it is copied to @buf, which has room for *@len bytes. @len: as in
- * dump_pages_get.
+ * Get and put, repeated until put succeeds. Data is copied to @buf, of *@len
+ * bytes. @len: as in dump_pages_get.
  */
 DumpPagesKind dump_pages_get_copy(DumpPagesReader *reader, uint64_t paddr,
                                   uint8_t *buf, uint64_t *len);
 
 /*
- * The @len bytes at @paddr are in the output and will not be asked for
- * again: a guest that runs may have them. Any thread.
+ * Release the @len bytes at @paddr, which are in the output and will not be
+ * read again, so that writes to them need not be tracked. Any thread.
  */
 void dump_pages_give(DumpPages *pages, uint64_t paddr, uint64_t len);
 
 /*
- * Copy @len bytes from @paddr to @buf. What is no memory, or not to be had,
- * reads as zero. Addresses beyond 2^64 are no memory.
+ * Copy @len bytes from @paddr to @buf. All that is not memory, which includes
+ * addresses from 2^64 on, or is LOST or LEFT_OUT, reads as zero.
  *
- * @lost: if not NULL, the bytes of memory that could not be read, which were
- *        not wanted in the dump included
+ * @lost: if not NULL, set to the number of bytes that are LOST or LEFT_OUT
  *
- * Returns the number of bytes that are memory and were read.
+ * Returns the number of bytes that are DATA or ZERO.
  */
 size_t dump_pages_read(DumpPagesReader *reader, uint64_t paddr, void *buf,
                        size_t len, size_t *lost);
 
 /*
- * What translates an address for dump_pages_read_virtual: *@paddr is where
- * @vaddr is in guest-physical memory, *@left the bytes from there to the end
- * of the page. False if it is not mapped.
+ * Translates an address for dump_pages_read_virtual: sets *@paddr to the
+ * guest-physical address of @vaddr, and *@left to the number of bytes from
+ * there to the end of the page. False if @vaddr is not mapped.
  */
 typedef bool DumpPagesTranslate(const void *tables, DumpPagesReader *reader,
                                 uint64_t vaddr, uint64_t *paddr,
                                 uint64_t *left);
 
 /*
- * Copy @len bytes at guest-virtual @vaddr. False, with undefined bytes in
- * @buf, unless all of them are mapped and in guest memory.
+ * Copy @len bytes at guest-virtual @vaddr. False, with @buf undefined, unless
+ * all of them are mapped to memory and could be read.
  */
 bool dump_pages_read_virtual(DumpPagesReader *reader,
                              DumpPagesTranslate *translate,
@@ -167,21 +163,22 @@ bool dump_pages_read_virtual(DumpPagesReader *reader,
 /* -- for sources ------------------------------------------------------- */
 
 /*
- * Have the kernel map @len bytes at @host, so that they can be read without a
- * signal; false if it cannot.
+ * Have the kernel map the host pages of the @len bytes at @host, so that
+ * reading them raises no signal; false if it cannot. Always true on hosts other
+ * than Linux.
  */
 bool dump_pages_populate(const uint8_t *host, uint64_t len);
 
 /* -- for tests --------------------------------------------------------- */
 
-/* How pages-still.c sees to it that a read does not fault. */
+/* How pages-still.c avoids signals for memory that cannot be read. */
 typedef enum DumpPagesMethod {
     DUMP_PAGES_POPULATE,        /* MADV_POPULATE_READ, Linux 5.14 */
     DUMP_PAGES_COPY,            /* a copy by the kernel, older Linux */
-    DUMP_PAGES_TRUST,           /* not at all: other hosts */
+    DUMP_PAGES_TRUST,           /* none: other hosts */
 } DumpPagesMethod;
 
-/* Another method than the best that the host has. Before any reader. */
+/* Override the method. Must be called before a reader is created. */
 void dump_pages_still_set_method(DumpPages *pages, DumpPagesMethod method);
 
 #endif
