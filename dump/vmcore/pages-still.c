@@ -1,20 +1,19 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory of a guest that stands still, read where it is mapped; and of one
- * that runs, of which the kernel makes a copy.
+ * Current contents of guest memory. Memory of a stopped guest is read where it
+ * is mapped; of that of a running guest, the kernel makes a copy.
  *
- * A load from memory that the kernel cannot provide (a memory error, a
- * backing file that was truncated, a pool of huge pages or a file system
- * that is exhausted) is a signal that ends QEMU. So memory is never loaded
- * from unless it is known to be there: what the process has in its page
- * tables, as /proc/self/pagemap tells, and for the rest the kernel is asked
- * to bring it there, which fails with an error instead.
+ * Access to memory that the kernel cannot provide (memory error, truncated
+ * backing file, exhausted huge page pool or file system) raises a signal that
+ * kills QEMU. So memory is read only if /proc/self/pagemap says that it is
+ * present; otherwise the kernel is asked to populate the page tables first,
+ * which fails with an error instead.
  *
- * Asking the kernel for every page would cost a fifth of the time that an
- * ELF core takes; pagemap is read anyway, or costs a tenth of that.
+ * Populating every page would cost a fifth of the time of an ELF core; pagemap
+ * is read anyway, or costs a tenth of that.
  *
- * What is not seen: memory that goes away between the look and the load, some
+ * Not detected: memory that is removed between the check and the access, some
  * microseconds later, and mprotect() after dump_pages_still_new.
  *
  * Sources: madvise(2), process_vm_readv(2), proc(5).
@@ -34,13 +33,13 @@
 #define MADV_POPULATE_READ  22
 #endif
 
-/* Bytes that DUMP_PAGES_COPY gives at a time. */
+/* Maximum number of bytes that DUMP_PAGES_COPY copies at a time. */
 #define STILL_COPY_SIZE     (64 * KiB)
 
-/* Host pages, of 4 KiB or more, that these lie in. */
+/* Maximum number of host pages, of 4 KiB or more, that contain them. */
 #define STILL_COPY_IOV      (STILL_COPY_SIZE / 4096 + 1)
 
-/* Addresses of this process, from start to last. */
+/* Host addresses from start to last, inclusive. */
 typedef struct HostRange {
     uintptr_t start, last;
 } HostRange;
@@ -56,12 +55,11 @@ typedef struct StillPages {
 
 typedef struct StillReader {
     DumpPagesReader parent;
-    /* DUMP_PAGES_COPY gives less at a time than is found out of: */
+    /* For DUMP_PAGES_COPY, which may copy less than was probed: */
     uint8_t *copy;              /* STILL_COPY_SIZE bytes */
-    uint64_t touched, touched_end;      /* memory that is no hole */
+    uint64_t touched, touched_end;      /* result of the last probe */
 } StillReader;
 
-/* -- can it be read? --------------------------------------------------- */
 
 static bool still_can_populate(size_t page)
 {
@@ -110,8 +108,8 @@ static bool ram_has_host(const GuestRam *ram, const HostRange *range)
 #endif
 
 /*
- * Guest memory that is mapped without PROT_READ, as a debugger may have made
- * it. The page tables do not tell.
+ * Find guest memory mapped without PROT_READ, for example by a debugger.
+ * pagemap does not show that.
  */
 static GArray *still_find_guarded(const GuestRam *ram)
 {
@@ -139,7 +137,7 @@ static GArray *still_find_guarded(const GuestRam *ram)
     return guarded;
 }
 
-/* May the page tables be believed for all of @len bytes at @host? */
+/* Are all @len bytes at @host mapped with PROT_READ? */
 static bool still_may_read(const StillPages *s, const uint8_t *host,
                            uint64_t len)
 {
@@ -172,14 +170,17 @@ bool dump_pages_populate(const uint8_t *host, uint64_t len)
 #endif
 }
 
-/* Bytes at @host, @len at most, to the end of the host page. */
+/* Number of bytes from @host to the end of the host page, at most @len. */
 static uint64_t still_page_rest(const StillPages *s, const uint8_t *host,
                                 uint64_t len)
 {
     return MIN(len, s->page - (uintptr_t)host % s->page);
 }
 
-/* Page by page: can the first be read, and how many are like it? */
+/*
+ * Populate page by page. Returns whether the first page can be read, and in
+ * *@len the number of bytes with the same result.
+ */
 static bool still_populate_some(const StillPages *s, const uint8_t *host,
                                 uint64_t *len)
 {
@@ -198,7 +199,7 @@ static bool still_populate_some(const StillPages *s, const uint8_t *host,
     return ok;
 }
 
-/* Can *@len bytes at @host be read? On return the bytes it is said of. */
+/* Can the memory at @host be read? Reduces *@len to what the result is for. */
 static bool still_readable(const StillPages *s, const uint8_t *host,
                            uint64_t *len)
 {
@@ -218,7 +219,7 @@ static bool still_readable(const StillPages *s, const uint8_t *host,
         }
         ok = still_populate_some(s, host + done, &n);
         if (!ok && done) {
-            *len = done;        /* what can be read comes first */
+            *len = done;        /* report the readable part first */
             return true;
         }
         if (!ok) {
@@ -230,12 +231,11 @@ static bool still_readable(const StillPages *s, const uint8_t *host,
     return true;
 }
 
-/* -- reading ----------------------------------------------------------- */
 
 #ifdef CONFIG_LINUX
 /*
- * One element for each host page: process_vm_readv need not copy an element
- * in part. Returns their number.
+ * Fill @iov with an element for each host page, as process_vm_readv may not
+ * copy elements in part. Returns their number.
  */
 static unsigned still_copy_iov(const StillPages *s, const uint8_t *host,
                                uint64_t len, struct iovec iov[STILL_COPY_IOV])
@@ -276,7 +276,7 @@ static DumpPagesKind still_get_copy(const StillReader *r, const uint8_t *host,
 #endif
 }
 
-/* Is it untouched? As dump_untouched_probe. */
+/* Like dump_untouched_probe, but uses the result of the last probe. */
 static bool still_probe(StillReader *r, uint64_t paddr, uint64_t *len)
 {
     const StillPages *s = container_of(r->parent.pages, StillPages, parent);

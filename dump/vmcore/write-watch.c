@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory that is watched for writes.
+ * Write tracking by userfaultfd; see the header.
  */
 
 #include "qemu/osdep.h"
@@ -18,7 +18,7 @@
 
 #if defined(CONFIG_LINUX) && defined(SYS_userfaultfd)
 
-/* What the headers of older kernels lack. */
+/* Not defined by the headers of older kernels. */
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW             _IO(0xAA, 0x00)
 #endif
@@ -26,13 +26,12 @@
 #define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
 #endif
 
-/* More than this is not changed in one system call. */
+/* Maximum number of bytes changed by one system call. */
 #define WATCH_PIECE     (64 * MiB)
 
-/* Faults that one system call reads. */
+/* Maximum number of faults read by one system call. */
 #define WATCH_BATCH     32
 
-/* -- open -------------------------------------------------------------- */
 
 static int watch_open_device(void)
 {
@@ -47,7 +46,7 @@ static int watch_open_device(void)
     return fd;
 }
 
-/* -1 with errno set. */
+/* Returns -1 with errno set on failure. */
 static int watch_open_fd(int device)
 {
     int fd;
@@ -59,7 +58,7 @@ static int watch_open_fd(int device)
     return fd >= 0 ? fd : syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 }
 
-/* Agree with the kernel on @features; can be tried once per descriptor. */
+/* Enable @features; can be tried only once per descriptor. */
 static bool watch_agree(int fd, uint64_t features)
 {
     struct uffdio_api api = { .api = UFFD_API, .features = features };
@@ -82,7 +81,7 @@ static void watch_explain(int device, int err, Error **errp)
     }
 }
 
-/* The kernel says no to all features if it does not know one of them. */
+/* Open with the best set of features: the kernel rejects a set as a whole. */
 static bool watch_open_best(WriteWatch *w, int device, Error **errp)
 {
     static const uint64_t features[] = {
@@ -133,9 +132,7 @@ void write_watch_close(WriteWatch *w)
     *w = (WriteWatch) { .fd = -1, .stop = { -1, -1 } };
 }
 
-/* -- ranges ------------------------------------------------------------ */
 
-/* As long as the kernel is busy with something else. */
 static int watch_ioctl(const WriteWatch *w, unsigned long request, void *arg)
 {
     int ret;
@@ -181,12 +178,12 @@ void write_watch_unregister(const WriteWatch *w, const void *host,
         };
 
         watch_ioctl(w, UFFDIO_UNREGISTER, &range);
-        /* Linux wakes no writer by that, and no reader for certain. */
+        /* UFFDIO_UNREGISTER wakes no writers, and others not reliably. */
         watch_ioctl(w, UFFDIO_WAKE, &range);
     }
 }
 
-/* One piece; may be interrupted by what else happens to the mappings. */
+/* Repeated while mappings are being changed by other threads (EAGAIN). */
 static bool watch_change_piece(const WriteWatch *w, uintptr_t start,
                                size_t len, uint64_t mode)
 {
@@ -250,7 +247,7 @@ bool write_watch_zero(const WriteWatch *w, const void *host, size_t len)
         zero.range.len -= MIN(done, zero.range.len);
         zero.zeropage = 0;
     }
-    /* For pages that were there, nobody has been woken. */
+    /* UFFDIO_ZEROPAGE wakes no threads at pages that were present. */
     return watch_ioctl(w, UFFDIO_WAKE, &range) == 0;
 }
 
@@ -279,7 +276,6 @@ void write_watch_wake(const WriteWatch *w, const void *host, size_t len)
     watch_ioctl(w, UFFDIO_WAKE, &range);
 }
 
-/* -- faults ------------------------------------------------------------ */
 
 static WriteFault watch_fault(const struct uffd_msg *msg)
 {
@@ -289,7 +285,7 @@ static WriteFault watch_fault(const struct uffd_msg *msg)
     };
 }
 
-/* What has come; 0 also if it is nobody's any more. */
+/* Read faults without waiting. Returns 0 if they have vanished meanwhile. */
 static int watch_read_some(const WriteWatch *w, WriteFault *faults,
                            size_t max)
 {
@@ -340,7 +336,7 @@ void write_watch_stop(const WriteWatch *w)
     } while (n < 0 && errno == EINTR);
 }
 
-#else /* no userfaultfd: nothing is ever open, and so nothing else called */
+#else /* no userfaultfd: open fails, after which only close may be called */
 
 bool write_watch_open(WriteWatch *w, int device, Error **errp)
 {
