@@ -1,20 +1,18 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Guest memory as it was at one moment; see the header.
+ * Guest memory as of one moment; see the header.
  *
  * The states of a page:
  *
- *   KEPT ---- watch: SAVING, copies ----> SAVED, ZERO or LOST --+
- *     |                                                         |
- *     +-------- who reads has it in the output ------------> GIVEN
+ *   KEPT ---- watch thread (SAVING: copies) --> SAVED, ZERO or LOST --+
+ *     |                                                               |
+ *     +------ reader: page is in the output ---------------------> GIVEN
  *
- * Only a page that is not KEPT is ever unprotected after the moment. A page
- * that is not there, in memory where such pages are watched for, is zero.
- *
- * That is private memory without a file, of which pagemap says whether a page
- * is there, and shared memory in a file, of which it does not: not there is
- * what is a hole in the file. Nobody else is to fill it.
+ * After the moment, a page is unprotected only when it is no longer KEPT. Where
+ * missing pages are registered, an absent page is zero: in private memory
+ * without a file, one that is absent according to pagemap; in shared memory of
+ * a file, a hole. Other processes must not fill holes.
  */
 
 #include "qemu/osdep.h"
@@ -29,35 +27,35 @@
 
 typedef enum PageState {
     PAGE_KEPT,                  /* as at the moment */
-    PAGE_SAVING,                /* the watch is at it */
+    PAGE_SAVING,                /* the watch thread saves it */
     PAGE_SAVED,                 /* there is a copy */
     PAGE_ZERO,
-    PAGE_LOST,                  /* it could not be read */
-    PAGE_GIVEN,                 /* not of interest any more */
+    PAGE_LOST,                  /* could not be read */
+    PAGE_GIVEN,                 /* released */
 } PageState;
 
-/* What is saved, and let go, at once, unless the store gets full. */
+/* Bytes saved and unprotected at once, while copies are below limit / 2. */
 #define SNAPSHOT_PIECE      (64 * KiB)
 
 /*
- * What is let go at once when it has been given back: system calls that do so
- * interrupt all CPUs.
+ * Bytes unprotected at once after all of them were released: the system call
+ * interrupts all CPUs.
  */
 #define SNAPSHOT_BLOCK      (4 * MiB)
 
-/* Copies in one of the second-level tables: for 2 MiB of 4 KiB pages. */
+/* Entries of a second-level table of copies: 2 MiB if pages have 4 KiB. */
 #define SNAPSHOT_TABLE      512
 
-/* Faults that are answered with the lock held. */
+/* Maximum number of faults handled before the lock is released. */
 #define SNAPSHOT_BATCH      16
 
-/* What is protected with the lock held, or between looks at a cancel. */
+/* Maximum bytes protected until the lock is released, or a cancel checked. */
 #define SNAPSHOT_STEP       (64 * MiB)
 
-/* What is protected of a file if any of it is there: a page table. */
+/* Bytes of a file protected if the first byte is data: a page table. */
 #define SNAPSHOT_GRAIN      (2 * MiB)
 
-/* Rounds before the moment, and what need not be done before it. */
+/* Maximum rounds before the moment, and dirty runs that may be left to it. */
 #define SNAPSHOT_ROUNDS     4
 #define SNAPSHOT_FEW        32
 
@@ -66,9 +64,9 @@ typedef struct Region {
     uint64_t piece;             /* bytes that are saved at once */
     uint8_t *states;            /* PageState by host page; atomic */
     void ***copies;             /* tables of copies by host page */
-    uint8_t *dirty;             /* by piece: not protected; under lock */
-    uint32_t *given;            /* by block: pages that are GIVEN; atomic */
-    bool armed;                 /* all but what is dirty is protected */
+    uint8_t *dirty;             /* by piece: to protect again; under lock */
+    uint32_t *given;            /* by block: number of GIVEN pages; atomic */
+    bool armed;                 /* protected, except dirty pieces and holes */
 } Region;
 
 struct DumpSnapshot {
@@ -78,13 +76,13 @@ struct DumpSnapshot {
     size_t page;                /* bytes of a host page */
     WriteWatch watch;
     DumpThread thread;
-    bool watching;              /* the thread is there */
+    bool watching;              /* the thread has been started */
     QemuMutex lock;
     GArray *regions;            /* Region *, by address; changed under lock */
     bool taken;                 /* the moment has passed; under lock */
-    bool ended;                 /* nothing is protected; under lock */
-    bool full;                  /* events.full was called; watch only */
-    const char *broken;         /* atomic */
+    bool ended;                 /* ignore faults; under lock */
+    bool full;                  /* events.full was called; watch thread */
+    const char *broken;         /* reason or NULL; atomic */
     PageStore store;
 };
 
@@ -96,8 +94,8 @@ static uint64_t region_pages(const DumpSnapshot *s, const Region *r)
 }
 
 /*
- * The piece, or block, that has @at. They lie as their addresses do: the first
- * and the last may be smaller than @size.
+ * Index of the piece or block of @size bytes that contains offset @at. They are
+ * aligned by host address, so the first and the last may be smaller.
  */
 static uint64_t region_index(const Region *r, uint64_t at, uint64_t size)
 {
@@ -111,7 +109,7 @@ static uint64_t region_piece_of(const Region *r, uint64_t at)
     return region_index(r, at, r->piece);
 }
 
-/* The piece of @size, aligned, that has @at: where in the region. */
+/* Bounds, as offsets, of the piece or block of @size that contains @at. */
 static void region_piece_bounds(const Region *r, uint64_t at, uint64_t size,
                                 uint64_t *from, uint64_t *to)
 {
@@ -156,8 +154,9 @@ static Region *region_new(const DumpSnapshot *s,
 }
 
 /*
- * Is the region a hole at @at, where the watch is told when somebody uses it?
- * @len: bytes asked for, whole pages, and on return those that it is said of.
+ * Is there a hole of the file at offset @at, so that access is a fault without
+ * protection? @len: bytes to check, whole pages; on return the number of bytes
+ * to which the result applies.
  */
 static bool region_hole(const DumpSnapshot *s, const Region *r, uint64_t at,
                         uint64_t *len)
@@ -179,7 +178,7 @@ static Region *snapshot_region(const DumpSnapshot *s, guint i)
     return g_array_index(s->regions, Region *, i);
 }
 
-/* The first region that ends above @addr; their number if there is none. */
+/* Index of the first region that ends above @addr; or the number of regions. */
 static guint snapshot_find(const DumpSnapshot *s, uintptr_t addr)
 {
     guint low = 0, high = s->regions->len;
@@ -197,7 +196,7 @@ static guint snapshot_find(const DumpSnapshot *s, uintptr_t addr)
     return low;
 }
 
-/* The region that has @addr, and where in it. */
+/* The region that contains @addr, and the offset in it; or NULL. */
 static Region *snapshot_region_at(const DumpSnapshot *s, uintptr_t addr,
                                   uint64_t *at)
 {
@@ -248,8 +247,6 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
     return false;
 }
 
-/* -- the end ----------------------------------------------------------- */
-
 static void snapshot_let_go(DumpSnapshot *s)
 {
     for (guint i = 0; i < s->regions->len; i++) {
@@ -259,7 +256,7 @@ static void snapshot_let_go(DumpSnapshot *s)
     }
 }
 
-/* It is of no use any more, and the guest is not to notice. Any thread. */
+/* Give up the snapshot, without effect on the guest. Any thread. */
 static void snapshot_break(DumpSnapshot *s, const char *why)
 {
     if (!qatomic_cmpxchg(&s->broken, NULL, why)) {
@@ -275,20 +272,20 @@ const char *dump_snapshot_broken(const DumpSnapshot *s)
     return qatomic_load_acquire(&s->broken);
 }
 
-/* -- the watch: what is there, and what it becomes --------------------- */
+/* -- watch thread: saving pages ---------------------------------------- */
 
 static PageState page_state(const Region *r, uint64_t page)
 {
     return qatomic_load_acquire(&r->states[page]);
 }
 
-/* From here on the page is the caller's to save. */
+/* Change the state from KEPT to @state. False if it is not KEPT. */
 static bool page_claim(Region *r, uint64_t page, PageState state)
 {
     return qatomic_cmpxchg(&r->states[page], PAGE_KEPT, state) == PAGE_KEPT;
 }
 
-/* Where the copy of a page is put down; NULL if there is no memory. */
+/* The table entry for the copy of a page; NULL if out of memory. */
 static void **page_copy_at(Region *r, uint64_t page)
 {
     void ***table = &r->copies[page / SNAPSHOT_TABLE];
@@ -299,7 +296,7 @@ static void **page_copy_at(Region *r, uint64_t page)
     return *table ? *table + page % SNAPSHOT_TABLE : NULL;
 }
 
-/* A page that is there, and claimed. False if there is no memory. */
+/* Save a page that is present and SAVING. False if out of memory. */
 static bool page_save(DumpSnapshot *s, Region *r, uint64_t page)
 {
     const uint8_t *host = r->range.start + page * s->page;
@@ -322,7 +319,7 @@ static bool page_save(DumpSnapshot *s, Region *r, uint64_t page)
     return true;
 }
 
-/* Save what is there of [@from, @to). False if there is no memory. */
+/* Save present, KEPT pages of [@from, @to). False if out of memory. */
 static bool region_save(DumpSnapshot *s, Region *r, uint64_t from, uint64_t to)
 {
     for (uint64_t n; from < to; from += n) {
@@ -341,8 +338,8 @@ static bool region_save(DumpSnapshot *s, Region *r, uint64_t from, uint64_t to)
 }
 
 /*
- * What is written to at @at may not be mapped, as the kernel may have taken
- * it back. False if there is no memory.
+ * Save the page at @at, which is written to, even if it was reclaimed by the
+ * kernel. It is LOST if it cannot be read. False on failure.
  */
 static bool region_save_fault(DumpSnapshot *s, Region *r, uint64_t at)
 {
@@ -355,7 +352,7 @@ static bool region_save_fault(DumpSnapshot *s, Region *r, uint64_t at)
     }
     region_piece_bounds(r, at, r->range.page, &from, &to);
     if (r->range.fd >= 0) {
-        /* If it was taken away, the watch would wait for itself. */
+        /* If it was removed from the file, reading it would never return. */
         made = write_watch_make(&s->watch, r->range.start + from, s->page);
     }
     if (made < 0) {
@@ -371,7 +368,7 @@ static bool region_save_fault(DumpSnapshot *s, Region *r, uint64_t at)
     return true;
 }
 
-/* Let writers have what of [@from, @to) is not KEPT. */
+/* Unprotect the pages of [@from, @to) that are not KEPT; wakes writers. */
 static bool region_let_go(const DumpSnapshot *s, const Region *r,
                           uint64_t from, uint64_t to)
 {
@@ -391,7 +388,7 @@ static bool region_let_go(const DumpSnapshot *s, const Region *r,
     return true;
 }
 
-/* -- the watch: faults ------------------------------------------------- */
+/* -- watch thread: faults ---------------------------------------------- */
 
 static void snapshot_check_store(DumpSnapshot *s)
 {
@@ -414,7 +411,7 @@ static void watch_failed(DumpSnapshot *s)
     snapshot_break(s, "failed to unprotect guest memory");
 }
 
-/* After the moment: a page, with some of those around it. */
+/* A write after the moment: save the page and some adjacent ones. */
 static void watch_save(DumpSnapshot *s, Region *r, uint64_t at)
 {
     bool ample = page_store_held(&s->store) < s->limit / 2;
@@ -431,8 +428,8 @@ static void watch_save(DumpSnapshot *s, Region *r, uint64_t at)
 }
 
 /*
- * Pages that are not there: all around it are zero, of the moment or of no
- * interest.
+ * A missing page of private memory: map zero pages there and at adjacent absent
+ * pages. After the moment, those that are KEPT become ZERO.
  */
 static void watch_fill(DumpSnapshot *s, Region *r, uint64_t at)
 {
@@ -456,8 +453,8 @@ static void watch_fill(DumpSnapshot *s, Region *r, uint64_t at)
 }
 
 /*
- * A page that a file does not have, or has by now, if somebody else was told
- * of before: it is as it is then, and has been seen to.
+ * A missing page of a file: create it. If it exists by now, the fault of
+ * another thread has been handled before: only wake this one.
  */
 static void watch_make(DumpSnapshot *s, Region *r, uint64_t at)
 {
@@ -527,9 +524,12 @@ static void *watch_thread(void *opaque)
     return NULL;
 }
 
-/* -- protecting -------------------------------------------------------- */
+/* -- protection -------------------------------------------------------- */
 
-/* Pieces from *@piece on, which is dirty, that are too; where they lie. */
+/*
+ * Set the bounds (offsets) of the run of dirty pieces that starts at *@piece,
+ * at most SNAPSHOT_STEP bytes, and advance *@piece to its end.
+ */
 static void region_dirty_run(const Region *r, uint64_t *piece, uint64_t pieces,
                              uint64_t *from, uint64_t *to)
 {
@@ -546,8 +546,8 @@ static void region_dirty_run(const Region *r, uint64_t *piece, uint64_t pieces,
 }
 
 /*
- * Protect once more what was let go. Called with the lock held; @gently: the
- * watch may come in between.
+ * Protect dirty pieces again. Called with the lock held; @gently: release it
+ * after each run, so that the watch thread can proceed.
  */
 static bool region_protect_dirty(DumpSnapshot *s, Region *r, bool gently,
                                  Error **errp)
@@ -574,7 +574,7 @@ static bool region_protect_dirty(DumpSnapshot *s, Region *r, bool gently,
     return true;
 }
 
-/* Runs of pieces that were let go: as many system calls. */
+/* Number of runs of dirty pieces; each takes at least one system call. */
 static uint64_t snapshot_dirty_runs(DumpSnapshot *s)
 {
     uint64_t runs = 0;
@@ -591,8 +591,8 @@ static uint64_t snapshot_dirty_runs(DumpSnapshot *s)
 }
 
 /*
- * All of a region for the first time. Without the lock: what the watch lets go
- * meanwhile is dirty, whether it is protected after that or not.
+ * Protect a region for the first time. Does not need the lock: what the watch
+ * thread unprotects meanwhile is dirty, even if it is protected afterwards.
  */
 static bool region_arm(DumpSnapshot *s, Region *r,
                        const DumpProgress *progress, Error **errp)
@@ -635,7 +635,7 @@ bool dump_snapshot_take(DumpSnapshot *s, Error **errp)
 {
     bool ok = true;
 
-    /* Until all is protected, nothing that is may be let go. */
+    /* Nothing may be unprotected before everything is protected. */
     qemu_mutex_lock(&s->lock);
     for (guint i = 0; ok && i < s->regions->len; i++) {
         Region *r = snapshot_region(s, i);
@@ -651,9 +651,9 @@ bool dump_snapshot_take(DumpSnapshot *s, Error **errp)
     return ok;
 }
 
-/* -- who reads --------------------------------------------------------- */
+/* -- readers ----------------------------------------------------------- */
 
-/* The watch is about to be done with it. */
+/* Wait while the watch thread saves the page; SAVING only if broken. */
 static PageState page_settled(const DumpSnapshot *s, const Region *r,
                               uint64_t page)
 {
@@ -712,7 +712,7 @@ DumpPagesKind dump_snapshot_look(DumpSnapshot *s, const uint8_t *host,
     return region_look(s, r, host - r->range.start, len, bytes);
 }
 
-/* Has it kept its protection? */
+/* Is all of [@from, @to) protected, according to the kernel? */
 static bool region_protected(DumpSnapshot *s, const Region *r, uint64_t from,
                              uint64_t to)
 {
@@ -741,12 +741,12 @@ static bool region_same(DumpSnapshot *s, const Region *r, uint64_t from,
                         uint64_t to)
 {
     from = QEMU_ALIGN_DOWN(from, s->page);
-    /* What was loaded from memory comes before what is asked here. */
+    /* The caller's loads from guest memory come before the checks. */
     smp_rmb();
     if (region_protected(s, r, from, to)) {
         return true;
     }
-    /* If the watch has let it go, there is a copy. */
+    /* If the watch thread has unprotected it, it is not KEPT. */
     if (region_kept(s, r, from, to)) {
         snapshot_break(s, "the guest's memory has lost its protection from "
                        "writes, as by the host's samepage merging");
@@ -762,9 +762,7 @@ bool dump_snapshot_same(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     return !r || region_same(s, r, at, MIN(at + len, r->range.len));
 }
 
-/* -- giving back ------------------------------------------------------- */
-
-/* False if it was given before, or nothing matters any more. */
+/* Release a page. False if it was released before, or in a broken snapshot. */
 static bool page_give(DumpSnapshot *s, Region *r, uint64_t page)
 {
     PageState state;
@@ -785,7 +783,10 @@ static bool page_give(DumpSnapshot *s, Region *r, uint64_t page)
     return true;
 }
 
-/* What [@from, @to) has of one block; all of that is let go at once. */
+/*
+ * Release [@from, @to), which lies in one block; unprotect the block when all
+ * of it has been released.
+ */
 static void region_give(DumpSnapshot *s, Region *r, uint64_t from, uint64_t to)
 {
     uint32_t *given = &r->given[region_index(r, from, SNAPSHOT_BLOCK)];
@@ -823,7 +824,7 @@ void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     }
 }
 
-/* -- life -------------------------------------------------------------- */
+/* -- creation and end -------------------------------------------------- */
 
 static bool sees_pages(const DumpUntouched *u)
 {
@@ -863,12 +864,12 @@ DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
 
 void dump_snapshot_end(DumpSnapshot *s)
 {
-    /* There is nothing left for the watch to unprotect. */
+    /* The watch thread must not unprotect unregistered memory. */
     qemu_mutex_lock(&s->lock);
     s->ended = true;
     qemu_mutex_unlock(&s->lock);
     snapshot_let_go(s);
-    /* Only now nobody needs an answer any more. */
+    /* From here on, no thread waits for the watch thread. */
     if (s->watching) {
         write_watch_stop(&s->watch);
         dump_thread_join(&s->thread);

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Write tracking for memory of this process: a thread that writes to a
- * protected page sleeps until it is unprotected, and the fault can be read here.
+ * protected page sleeps until it is unprotected; the fault can be read here.
  * Uses Linux's userfaultfd; on other hosts, it cannot be opened.
  *
  * Except for open and close, all functions may be called by any thread. None
