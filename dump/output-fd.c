@@ -256,8 +256,6 @@ static void output_release(DumpOutput *parent)
     g_free(out);
 }
 
-/* -- opening ----------------------------------------------------------- */
-
 static bool output_open(FdOutput *out, const DumpOutputName *name,
                         const char *must_seek, Error **errp)
 {

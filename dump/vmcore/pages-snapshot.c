@@ -86,8 +86,6 @@ struct DumpSnapshot {
     PageStore store;
 };
 
-/* -- regions ----------------------------------------------------------- */
-
 static uint64_t region_pages(const DumpSnapshot *s, const Region *r)
 {
     return r->range.len / s->page;
@@ -272,8 +270,6 @@ const char *dump_snapshot_broken(const DumpSnapshot *s)
     return qatomic_load_acquire(&s->broken);
 }
 
-/* -- watch thread: saving pages ---------------------------------------- */
-
 static PageState page_state(const Region *r, uint64_t page)
 {
     return qatomic_load_acquire(&r->states[page]);
@@ -387,8 +383,6 @@ static bool region_let_go(const DumpSnapshot *s, const Region *r,
     }
     return true;
 }
-
-/* -- watch thread: faults ---------------------------------------------- */
 
 static void snapshot_check_store(DumpSnapshot *s)
 {
@@ -524,8 +518,6 @@ static void *watch_thread(void *opaque)
     return NULL;
 }
 
-/* -- protection -------------------------------------------------------- */
-
 /*
  * Set the bounds (offsets) of the run of dirty pieces that starts at *@piece,
  * at most SNAPSHOT_STEP bytes, and advance *@piece to its end.
@@ -650,8 +642,6 @@ bool dump_snapshot_take(DumpSnapshot *s, Error **errp)
     }
     return ok;
 }
-
-/* -- readers ----------------------------------------------------------- */
 
 /* Wait while the watch thread saves the page; SAVING only if broken. */
 static PageState page_settled(const DumpSnapshot *s, const Region *r,
@@ -823,8 +813,6 @@ void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
         at = end;
     }
 }
-
-/* -- creation and end -------------------------------------------------- */
 
 static bool sees_pages(const DumpUntouched *u)
 {

@@ -117,7 +117,7 @@ const char *dump_snapshot_broken(const DumpSnapshot *s);
 
 void dump_snapshot_get_stats(const DumpSnapshot *s, DumpSnapshotStats *stats);
 
-/* -- for pages-live.c -------------------------------------------------- */
+/* For pages-live.c only. */
 
 /*
  * Get the memory at @host. DUMP_PAGES_DATA with *@bytes NULL: read it at @host,

@@ -160,7 +160,7 @@ bool dump_pages_read_virtual(DumpPagesReader *reader,
                              const void *tables, uint64_t vaddr, void *buf,
                              size_t len);
 
-/* -- for sources ------------------------------------------------------- */
+/* For sources only. */
 
 /*
  * Have the kernel map the host pages of the @len bytes at @host, so that
@@ -169,7 +169,7 @@ bool dump_pages_read_virtual(DumpPagesReader *reader,
  */
 bool dump_pages_populate(const uint8_t *host, uint64_t len);
 
-/* -- for tests --------------------------------------------------------- */
+/* For tests only. */
 
 /* How pages-still.c avoids signals for memory that cannot be read. */
 typedef enum DumpPagesMethod {

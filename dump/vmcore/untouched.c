@@ -308,8 +308,6 @@ bool dump_untouched_protected(const DumpUntouched *u, const uint8_t *host,
     return u && probe_pagemap(u, host, entry_protected, len);
 }
 
-/* -- ranges -------------------------------------------------------------- */
-
 /*
  * Set *@ahead to how many of the @len bytes (whole pages) at @host precede the
  * first page that is present or in swap. False if this kernel lacks the ioctl.
