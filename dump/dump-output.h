@@ -30,7 +30,7 @@ typedef struct DumpOutputOps {
     void (*release)(DumpOutput *out);
 } DumpOutputOps;
 
-/* Head of each kind's structure. */
+/* Base of each kind's structure. */
 struct DumpOutput {
     const DumpOutputOps *ops;
     bool needs_main_loop;       /* see dump_output_needs_main_loop */
@@ -61,8 +61,8 @@ bool dump_output_needs_main_loop(const DumpOutput *out);
 
 /*
  * The dump is going to be written: truncate the file. Returns the sink, which
- * is wrapped in makedumpfile's flattened form if @flat, and is to be settled
- * if @durable. It is to be freed in the main thread, with the BQL held.
+ * is wrapped in makedumpfile's flattened form if @flat, and must be settled
+ * if @durable. It must be freed in the main thread, with the BQL held.
  */
 DumpSink *dump_output_begin(DumpOutput *out, bool flat, bool durable,
                             DumpProgress *progress, Error **errp);

@@ -36,7 +36,7 @@ static void zlib_destroy(void *state)
     g_free(state);
 }
 
-/* What does not fit in that is not shorter than the page either. */
+/* Output that does not fit is not shorter than the page either. */
 static size_t zlib_bound(size_t len)
 {
     return compressBound(len);

@@ -595,7 +595,7 @@ static void put_stored(Bits *b, const uint8_t *src, size_t len, bool final)
     b->at += 4 + len;
 }
 
-/* input, of @len bytes */
+/* Compress the first @len bytes of s->input to a block. */
 static void put_block(Bits *b, DumpDeflate *s, size_t len, bool final)
 {
     unsigned n_steps = parse(s, len);

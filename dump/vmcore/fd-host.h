@@ -48,7 +48,7 @@ bool fd_host_wait(int fd, int ms);
  */
 int fd_host_open_fifo(const char *path);
 
-/* Have the capacity of a pipe increased if possible. */
+/* Increase the capacity of a pipe, if possible. */
 void fd_host_widen_pipe(int fd);
 
 /*
@@ -83,8 +83,8 @@ uint64_t fd_host_size_limit(void);
 char *fd_host_real_path(const char *path);
 
 /*
- * Have written data and metadata needed to read it on stable storage. Returns
- * 0 or an errno; 0 also if the file does not support it.
+ * Flush written data, and metadata needed to read it, to stable storage.
+ * Returns 0 or an errno; 0 also if the file does not support it.
  */
 int fd_host_sync(int fd);
 

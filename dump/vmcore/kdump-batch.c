@@ -9,7 +9,7 @@
 #include "qemu/units.h"
 #include "kdump-batch.h"
 
-/* Bytes from which on a batch is due; checked at the end of a chunk. */
+/* Size in bytes at which a batch is due; checked after each chunk. */
 #define KDUMP_DATA_BATCH        (2 * MiB)
 #define KDUMP_DESC_BATCH        (64 * KiB)
 

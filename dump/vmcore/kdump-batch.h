@@ -38,7 +38,7 @@ void kdump_desc_batch_add(KdumpDescBatch *b, const DumpAbi *abi,
 void kdump_desc_batch_add_same(KdumpDescBatch *b, const DumpAbi *abi,
                                const KdumpPageDesc *desc, unsigned n);
 
-/* It is to be flushed before the next chunk is added. */
+/* Must it be flushed before the next chunk is added? */
 bool kdump_desc_batch_due(const KdumpDescBatch *b);
 bool kdump_desc_batch_flush(KdumpDescBatch *b, const KdumpLayout *l,
                             DumpSink *sink, Error **errp);
@@ -78,7 +78,7 @@ void kdump_data_batch_add_zero_page(KdumpDataBatch *b);
 void kdump_data_batch_add(KdumpDataBatch *b, KdumpSlot *slot);
 void kdump_data_batch_give_room(KdumpDataBatch *b, KdumpSlot *slot);
 
-/* It is to be flushed before the next chunk is added. */
+/* Must it be flushed before the next chunk is added? */
 bool kdump_data_batch_due(const KdumpDataBatch *b);
 bool kdump_data_batch_flush(KdumpDataBatch *b, const KdumpLayout *l,
                             DumpSink *sink, Error **errp);

@@ -55,10 +55,9 @@ typedef struct DumpSinkOps {
     bool (*finish)(DumpSink *sink, uint64_t size, Error **errp);
 
     /*
-     * For a durable sink, and may be NULL. seal is called right after the
-     * write that is to be replaced. Without settle, that is flush, which has
-     * all that was written on stable storage; the seal by write; flush;
-     * close.
+     * For durable sinks only; may be NULL. seal is called right after the
+     * write that it replaces later. If settle is NULL, it is: flush, which puts
+     * everything written on stable storage; write the seal; flush; close.
      */
     bool (*seal)(DumpSink *sink, uint64_t offset, const void *buf, size_t len,
                  const char *what, Error **errp);
@@ -82,7 +81,7 @@ typedef struct DumpSinkOps {
     void (*free)(DumpSink *sink);
 } DumpSinkOps;
 
-/* Head of each kind's structure. */
+/* Base of each kind's structure. */
 struct DumpSink {
     const DumpSinkOps *ops;
     DumpProgress *progress;     /* may be NULL; not owned */

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory that was never touched.
+ * Detects memory that was never written to; see the header.
  */
 
 #include "qemu/osdep.h"

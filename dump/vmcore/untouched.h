@@ -11,7 +11,8 @@
  * Sources: Linux Documentation/admin-guide/mm/pagemap.rst, PAGEMAP_SCAN
  * included; lseek(2) for SEEK_DATA and SEEK_HOLE.
  *
- * The guest must be stopped. An object may be used by several threads at once.
+ * A result is that of the time of the call: if the guest runs, it may touch the
+ * memory afterwards. An object may be used by several threads at once.
  */
 
 #ifndef DUMP_VMCORE_UNTOUCHED_H
