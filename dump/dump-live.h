@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Run state of the guest during a live dump. It is stopped only while the
- * snapshot is taken, and again if it modifies memory faster than that is
+ * snapshot is taken, and again if it modifies memory faster than the dump is
  * written.
  *
  *   dump thread                          main thread, BQL
