@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What QEMU 11.x writes differently in files that no macro can reach, as in
-# backports/7.2/rewrite.py; see dump/monitor/hmp.h here. Not tested, as no
-# source of it was at hand.
+# Replacements for QEMU 11.x that macros cannot make, as in
+# backports/7.2/rewrite.py; see also dump/monitor/hmp.h. Not tested, as its
+# source was not available.
 
 REWRITE = {
     'dump/dump-hmp-cmds.c': [
-        # Monitors are objects, and commands of the human monitor get theirs.
+        # Commands of the human monitor are passed a MonitorHMP.
         (r'(void hmp_\w+)\(Monitor \*mon, const QDict \*qdict\)\n\{\n',
          r'\1(MonitorHMP *hmp, const QDict *qdict)\n{\n'
          r'    Monitor *mon = MONITOR(hmp);\n'),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What the scripts in Python share.
+# Shared by the Python scripts.
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ import time
 
 
 class Failure(Exception):
-    """Something the user can read and act on."""
+    """An error to report to the user without a traceback."""
 
 
 def say(text):
@@ -25,12 +25,12 @@ def cache_dir():
 
 @contextlib.contextmanager
 def locked(folder):
-    """Hold the lock on a folder, which is made if it is not there; wait for
-    whoever has it."""
+    """Hold the lock on a folder, which is created if missing; waits while
+    another process holds it."""
     os.makedirs(folder, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY)
-    # Who kills us does not kill the ninja that we started: the lock is held
-    # until that has ended, too.
+    # If this process is killed, the ninja that it started is not: the lock is
+    # inherited, and held until ninja ends, too.
     os.set_inheritable(fd, True)
     try:
         try:

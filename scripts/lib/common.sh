@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Shell functions that the scripts share.
+# Shell functions shared by the scripts.
 
-# A Python of a version manager, or meson from elsewhere, must not come first.
+# The system's Python and meson must come before those of a version manager.
 export PATH="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
 export DEBIAN_FRONTEND=noninteractive
 
@@ -15,15 +15,15 @@ die() {
     exit 1
 }
 
-# install_packages GROUP...: what scripts/packages lists and the machine
-# lacks.
+# install_packages GROUP...: install the packages of these groups in
+# scripts/packages that are missing.
 install_packages() {
     local group name names='' missing=() list there
     list=$(dirname "${BASH_SOURCE[0]}")/../packages
     for group in "$@"; do
         names+=" $(sed -n "s/^$group://p" "$list")"
     done
-    # It fails if it has never heard of one of them.
+    # dpkg-query fails if one of them is unknown.
     there=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $names \
                 2>/dev/null | sed -n 's/^installed //p' || true)
     for name in $names; do

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Packages of the archive that this machine uses, of other suites and
-# architectures too, without a change of its configuration: apt is given
-# lists and folders of its own, in apt/ of the cache.
+# Packages of the archive that this machine uses, also of other suites and
+# architectures, without changing its configuration: apt uses separate lists
+# and folders, in apt/ of the cache.
 #
-# 'debian.py SUITE ARCHITECTURE' prints the options for that, one a line, for
-# apt-cache and apt-get; no SUITE: that of the machine.
+# 'debian.py SUITE ARCHITECTURE' prints the options for this, one per line, for
+# apt-cache and apt-get; an empty SUITE is the machine's.
 
 import contextlib
 import glob
@@ -29,7 +29,7 @@ def own_codename():
 
 
 def archive_uri():
-    """Where the machine gets the packages of its own release from."""
+    """The archive from which the machine gets its release's packages."""
     said = subprocess.run(
         ['apt-get', '-o', f'Dir::Etc::SourceList={SOURCES_LIST}',
          '-o', f'Dir::Etc::SourceParts={SOURCES_LIST}.d', '--print-uris',
@@ -45,7 +45,7 @@ def archive_uri():
 
 @contextlib.contextmanager
 def complete(folder):
-    """A new folder, which is named @folder when all of it is there."""
+    """A new folder, renamed to @folder when it is complete."""
     part = folder + '.new'
     shutil.rmtree(part, ignore_errors=True)
     os.makedirs(part)
@@ -54,18 +54,18 @@ def complete(folder):
 
 
 def unpack_source(dsc, folder):
-    """The source as the distribution builds it, in @folder, which is there
-    when it is complete."""
+    """Unpack the source as the distribution builds it to @folder, which
+    appears when it is complete."""
     with complete(folder) as part:
-        os.rmdir(part)              # dpkg-source makes it
+        os.rmdir(part)              # dpkg-source creates it
         run('unpacking and applying the patches of the distribution',
             ['dpkg-source', '--no-check', '-x', dsc, part],
             os.path.join(os.path.dirname(folder), 'unpack.log'))
 
 
 class Archive:
-    """One suite: kind 'deb' or 'deb-src'; of another architecture if that
-    is given. Its lists are not older than a day."""
+    """One suite: kind 'deb' or 'deb-src'; of another architecture if given.
+    Its lists are not older than a day."""
 
     def __init__(self, suite, kind, arch=None):
         self.suite = suite
@@ -90,8 +90,8 @@ class Archive:
                     f'Components: main\n{SIGNED}\n')
 
     def update(self, log, stanza):
-        """Read the lists, unless that was done lately; the file with the
-        @stanza that they are of is as old as they are."""
+        """Update the lists, unless they are recent. The modification time of
+        the file with their @stanza is that of the update."""
         with contextlib.suppress(FileNotFoundError), open(self.source) as f:
             if f.read() == stanza and \
                     time.time() - os.path.getmtime(f.name) < LISTS_MAX_AGE:
@@ -104,7 +104,7 @@ class Archive:
         os.utime(self.source)
 
     def distrust(self):
-        """Have the lists read anew next time."""
+        """Force an update of the lists next time."""
         os.utime(self.source, (0, 0))
 
     def source_version(self, package, prefix):
@@ -135,8 +135,8 @@ class Archive:
             ) from e
 
     def source_package(self, package, version, folder):
-        """The package as it is in the archive, in @folder, which is there
-        when it is complete. Returns the path of its .dsc."""
+        """Download the source package to @folder, which appears when it is
+        complete. Returns the path of its .dsc."""
         if not os.path.isdir(folder):
             with complete(folder) as part:
                 self.download(f'the source of {package} {version}',
@@ -145,7 +145,7 @@ class Archive:
         return os.path.join(folder, *glob.glob('*.dsc', root_dir=folder))
 
     def unpack_package(self, package, folder):
-        """The package's files in @folder, which is there when they are."""
+        """Unpack the package to @folder, which appears when complete."""
         with complete(folder) as part:
             self.download(package, ['apt-get', '-qq', 'download', package],
                           part)

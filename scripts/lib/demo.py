@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The body of scripts/demo: boot, dump in every format, ask the readers.
+# The body of scripts/demo: boot, dump in every format, run the readers.
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def say(text):
 
 
 def run(*argv, **kwargs):
-    """(ok, output); a tool that is missing says so."""
+    """(ok, output); a missing tool is reported in the output."""
     try:
         r = subprocess.run(argv, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, text=True,
@@ -40,15 +40,15 @@ def progress(name, q):
 
 
 def stood_still(events):
-    """Milliseconds between STOP and RESUME, by the events' own times."""
+    """Milliseconds between STOP and RESUME, by the events' timestamps."""
     when = {e['event']: e['timestamp']['seconds'] * 1000 +
             e['timestamp']['microseconds'] / 1000 for e in events}
     return when['RESUME'] - when['STOP']
 
 
 def dump(guest, path, **arguments):
-    """Dump detached, watching the progress; returns seconds, and the
-    milliseconds for which the guest stood still."""
+    """Dump detached, showing the progress; returns seconds, and the
+    milliseconds for which the guest was stopped."""
     guest.qmp.event_names()
     start = time.monotonic()
     arguments.setdefault('protocol', f'file:{path}')
@@ -71,7 +71,7 @@ def dump(guest, path, **arguments):
 
 
 def dump_to_node(guest, path, **arguments):
-    """The same through QEMU's block layer, here to a file after all."""
+    """The same through QEMU's block layer, here to a node of a file."""
     with open(path, 'wb'):
         pass
     guest.qmp.cmd('blockdev-add', driver='file', filename=path,
@@ -81,8 +81,8 @@ def dump_to_node(guest, path, **arguments):
     return figures
 
 
-# Each reader: None if it cannot be asked about this file, else whether it
-# found what it should, and its own words.
+# Each reader returns None if it does not support this file, else whether it
+# found what it should, and an extract of its output.
 
 def ask_crash(path, guest, _):
     ok, out = run('crash', '--osrelease', path)
@@ -102,7 +102,7 @@ def dmesg(path, guest, folder):
 
 
 def ask_makedumpfile(path, guest, folder):
-    """The kernel's log, by page tables, phys_base and page data."""
+    """The kernel's log, read using page tables, phys_base and page data."""
     if path.endswith('elf-paging'):
         return None
     with open(path, 'rb') as f:
@@ -119,7 +119,7 @@ def ask_makedumpfile(path, guest, folder):
 
 
 def ask_gdb(path, guest, _):
-    """A kernel string at its virtual address: dumps with paging only."""
+    """A kernel string at its virtual address; only dumps with paging."""
     if not path.endswith('elf-paging'):
         return None
     ok, out = run('gdb', '-batch', '-nx', '-ex', f'core-file {path}', '-ex',
@@ -161,7 +161,7 @@ def memory_mib(guest):
     return guest.qmp.cmd('query-memory-size-summary')['base-memory'] >> 20
 
 
-# Besides one of each format: what can be had more.
+# In addition to one dump of each format.
 WAYS = [
     ('elf-paging', {'paging': True}),
     ('elf-live', {'live': 'on'}),
@@ -191,7 +191,7 @@ def dump_all(guest, folder):
 
 
 def ask_all(guest, folder, timed):
-    """Rows of the table, and what readers said that failed."""
+    """Rows of the table, and the output of readers that failed."""
     say('asking the readers')
     rows, failures = [], []
     for name, seconds, still in timed:
@@ -209,7 +209,7 @@ def ask_all(guest, folder, timed):
 
 
 def goes_on(guest):
-    """The guest counts seconds: does it still?"""
+    """True if the guest still counts seconds."""
     before = guest.ticks()
     deadline = time.monotonic() + 30
     while guest.ticks() <= before:
@@ -220,7 +220,7 @@ def goes_on(guest):
 
 
 def fresh_folder():
-    """The dumps are large: those of the last run make room."""
+    """A folder for the dumps; those of the last run are removed."""
     folder = os.path.join(os.environ.get('XDG_CACHE_HOME') or
                           os.path.expanduser('~/.cache'),
                           'qemu-guest-memory-dump', 'demo')

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's source package of QEMU with this subsystem in it.
 
-What is added to the package: the patches of the series at the end of
-debian/patches/series, the build dependencies that turn on what a dump can
-compress with, and an entry in debian/changelog. The original archives are
-those of the distribution.
+Added to the package are the patches of the series at the end of
+debian/patches/series, the build dependencies for the dump's compression
+libraries, and an entry in debian/changelog. The original archives are those of
+the distribution.
 """
 
 import email.utils
@@ -18,17 +18,17 @@ import tree_series
 from common import Failure, run, say
 
 SUFFIX = '+guestdump1'
-# Without renames, which dpkg-source does not know.
+# Without renames, which dpkg-source does not support.
 FORMAT = ['--no-numbered', '--zero-commit', '--no-signature', '--no-renames',
           '--no-stat']
-# debian/rules hands the options in the comments of debian/control to
-# configure; control is made from control-in, and both are in the package.
+# debian/rules passes the options in the comments of debian/control to
+# configure; control is generated from control-in, and the package has both.
 CONTROL = ('debian/control', 'debian/control-in')
 BEFORE = '# --enable-zstd\n'
 CODECS = ('# --enable-lzo\n liblzo2-dev,\n'
           '# --enable-snappy\n libsnappy-dev,\n')
-# qemu-system-x86, what has to be of the same version, and qemu-system, which
-# tells debian/rules to build any of them.
+# qemu-system-x86 and the packages that must have the same version. (Building
+# qemu-system makes debian/rules build them.)
 BINARY = ('qemu-system-x86', 'qemu-system-common', 'qemu-system-gui',
           'qemu-block-extra', 'qemu-utils')
 X86 = 'i386-softmmu,x86_64-softmmu'
@@ -89,8 +89,8 @@ def add_patches(top, tree, identity):
 
 
 def make_source(dsc, tree, out, identity):
-    """Unpack @dsc to a folder in @out, add to it what makes @tree ours, and
-    pack it. Returns the paths of the new .dsc and of the folder."""
+    """Unpack @dsc to a folder in @out, add this subsystem as patches for
+    @tree, and pack it. Returns the paths of the new .dsc and of the folder."""
     identity = tree_series.identity_from_git(identity)
     if os.path.isdir(out) and os.listdir(out):
         raise Failure(f"'{out}' is not empty")
@@ -106,7 +106,7 @@ def make_source(dsc, tree, out, identity):
     add_patches(top, tree, identity)
     splice_codecs(top)
     version = add_changelog(top, identity, tree_series.date_of_series())
-    # Packing applies each patch, or fails.
+    # This applies each patch, or fails.
     run('applying the patches', ['dpkg-source', '--before-build', 'qemu'],
         os.path.join(out, 'patch.log'), cwd=out)
     run('packing the source package', ['dpkg-source', '-b', 'qemu'],
@@ -119,8 +119,8 @@ def make_source(dsc, tree, out, identity):
 
 
 def build_binary(top):
-    """Build the packages BINARY in the folder above @top, which needs the
-    build dependencies of the package. Returns their paths."""
+    """Build the packages BINARY in the folder above @top. The package's build
+    dependencies must be installed. Returns the paths of the packages."""
     out = os.path.dirname(top)
     env = dict(os.environ, QEMU_CONFIGURE_OPTIONS=f'--target-list={X86}',
                DH_OPTIONS=' '.join(f'-p{n}'
@@ -137,7 +137,7 @@ def build_binary(top):
         if name.split('_')[0] in BINARY:
             debs.append(path)
         else:
-            os.unlink(path)     # qemu-system, which needs what is not built
+            os.unlink(path)     # qemu-system depends on packages not built
     if len(debs) != len(BINARY):
         raise Failure(f'not all of {", ".join(BINARY)} were built; see '
                        f'{out}/build.log')
@@ -145,7 +145,7 @@ def build_binary(top):
 
 
 def build_depends(top):
-    """As root: what the package is built with, from the distribution."""
+    """Install the package's build dependencies; requires root."""
     run('installing what the package is built with',
         ['apt-get', '-y', '-qq', '--no-install-recommends', 'build-dep',
          '--arch-only', top],

@@ -11,10 +11,10 @@
 #   CACHE/VERSION/*.log          output of the long steps
 #   CACHE/base-BASE              link to the VERSION fetched last
 #
-# VERSION is the full version of the source package, or stands for the path
-# of a user's directory. src and tools appear under their names only when
-# they are complete; the copies are compared with what they should be before
-# each build.
+# VERSION is the full version of the source package, or a hash of the path of a
+# user's directory. src and tools appear under their names only when they are
+# complete; before each build, the copies are compared with the expected
+# contents.
 
 import argparse
 import glob
@@ -38,13 +38,13 @@ from debian import Archive, own_codename, unpack_source  # noqa: E402
 BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0'),
          '10.2': ('sid', '1:10.2')}
 DEFAULT_TARGETS = 'x86_64'
-# Target -> the device switches of its build, apart from what they need. With
-# several targets, boards and devices would be most of the work.
+# Target -> the devices enabled in its build, apart from their dependencies.
+# With several targets, boards and devices would take most of the build time.
 DEVICES = {
     'x86_64': 'I440FX Q35 E1000_PCI VIRTIO_PCI VIRTIO_BALLOON VIRTIO_BLK '
               'VIRTIO_MEM NVDIMM PVPANIC_ISA ISA_DEBUG USB_UHCI VGA_PCI',
     'i386': 'I440FX',
-    # What is no board is for 7.2, which does not link or start without.
+    # All but boards are for 7.2, which does not link or start without them.
     'aarch64': 'ARM_VIRT ARM_V7M ARM_COMPATIBLE_SEMIHOSTING',
     'arm': 'ARM_VIRT ARM_V7M ARM_COMPATIBLE_SEMIHOSTING',
     'ppc64': 'PSERIES USB_OHCI_PCI NVDIMM',
@@ -53,7 +53,7 @@ DEVICES = {
     'riscv64': 'RISCV_VIRT ARM_COMPATIBLE_SEMIHOSTING',
     'riscv32': 'RISCV_VIRT ARM_COMPATIBLE_SEMIHOSTING',
     'loongarch64': 'LOONGARCH_VIRT',
-    # Two that cannot be dumped.
+    # Two targets without dump support.
     'm68k': 'M68K_VIRT SEMIHOSTING',
     'or1k': 'OR1K_SIM',
 }
@@ -73,7 +73,7 @@ CONFIGURE = [
 
 
 class Tree:
-    """A base and its places."""
+    """A base and its folders."""
 
     def __init__(self, base):
         self.cache = cache_dir()
@@ -94,8 +94,8 @@ class Tree:
             self.src = os.path.join(self.home, 'src') if there else None
 
     def fetch(self):
-        """Of a known base, the newest version; it can be an earlier one if
-        the archive is out of reach."""
+        """Fetch the newest version of a known base. If the archive cannot be
+        reached, the version fetched before is used."""
         if self.is_dir:
             return
         suite, prefix = BASES[self.base]
@@ -118,7 +118,7 @@ class Tree:
             subprocess.run(['ln', '-sfn', name, self.link], check=True)
 
     def source_package(self):
-        """The path of the .dsc of what was fetched."""
+        """The path of the .dsc that was fetched."""
         return glob.glob(os.path.join(glob.escape(self.home),
                                       'package/*.dsc'))[0]
 
@@ -139,7 +139,7 @@ class Tree:
                             f'qemu-system-{targets[0]}')
 
     def prepare(self, stock):
-        """Bring the copy that is built up to date."""
+        """Update the copy that is built."""
         work = self.work(stock)
         if stock and os.path.isdir(os.path.join(self.src, 'dump/vmcore')):
             raise Failure(f"the subsystem is already in '{self.src}': there "
@@ -158,7 +158,7 @@ class Tree:
         env = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR='1',
                    CCACHE_DIR=os.path.join(self.cache, 'ccache'),
                    CCACHE_MAXSIZE='4G')
-        # For ninja too, which runs meson again when its input changed.
+        # Also for ninja, which reruns meson when its input has changed.
         if self.version() >= (10, 0):
             env.update(new_meson(self.cache))
         return env
@@ -171,12 +171,12 @@ class Tree:
         lists = {} if targets == [DEFAULT_TARGETS] else {
             t: DEVICES[t].split() for t in targets}
         if lists:
-            # Looked for from configs/devices/TARGET-softmmu/ on.
+            # Relative to configs/devices/TARGET-softmmu/.
             argv += ['--without-default-devices'] + [
                 f'--with-devices-{t}=../../../{os.path.basename(build)}/{t}'
                 for t in lists]
         if self.version() >= (8, 1) and not self.is_dir:
-            # A checkout may need its subprojects, a package has them.
+            # A checkout may need to download subprojects, a package has them.
             argv.append('--disable-download')
         if self.version() < (10, 0):
             argv.append('--meson=/usr/bin/meson')
@@ -209,7 +209,7 @@ class Tree:
 
 
 def build_packages():
-    """The versions of compiler and libraries: with others, build anew."""
+    """The versions of compiler and libraries; a change forces a new build."""
     names = re.findall(r'(?m)^build:(.*)$', tree_apply.read(
         os.path.join(tree_apply.REPO, 'scripts/packages')))
     return subprocess.run(['dpkg-query', '-W', *' '.join(names).split()],
@@ -217,7 +217,8 @@ def build_packages():
 
 
 def new_meson(cache):
-    """What in the environment gets Python a meson that QEMU 10 takes."""
+    """Environment variables by which Python finds a meson that QEMU 10
+    accepts."""
     version = subprocess.run(['/usr/bin/meson', '--version'],
                              capture_output=True, text=True).stdout
     if tuple(map(int, re.findall(r'\d+', version)[:2])) >= MESON_MIN_10:
@@ -349,7 +350,7 @@ def arguments():
 
 
 def stop(number, _):
-    """Ended by a signal as if by an exception: what runs is ended, too."""
+    """Turn a signal into an exception, which also ends child processes."""
     sys.exit(128 + number)
 
 

@@ -2,11 +2,10 @@
 #
 # Put this subsystem into a QEMU source tree.
 #
-# Everything is worked out before anything is written: see plan(). Writing it
-# is left to git, by a repository of our own in the tree: what is there and
-# what is to be there are two trees of it, between which git can go forth and
-# back. A failed run goes back at once, one that was killed is undone by the
-# next.
+# All changes are computed before anything is written: see plan(). They are
+# written by git, using a private repository in the tree: the state before and
+# the state after are two tree objects of it, and git checks out one or the
+# other. A failed run is undone at once, a killed one by the next run.
 
 import contextlib
 import glob
@@ -22,15 +21,15 @@ from common import Failure, locked
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-# A folder of the tree for our own use, which the user's git does not see.
+# A private folder in the tree, which the user's git ignores.
 STATE = '.guest-memory-dump'
-# In it: the repository; the splices as they were applied; the tree that was
-# applied; while it is being done, the one that was there before.
+# In it: the repository; the splices as applied; the name of the git tree that
+# was applied; while applying, that of the state before, and the paths.
 STORE, SPLICED, APPLIED, UNDO = 'git', 'splices.patch', 'applied-tree', 'undo'
-# What apply has replaced and nobody else has: this and a number.
+# Prefix of folders with replaced files of which there is no other copy.
 REPLACED = STATE + '/replaced-'
 
-# Files of ours that go in whole.
+# Files of ours that are copied as they are.
 WHOLE = ['dump/**/*.[ch]', 'dump/**/meson.build', 'dump/trace-events',
          'include/system/dump.h', 'include/system/dump-arch.h',
          'qapi/dump.json', 'docs/devel/dump.rst',
@@ -38,16 +37,16 @@ WHOLE = ['dump/**/*.[ch]', 'dump/**/meson.build', 'dump/trace-events',
          'docs/interop/vmcore-formats.rst',
          'docs/system/guest-memory-dump.rst', 'tests/unit/test-dump-*.c',
          'tests/unit/dump-test-*.h', 'tests/qtest/dump-test.c']
-# One for QEMU's functional tests: what of ours, where to, and by what a tree
-# is known that has such tests and has them there.
+# Our QEMU functional test: source, destination, and a file that exists only in
+# trees that have functional tests in that folder.
 FUNCTIONAL = ('tests/qemu-functional/test_dump.py',
               'tests/functional/test_dump.py', 'tests/functional/test_vnc.py')
-# A folder of the tree that holds nothing but ours afterwards, and what stays
-# in it: from 11.0 on (not tested) the tree's Kconfig reads this file.
+# The folder of the tree from which other files are removed, except this one,
+# which the tree's Kconfig reads from 11.0 on (not tested).
 OWNED, STAYS = 'dump', 'dump/Kconfig'
 
-# Files of ours that stand for one piece of the tree's file of that name, and
-# what finds this piece, also after an earlier apply.
+# Files of ours that replace one part of the tree's file of that name, and a
+# pattern for this part, which also matches after an earlier apply.
 ENTRY = r'    \{\n        \.name       = "%s",\n(?:(?!^ERST$)[\s\S])*^ERST\n'
 HX = f'^{ENTRY}(?:\\n{ENTRY})*'
 PIECES = {
@@ -56,32 +55,32 @@ PIECES = {
     'hmp-commands-info.hx': HX % ('dump', '(?:vmcoreinfo|dump_parameters)'),
     'MAINTAINERS': r'^Dump\n(?:[A-Z]: .*\n)+',
 }
-# For other files of the tree; the second for one with functional tests.
+# Patches for other files; the second for trees with functional tests.
 SPLICES = 'scripts/splices.patch'
 SPLICES_FUNCTIONAL = 'scripts/splices-functional.patch'
 
-# Folder in backports/ -> the file, and the text in it, by which a tree is
-# known that needs it.
+# Folder in backports/ -> a file, and a text in it, that only trees have that
+# need this folder.
 BACKPORTS = {'11.x': ('include/monitor/hmp.h', 'monitor_hmp_printf'),
              '10.0': ('include/exec/memory.h', ''),
              '7.2': ('include/sysemu/sysemu.h', '')}
 
-# What else tells that a directory is a QEMU tree.
+# Other files that a QEMU tree must have.
 MARKS = ['VERSION', 'dump/meson.build', 'qapi/dump.json',
          'monitor/qmp-cmds.c', 'stubs/dump.c']
 TESTED = [(7, 2), (10, 0), (10, 1), (10, 2)]
 
 
 class ApplyError(Failure):
-    """The tree is not one that we can be put into."""
+    """This subsystem cannot be applied to the tree."""
 
 
-# Bytes of other encodings and line ends pass unchanged.
+# Preserves bytes of other encodings, and line ends.
 PIPED = {'encoding': 'utf-8', 'errors': 'surrogateescape'}
 TEXT = {**PIPED, 'newline': ''}
-# Lines are counted by git, and no context is needed behind a change.
+# git counts the lines, and changes need no context after them.
 APPLY = ['--recount', '--unidiff-zero']
-# A git that nobody has configured.
+# Ignores the user's and the system's configuration of git.
 PLAIN = {'GIT_CONFIG_GLOBAL': '/dev/null', 'GIT_CONFIG_NOSYSTEM': '1'}
 
 
@@ -91,7 +90,7 @@ def read(path):
 
 
 def replace(path, text):
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + '.part', 'w', **TEXT) as f:
         f.write(text)
@@ -120,8 +119,8 @@ def walk(top, skip=()):
 
 
 def git(*args, cwd, stdin='', **env):
-    """What git says; in no repository but that which @env names or @cwd is
-    the top of."""
+    """The output of git; it uses only the repository that @env names or of
+    which @cwd is the top."""
     own = {k: v for k, v in os.environ.items()
            if not k.startswith('GIT_') or k.startswith('GIT_CONFIG')}
     own.update(GIT_CEILING_DIRECTORIES=os.path.dirname(os.path.realpath(cwd)),
@@ -133,11 +132,11 @@ def git(*args, cwd, stdin='', **env):
     return r.stdout
 
 
-# -- what is to be done -------------------------------------------------------
+# -- planning -----------------------------------------------------------------
 
 
 def has(tree, path, text=''):
-    """Does @tree have a file with that text?"""
+    """True if @tree has a file with that text."""
     full = os.path.join(tree, path)
     return os.path.exists(full) and text in read(full)
 
@@ -147,7 +146,7 @@ def paths_of(patch):
 
 
 def marks():
-    """What a QEMU tree has, of what we look at."""
+    """Files that a QEMU tree must have."""
     return [*MARKS, *PIECES, *paths_of(read(os.path.join(REPO, SPLICES)))]
 
 
@@ -163,7 +162,7 @@ def check_tree(tree, say):
                          f"here: it has no {', '.join(missing)}")
     text = read(os.path.join(tree, 'VERSION')).strip()
     version = version_of(tree)
-    # Those between would need backports of their own.
+    # Versions between them would need other backports.
     if version < (10, 0) and version != (7, 2):
         raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 and 10.x")
     if version not in TESTED:
@@ -178,8 +177,8 @@ def backports(tree):
 
 
 def rewritten(files, folders):
-    """@files as the folders' rewrite.py say: path -> what is replaced, and
-    by what, each at one place at least."""
+    """@files with the replacements of the folders' rewrite.py: path ->
+    (pattern, replacement) pairs, each of which must match at least once."""
     for folder in folders:
         path = os.path.join(folder, 'rewrite.py')
         rules = runpy.run_path(path)['REWRITE'] if os.path.exists(path) else {}
@@ -193,13 +192,13 @@ def rewritten(files, folders):
 
 
 def texts(folder, pattern):
-    """Path -> text of what is in @folder."""
+    """Path -> text of the files in @folder that match @pattern."""
     return {path: read(os.path.join(folder, path)) for path in
             glob.glob(pattern, root_dir=folder, recursive=True)}
 
 
 def whole_files(folders):
-    """Path in the tree -> text, for all that goes in whole."""
+    """Path in the tree -> text, for files that are copied as they are."""
     files = {}
     for pattern in WHOLE:
         found = texts(REPO, pattern)
@@ -212,13 +211,13 @@ def whole_files(folders):
 
 
 def fragment(path):
-    """What of ours goes into the tree's file: all but our licence line."""
+    """Our part of the tree's file, without the licence line."""
     return re.sub(r'\A.*SPDX-License-Identifier.*\n', '',
                   read(os.path.join(REPO, path)))
 
 
 def with_piece(tree, path):
-    """The tree's file with our piece in it."""
+    """The tree's file with our part."""
     text, found = re.subn(PIECES[path], lambda _: fragment(path),
                           read(os.path.join(tree, path)), flags=re.M)
     if found != 1:
@@ -228,7 +227,7 @@ def with_piece(tree, path):
 
 
 def splices(tree):
-    """The patch for @tree, with the unit tests that there are."""
+    """The patch for @tree, with all unit tests listed."""
     tests = sorted(os.path.basename(p)[:-len('.c')] for p in
                    glob.glob(os.path.join(REPO, 'tests/unit/test-dump-*.c')))
     patch = read(os.path.join(REPO, SPLICES)).replace(
@@ -240,8 +239,8 @@ def splices(tree):
 
 
 def with_splices(tree):
-    """Path -> text of the files that the patch is for, after taking back
-    what an earlier apply did."""
+    """Path -> text of the files that the patch changes, after reverting the
+    patch of an earlier apply."""
     earlier = os.path.join(tree, STATE, SPLICED)
     patches = [read(earlier)] if os.path.exists(earlier) else []
     ours = splices(tree)
@@ -266,7 +265,7 @@ def with_splices(tree):
 
 
 def check_free(tree, path):
-    """Can there be a file of that name?"""
+    """Fail if no file can be created under that name."""
     full = os.path.join(tree, path)
     if os.path.isdir(full) and not os.path.islink(full):
         raise ApplyError(f"'{full}' is in the way: a file goes there")
@@ -279,7 +278,7 @@ def check_free(tree, path):
 
 
 def plan(tree, say=lambda text: None):
-    """Path -> new text, or None to delete, of all that is ours."""
+    """Path -> new text, or None to delete, of all files to change."""
     check_tree(tree, say)
     folders = backports(tree)
     new = rewritten(whole_files(folders), folders)
@@ -296,18 +295,18 @@ def plan(tree, say=lambda text: None):
 
 
 def differing(tree, new):
-    """What of a plan is not so in @tree yet."""
+    """The part of a plan that @tree does not match yet."""
     return {path: text for path, text in new.items()
             if text != (read(os.path.join(tree, path)) if
                         os.path.lexists(os.path.join(tree, path)) else None)}
 
 
-# -- doing it ----------------------------------------------------------------
+# -- applying ----------------------------------------------------------------
 
 
 class Store:
-    """A repository in a tree, of what apply replaces there and puts there.
-    Trees have names as in git; an index is made anew each time."""
+    """A repository in a tree, for the files before and after apply. Its tree
+    objects are named as in git; the index is recreated each time."""
 
     def __init__(self, tree):
         self.tree = tree
@@ -325,13 +324,13 @@ class Store:
         if not os.path.exists(os.path.join(self.folder, 'info/attributes')):
             git('init', '-q', '--bare', self.folder, cwd=self.state,
                 **PLAIN)
-            # Whatever the user's .gitattributes say.
+            # Overrides the user's .gitattributes.
             replace(os.path.join(self.folder, 'info/attributes'),
                     '* -text -ident -filter -eol -working-tree-encoding\n')
 
     def record(self, paths, top=None):
-        """The tree of those of @paths that there are, as they are on disk;
-        the index knows them."""
+        """Write those of @paths that exist, as they are on disk, to the index
+        and to a tree object, which is returned."""
         for name in ('index', 'index.lock'):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(self.folder, name))
@@ -340,18 +339,18 @@ class Store:
         return self.git('write-tree', top=top).strip()
 
     def tree_of(self, new):
-        """The tree that a plan makes."""
+        """The tree object that a plan results in."""
         with written(new, dir=self.state) as top:
             return self.record(new, top)
 
     def go(self, paths, tree):
-        """Make @paths what they are in @tree; what is so already is left
-        alone."""
+        """Check out @paths of @tree; files that match already are not
+        touched."""
         self.record(paths)
         self.git('read-tree', '-u', '--reset', tree)
 
     def back(self, fresh=False):
-        """Undo what was begun, if it was. @fresh: leave nothing at all."""
+        """Undo an unfinished apply, if any. @fresh: remove our folder too."""
         if os.path.exists(self.undo):
             before, *paths = read(self.undo).split('\0')
             self.go(paths, before)
@@ -360,11 +359,11 @@ class Store:
             shutil.rmtree(self.state, ignore_errors=True)
 
     def files(self, tree):
-        """(mode, type, object, path), as git prints it, of all files."""
+        """The lines of git ls-tree (mode, type, object, path) of all files."""
         return set(self.git('ls-tree', '-r', '-z', tree).split('\0')[:-1])
 
     def save(self, paths, tree):
-        """Copy @paths of @tree to a folder of their own; returns it."""
+        """Copy @paths of @tree to a new folder; returns the folder."""
         aside = next(f'{self.tree}/{REPLACED}{n}' for n in itertools.count(1)
                      if not os.path.exists(f'{self.tree}/{REPLACED}{n}'))
         self.git('read-tree', tree)
@@ -374,8 +373,8 @@ class Store:
 
 
 def uncommitted(tree, paths):
-    """Those of @paths that the user's git cannot bring back: all if it knows
-    nothing of the tree."""
+    """Those of @paths that the user's git cannot restore: all if the tree is
+    not in a git repository."""
     try:
         out = git('--literal-pathspecs', 'status', '--porcelain', '-z',
                   '--no-renames', '--ignored', '--untracked-files=all', '--',
@@ -386,7 +385,7 @@ def uncommitted(tree, paths):
 
 
 def only_here(store, before, changes):
-    """Of what is replaced, that which neither git has nor we made."""
+    """The replaced files that are neither in git nor from an earlier apply."""
     applied = os.path.join(store.state, APPLIED)
     ours = store.files(read(applied)) if os.path.exists(applied) else set()
     there = {entry.partition('\t')[2] for entry in
@@ -442,13 +441,13 @@ def change(store, new, changes, say):
 
 
 def mirror(src, dst, new):
-    """Make @dst what @src is once @new, a plan or nothing, is applied to it.
+    """Make @dst a copy of @src with @new, a plan or nothing, applied.
 
-    Files that are so already keep their time, and others get that of now, so
-    that what changed, and only that, is compiled again. Left alone is what
-    builds make: in @dst the folders build and build-*, what meson downloaded
-    to subprojects, and Python's caches; in @src any folder that was built
-    in. Returns what of @new had to be done.
+    Unchanged files keep their modification time, and others get the current
+    time, so that only changed files are recompiled. Build results are left
+    alone: in @dst the folders build and build-*, meson's downloads in
+    subprojects, and Python's caches; in @src any build folder. Returns the
+    part of @new that had to be applied.
     """
     changes = differing(dst if os.path.isdir(dst) else src, new)
     os.makedirs(dst, exist_ok=True)

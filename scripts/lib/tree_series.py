@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Cut what tree_apply does to a tree into a series of patches.
+# Split the changes made by tree_apply into a series of patches.
 #
 # Each file in scripts/series/ is a patch, in the order of their names:
 #
 #     Subject: of the patch
-#     Files: globs of the paths that arrive with it
-#     New: the same, for those that the base does not have
-#     Action: move or remove, of the base's own files in dump/
-#     Optional: yes, if some bases need no such patch
+#     Files: globs of the paths that it adds or changes
+#     New: the same, only for paths that the base does not have
+#     Action: move or remove the base's own files in dump/
+#     Optional: yes, if some bases do not need the patch
 #
 #     Text of the commit message.
 #
-# Every path of the plan must be named by exactly one of them. Some files
-# grow: what in them names a file that has not arrived is left out until it
-# does; see GROWS.
+# Exactly one patch must name each path of the plan. Some files grow: lines
+# that name a file which no patch has added yet are left out until then; see
+# GROWS.
 #
-# checkpatch.pl asks of every file that is added, moved or deleted whether
-# MAINTAINERS needs updating: all are found by 'get_maintainer.pl -f'.
+# checkpatch.pl warns for each file that is added, moved or deleted that
+# MAINTAINERS may need updating: 'get_maintainer.pl -f' finds all of them.
 
 import email
 import email.utils
@@ -39,8 +39,8 @@ MEANWHILE = """\
 subdir('old')
 """
 
-# Path -> (what names a file, the path that it names) ...: the text that
-# matches is there when the file is.
+# Path -> (pattern of text that names a file, path of that file) ...: the text
+# is included once the file exists.
 GROWS = {
     'dump/vmcore/meson.build': [
         (r"(?m)^  '(\S+\.c)',\n", 'dump/vmcore/{}'),
@@ -61,7 +61,7 @@ GROWS = {
 
 
 class Patch:
-    """One of the series: its text, and what arrives with it."""
+    """One patch of the series: its text, and the paths that it adds."""
 
     def __init__(self, name):
         self.name = name
@@ -86,7 +86,7 @@ def load():
 
 
 def assign(plan, base, patches):
-    """Path -> number of the patch that it arrives with."""
+    """Path -> number of the patch that adds or changes it."""
     def takers(path, globs):
         return [i for i, patch in enumerate(patches) if any(
             fnmatch.fnmatchcase(path, g) for g in globs(patch))]
@@ -106,13 +106,13 @@ def assign(plan, base, patches):
 
 
 def base_files(tree, plan):
-    """Path -> text of what the base has of a plan's paths."""
+    """Path -> text of those paths of a plan that the base has."""
     return {p: tree_apply.read(os.path.join(tree, p)) for p in plan
             if os.path.lexists(os.path.join(tree, p))}
 
 
 def grown(path, text, files):
-    """@text of @path as far as it names what is in @files."""
+    """@text of @path without lines that name files missing in @files."""
     for pattern, named in GROWS.get(path, []):
         matches = list(re.finditer(pattern, text))
         if not matches:
@@ -125,7 +125,7 @@ def grown(path, text, files):
 
 
 class Cutter:
-    """The states between the base and the tree that apply makes."""
+    """The states between the base and the tree after apply."""
 
     def __init__(self, tree, plan, patches):
         self.base = base_files(tree, plan)
@@ -139,7 +139,7 @@ class Cutter:
         self.removed = actions.index('remove')
 
     def old(self, number):
-        """The base's own files of dump/ after patch @number."""
+        """The base's files in dump/ as of patch @number."""
         if number >= self.removed:
             return {}
         own = {p: t for p, t in self.base.items() if p.startswith('dump/')}
@@ -148,8 +148,8 @@ class Cutter:
         return {OLD + p[len('dump'):]: t for p, t in own.items()}
 
     def state(self, number):
-        """Path -> text after patch @number of all that the series touches;
-        -1: the base."""
+        """Path -> text after patch @number of all files that the series
+        changes; -1: the base."""
         files = {p: t for p, t in self.base.items()
                  if not p.startswith('dump/')}
         files.update(self.old(number))
@@ -169,7 +169,8 @@ class Cutter:
 
 
 class Scratch:
-    """A repository in which only @identity and @date count."""
+    """A repository whose commits depend only on their contents, @identity and
+    @date."""
 
     def __init__(self, folder, identity, date):
         name, address = email.utils.parseaddr(identity)
@@ -185,7 +186,7 @@ class Scratch:
         return git(*args, **{'cwd': self.folder, **self.env, **kwargs})
 
     def commit(self, files, message):
-        """Of @files, no more and no less."""
+        """Commit a tree of exactly @files."""
         with tree_apply.written(files) as top:
             where = {'cwd': top, 'GIT_DIR': self.folder, 'GIT_WORK_TREE': top}
             self.git('add', '--all', '--force', **where)
@@ -194,7 +195,7 @@ class Scratch:
 
 
 def identity_from_git(given):
-    """NAME <ADDRESS> as given, or of the user's git."""
+    """NAME <ADDRESS> as given, or from the user's git configuration."""
     if given:
         name, address = email.utils.parseaddr(given)
         if not name or '@' not in address:
@@ -210,8 +211,8 @@ def identity_from_git(given):
 
 
 def date_of_series():
-    """Of the commit the series is made from, so that it is always the
-    same."""
+    """The date of the commit that the series is made from, which makes the
+    patches reproducible."""
     epoch = os.environ.get('SOURCE_DATE_EPOCH')
     try:
         epoch = epoch or git('log', '-1', '--format=%ct', cwd=tree_apply.REPO)
@@ -222,7 +223,7 @@ def date_of_series():
 
 
 def check_clean(tree, paths):
-    """In a git checkout, patches are for what is committed."""
+    """Fail if a git checkout has uncommitted changes of @paths."""
     if not os.path.exists(os.path.join(tree, '.git')):
         return
     said = git('status', '--porcelain', '--', *paths, cwd=tree)
@@ -236,7 +237,7 @@ def check_clean(tree, paths):
 
 
 def commit_all(scratch, cutter, identity):
-    """Returns the number of patches that are of use for this base."""
+    """Returns the number of patches that change something in this base."""
     before = cutter.state(-1)
     scratch.commit(before, 'base')
     scratch.git('tag', 'base')
@@ -255,14 +256,14 @@ def commit_all(scratch, cutter, identity):
     return used
 
 
-# Of git format-patch: as it is easiest to read.
+# Options of git format-patch, for readability.
 FORMAT = ['-n', '--zero-commit', '--no-signature', '--full-index',
           '--find-copies=100%', '--break-rewrites=20%/60%', '--stat=78',
           '--diff-algorithm=myers']
 
 
 def make(tree, out, identity, say, options=FORMAT):
-    """Write the series for @tree to the folder @out; @options are those of
+    """Write the series for @tree to the folder @out; @options are passed to
     git format-patch."""
     identity, date = identity_from_git(identity), date_of_series()
     replaced = earlier(out)
@@ -286,8 +287,8 @@ def make(tree, out, identity, say, options=FORMAT):
 
 
 def earlier(out):
-    """The patches of an earlier run in @out, in which there may be nothing
-    else."""
+    """The patches of an earlier run in @out, which must not contain any other
+    file."""
     names = sorted(os.listdir(out)) if os.path.lexists(out) else []
     foreign = [n for n in names if not re.fullmatch(r'\d{4}-.*\.patch', n)]
     if foreign:

@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU 11.x has functions for the human monitor alone, and one that suspends
- * any monitor without saying whether it can wait: one that a person does not
- * type at, as that of human-monitor-command, cannot. Not tested.
+ * QEMU 11.x has separate functions for the human monitor, and its
+ * monitor_suspend() no longer reports whether the monitor can be suspended:
+ * one without readline, as that of human-monitor-command, cannot. Not tested.
  */
 
 #ifndef BACKPORT_MONITOR_HMP_H

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU 7.2 leaves the reason of a migration blocker to its caller; later
- * ones free it.
+ * In QEMU 7.2 the caller owns the reason of a migration blocker; later
+ * versions free it.
  */
 
 #ifndef BACKPORT_MIGRATION_BLOCKER_H

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU 7.2 passes a has_error beside each optional string of an event.
+ * In QEMU 7.2 each optional string of an event has a has_ argument.
  */
 
 #ifndef BACKPORT_QAPI_EVENTS_DUMP_H

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * QEMU 7.2 has this header under another name. It has AioContext locks, which
- * the main thread takes to use a node that may be in an iothread, and no lock
- * of the graph.
+ * the main thread takes to use a node that may be in an iothread, and no graph
+ * lock.
  */
 
 #ifndef BACKPORT_SYSTEM_BLOCK_BACKEND_H

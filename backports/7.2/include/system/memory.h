@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU 7.2 has this header under another name, and no guest memory that only
- * KVM can read.
+ * QEMU 7.2 has this header under another name, and does not support
+ * guest_memfd.
  */
 
 #ifndef BACKPORT_SYSTEM_MEMORY_H

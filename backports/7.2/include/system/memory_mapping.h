@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU 7.2 has this header under another name, and tells only through
- * the Error whether the walk failed.
+ * QEMU 7.2 has this header under another name; its function returns void, and
+ * reports failure only by the Error.
  */
 
 #ifndef BACKPORT_SYSTEM_MEMORY_MAPPING_H

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * QEMU 7.2 has this header under another name, and does not remember that a
+ * QEMU 7.2 has this header under another name, and does not record that a
  * guest was suspended when it was stopped.
  */
 
@@ -12,7 +12,7 @@
 #include "sysemu/cpu-timers.h"
 #include "sysemu/runstate.h"
 
-/* For the one file that includes this and uses it: dump/guest-pause.c. */
+/* Static, as only one file uses it: dump/guest-pause.c. */
 static inline bool *backport_suspended(void)
 {
     static bool suspended;
