@@ -60,7 +60,7 @@ def target(name):
 
 
 def check(dump, runs, content):
-    """Check every byte of every run, and that the rest is zero."""
+    """Check that every byte of every run is correct, and all others zero."""
     pos = 0
     for start, size in runs:
         assert dump.read(start, size) == content[pos:pos + size], f'{start:#x}'
@@ -156,7 +156,7 @@ def test_vmcoreinfo(tmp_path, kdump):
 @pytest.mark.parametrize('name', ['x86_64', 'i686', 's390x', 'ppc'])
 @pytest.mark.parametrize('maps', [1, 7, 65533, 65534, 66000])
 def test_mappings_and_many_headers(tmp_path, name, maps):
-    """One segment per mapping, clipped to RAM; more than e_phnum holds."""
+    """One segment per mapping, clipped to RAM; more than e_phnum can hold."""
     runs = [(0x100000, 0x3000), (0x200000, 0x1000)]
     path, content = make(tmp_path, runs, maps=maps, **target(name))
     dump = open_dump(path)

@@ -26,7 +26,7 @@ def source(request):
 
 @pytest.fixture
 def tree(source, tmp_path):
-    """The part of it that apply needs, as a modifiable copy."""
+    """A modifiable copy of the files that apply needs."""
     copy = str(tmp_path / 'tree')
     for path in [*tree_apply.marks(), 'dump', 'include/system',
                  'include/sysemu', 'include/exec',

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The messages that docs/system explains are those of the code."""
+"""The code contains the messages that docs/system explains."""
 
 import os
 import re
 
 from conftest import REPO, tree_apply
 
-# Parts of messages that are QEMU's or the system's, or of a device's name.
+# Parts of messages that come from QEMU, the system or a device's name.
 OTHERS = ['No such file or directory', 'No space left on device',
           'dump-guest-memory: unsupported option -',
           "the guest has a 'vhost-user-"]
@@ -24,7 +24,7 @@ def code():
 
 
 def explained():
-    """The messages that the section of refusals has entries for."""
+    """The messages explained in the section on refusals."""
     text = tree_apply.read(os.path.join(REPO,
                                         'docs/system/guest-memory-dump.rst'))
     section = re.search(r'(?ms)^When QEMU refuses\n-+\n(.*?)'
@@ -36,7 +36,7 @@ def explained():
 
 
 def unknown(messages):
-    """Parts between '...' that neither the code nor OTHERS has."""
+    """Parts between '...' that are neither in the code nor in OTHERS."""
     known = code() + '\n'.join(OTHERS)
     parts = [part.strip(" ':") for message in messages
              for part in message.removeprefix('dump: ').split('...')]

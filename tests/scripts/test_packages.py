@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""install_packages installs what the machine lacks, and nothing else."""
+"""install_packages installs only missing packages."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ COMMON = os.path.join(REPO, 'scripts', 'lib', 'common.sh')
 
 
 def install(tmp_path, packages, uid):
-    """Run it with a list of these packages, without apt-get."""
+    """Run it with a list of these packages and a stub of apt-get."""
     lib = tmp_path / 'lib'
     lib.mkdir()
     (lib / 'common.sh').symlink_to(COMMON)
@@ -32,7 +32,7 @@ def test_nothing_missing(tmp_path):
 
 
 def test_one_missing(tmp_path):
-    """A package that dpkg has never heard of, as on a new machine."""
+    """A package unknown to dpkg, as on a new machine."""
     r = install(tmp_path, 'bash no-such-package', 0)
     assert (r.returncode, r.stderr) == \
         (0, '== installing no-such-package\n')

@@ -69,7 +69,8 @@ def test_source_package(package, source):
 
 
 def test_codecs_are_turned_on(package):
-    """By the script of the package that supplies options to debian/rules."""
+    """Tested with the package's script that passes options to
+    debian/rules."""
     _, out = package
     options = subprocess.run(
         ['sh', 'debian/extract-config-opts', 'linux-amd64', 'debian/control'],

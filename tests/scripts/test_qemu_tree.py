@@ -28,7 +28,7 @@ def tool(*args):
 
 
 def digest(top):
-    """Path -> hash and time, of every file."""
+    """Path -> hash and modification time of every file."""
     out = {}
     for path in tree_apply.walk(top, {tree_apply.STATE}):
         full = os.path.join(top, path)
@@ -42,7 +42,7 @@ def digest(top):
 
 
 def test_apply_over_an_earlier_one(tree):
-    """Which had fewer commands."""
+    """An earlier apply of a version with fewer commands."""
     assert tool('apply', tree).returncode == 0
     for name, last in (('hmp-commands.hx', 'dump_set_parameter'),
                        ('hmp-commands-info.hx', 'dump_parameters')):
@@ -104,7 +104,7 @@ def test_apply_adds_documents(tree, index, name):
 
 
 def test_schema_has_documentation(tree, tmp_path):
-    """The base's own generator takes our schema."""
+    """The base's own generator accepts our schema."""
     assert tool('apply', tree).returncode == 0
     r = subprocess.run(['/usr/bin/python3', 'scripts/qapi-gen.py', '-o',
                         str(tmp_path / 'gen'), '-b', 'qapi/qapi-schema.json'],
@@ -139,8 +139,8 @@ def test_unknown_version(tree, version):
     ('7.2.22', False), ('10.2.2', False), ('10.3.0', True),
     ('11.1.0', True)])
 def test_newer_version(tree, version, warned):
-    """It is taken, and said not to have been tested. From 11.0 on a file
-    of dump/ is read by others."""
+    """It is accepted, with a warning that it is not tested. From 11.0 on,
+    the tree's Kconfig reads a file in dump/."""
     with open(os.path.join(tree, 'dump/Kconfig'), 'w') as f:
         f.write('config WINDUMP\n    bool\n')
     with open(os.path.join(tree, 'VERSION'), 'w') as f:
@@ -153,7 +153,7 @@ def test_newer_version(tree, version, warned):
 
 
 def test_monitor_of_its_own(tree):
-    """From 11.x on, commands of the human monitor get a MonitorHMP."""
+    """From 11.x on, commands of the human monitor are passed a MonitorHMP."""
     with open(os.path.join(tree, 'VERSION'), 'w') as f:
         f.write('11.1.0\n')
     os.makedirs(os.path.join(tree, 'include/monitor'))
@@ -200,8 +200,8 @@ REWRITES = [(folder, path) for folder in ('7.2', '11.x') for path in
 
 @pytest.mark.parametrize('folder,path', REWRITES)
 def test_nothing_to_rewrite(folder, path):
-    """As after a change of ours that the backport does not know of; also
-    when the file has another name now."""
+    """A pattern of a backport does not match any more, or its file has been
+    renamed."""
     folders = [os.path.join(REPO, 'backports', folder)]
     files = {p: tree_apply.read(os.path.join(REPO, p))
              for f, p in REWRITES if f == folder}
@@ -214,7 +214,7 @@ def test_nothing_to_rewrite(folder, path):
 
 
 def test_no_file_of_ours(tree, monkeypatch):
-    """A pattern of WHOLE that matches nothing any more."""
+    """A pattern of WHOLE that does not match any file."""
     monkeypatch.setattr(tree_apply, 'WHOLE', ['dump/*.c', 'tests/unit/tset-*.c'])
     with pytest.raises(tree_apply.ApplyError, match='no tests/unit/tset'):
         tree_apply.plan(tree)
@@ -235,12 +235,12 @@ def contents(top):
 
 
 class Killed(BaseException):
-    """Nothing gets to run after it: see killed()."""
+    """Simulates a kill, after which no code runs: see killed()."""
 
 
 def midway(monkeypatch, steps, error):
-    """Have git end with @error when it has written that many files, the last
-    one of them by half."""
+    """Make git fail with @error after it has written that many files, the
+    last one only half."""
     real = tree_apply.git
 
     def git(*args, cwd, **kwargs):
@@ -267,7 +267,7 @@ def midway(monkeypatch, steps, error):
 
 
 def killed(tree, monkeypatch, steps):
-    """Apply, and be killed at it."""
+    """Apply, and be killed while doing so."""
     with monkeypatch.context() as m:
         midway(m, [steps], Killed())
         m.setattr(tree_apply.Store, 'back', lambda *args: None)
@@ -277,7 +277,7 @@ def killed(tree, monkeypatch, steps):
 
 @pytest.fixture
 def whole(tree):
-    """The same tree, applied."""
+    """The result of a complete apply."""
     copy = shutil.copytree(tree, tree + '-whole')
     tree_apply.apply(copy, lambda text: None)
     return copy
@@ -310,7 +310,7 @@ def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, whole, steps):
 
 
 def test_killed_again(tree, monkeypatch, whole):
-    """While it undoes what the first one left."""
+    """Killed while undoing what the first kill left."""
     killed(tree, monkeypatch, 70)
     with monkeypatch.context() as m:
         midway(m, [20], Killed())
@@ -321,8 +321,8 @@ def test_killed_again(tree, monkeypatch, whole):
 
 
 def test_kill_at_the_end(tree, monkeypatch, whole):
-    """When all is done but the note of it: done again, and what was the
-    user's is still kept."""
+    """Killed when everything is done except recording it: apply is repeated,
+    and the user's files are still kept."""
     mine = edit(tree, 'dump/meson.build')
     with monkeypatch.context() as m:
         def die(*args):
@@ -338,8 +338,8 @@ def test_kill_at_the_end(tree, monkeypatch, whole):
 
 
 def test_failure_that_cannot_be_undone(tree, monkeypatch, whole):
-    """Says both why it failed and why it is not undone; the next run does
-    what is left to do."""
+    """Both errors, of apply and of undoing it, are reported; the next run
+    undoes the rest."""
     def gone(*args):
         raise OSError('disk gone')
 
@@ -354,7 +354,8 @@ def test_failure_that_cannot_be_undone(tree, monkeypatch, whole):
 
 
 def test_state_is_lost(tree, monkeypatch, tmp_path):
-    """Ours are recognised, those of another version refused."""
+    """Without our state, our splices are recognized, those of another version
+    refused."""
     assert tool('apply', tree).returncode == 0
     shutil.rmtree(os.path.join(tree, tree_apply.STATE))
     r = tool('apply', tree)
@@ -371,8 +372,8 @@ def test_state_is_lost(tree, monkeypatch, tmp_path):
 
 
 def test_after_other_splices(tree, monkeypatch, tmp_path, whole):
-    """Those of an earlier version of ours are taken back, and what the user
-    has written beside them stays."""
+    """Splices of an earlier version are reverted, and the user's changes next
+    to them kept."""
     repo = str(tmp_path / 'repo')
     shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns('.git'))
     os.unlink(os.path.join(repo, 'tests/unit/test-dump-sink.c'))
@@ -387,11 +388,11 @@ def test_after_other_splices(tree, monkeypatch, tmp_path, whole):
     assert contents(tree) == contents(whole)
 
 
-# Trees that cannot be written to, or have something in the way.
+# Trees that cannot be written to, or with conflicting files.
 
 
 def everything(top):
-    """Names, folders' too, and contents, of our own as well."""
+    """Names of all files and folders, and contents, including our state."""
     return {os.path.join(folder, name):
             os.path.isfile(os.path.join(folder, name)) and
             tree_apply.read(os.path.join(folder, name))
@@ -399,7 +400,8 @@ def everything(top):
 
 
 def as_anybody(*argv):
-    """Run without the rights of root, who may write to anything."""
+    """Run without root's privileges, which would allow writing to
+    anything."""
     drop = ['setpriv', '--inh-caps=-all', '--bounding-set=-all']
     return subprocess.run([*(drop if os.geteuid() == 0 else []), *argv],
                           capture_output=True, text=True)
@@ -419,8 +421,8 @@ def test_read_only_mount(tree):
 
 @pytest.mark.parametrize('path', ['', 'dump', 'qapi', 'tests/unit'])
 def test_no_right_to_write(tree, tmp_path, path):
-    """Of the tree, or of a folder in it: said, and undone. There is no
-    home to keep anything in, either."""
+    """No permission for the tree, or for a folder in it: reported, and
+    undone. The home directory is not writable, either."""
     before = everything(tree)
     folder = os.path.join(tree, path)
     os.chmod(folder, 0o555)
@@ -438,7 +440,8 @@ def test_no_right_to_write(tree, tmp_path, path):
 @pytest.mark.parametrize('way', ['include/system', 'dump/vmcore',
                                  'tests/unit/test-dump-layout.c'])
 def test_something_in_the_way(tree, way):
-    """A file where a folder of ours goes, or a folder for a file."""
+    """A file in place of one of our folders, or a folder in place of a
+    file."""
     full = os.path.join(tree, way)
     if way.endswith('.c'):
         os.mkdir(full)
@@ -455,7 +458,7 @@ def test_something_in_the_way(tree, way):
     assert r.returncode == 0, r.stderr
 
 
-# What was there and is replaced.
+# Files that are replaced.
 
 
 def git(tree, *args):
@@ -464,14 +467,14 @@ def git(tree, *args):
 
 
 def checkout(tree):
-    """Made a git checkout."""
+    """Turn the tree into a git checkout."""
     git(tree, 'init', '-q')
     git(tree, 'add', '--all', '--force')
     git(tree, 'commit', '-q', '-m', 'base')
 
 
 def edit(tree, path):
-    """A user's change; returns the file's new text."""
+    """Make a user's change; returns the file's new text."""
     with open(os.path.join(tree, path), 'a') as f:
         f.write('# edited\n')
     return tree_apply.read(os.path.join(tree, path))
@@ -488,14 +491,14 @@ def names_of_kept(said):
     return set(m[1].split(', ')) if m else set()
 
 
-# Changed, spliced into, new.
+# Replaced, spliced and new files.
 EDITS = ['dump/meson.build', 'qapi/dump.json', 'MAINTAINERS', 'dump/own.c',
          'dump/notes']
 
 
 def test_local_changes_are_kept(tree):
-    """In git: those that are not committed, and only those; ignored files
-    count."""
+    """In a git checkout, only uncommitted changes are kept, including ignored
+    files."""
     with open(os.path.join(tree, '.gitignore'), 'w') as f:
         f.write('notes\n')
     checkout(tree)
@@ -506,14 +509,14 @@ def test_local_changes_are_kept(tree):
     assert kept(tree) == mine
     assert names_of_kept(r.stderr) == set(mine)
     assert not os.path.exists(os.path.join(tree, 'dump/own.c'))
-    # Once more, one of them, as in a tree that was applied before.
+    # Once more, for one file of a tree that was applied before.
     mine = {'dump/dump.c': edit(tree, 'dump/dump.c')}
     r = tool('apply', tree)
     assert kept(tree, 2) == mine and names_of_kept(r.stderr) == set(mine)
 
 
 def test_nothing_to_keep(tree, monkeypatch, tmp_path):
-    """What is committed, and what an earlier apply put there, though the
+    """Not kept: committed files, and files of an earlier apply, even if the
     subsystem has changed since."""
     checkout(tree)
     r = tool('apply', tree)
@@ -534,7 +537,8 @@ def test_nothing_to_keep(tree, monkeypatch, tmp_path):
 
 
 def test_package_is_kept(tree):
-    """Nobody knows what is whose: the first time all, then what changed."""
+    """Without git, the first apply keeps all files, later ones only changed
+    files."""
     before = contents(tree)
     r = tool('apply', tree)
     assert r.returncode == 0, r.stderr
@@ -570,7 +574,7 @@ def test_path_of_what_was_never_fetched(tmp_path, monkeypatch):
     ('x86_64', ['x86_64'], 'build'),
     ('x86_64-softmmu', ['x86_64'], 'build'),
     ('s390x', ['s390x'], 'build-s390x'),
-    # In one order, so that one set of targets has one folder.
+    # In a fixed order, so that each set of targets has one folder.
     ('s390x,x86_64', ['x86_64', 's390x'], 'build-x86_64-s390x'),
     ('all', list(qemu_tree.DEVICES), 'build-all'),
 ])
@@ -588,7 +592,7 @@ def test_unknown_target(text):
 
 
 def test_devices_are_of_the_tree(source):
-    """No switch that minikconf would refuse, or that is not for us."""
+    """All devices in DEVICES exist, so that minikconf accepts them."""
     known = set()
     for folder in ('hw', 'semihosting'):
         for path in tree_apply.walk(os.path.join(source, folder)):
@@ -614,8 +618,8 @@ def test_unit_tests_are_listed(tree):
 
 
 def test_leavings_stay_out(tree, monkeypatch, tmp_path):
-    """What an editor or a build left in dump/ is not put into a tree, and
-    what of that is in the tree does not hinder."""
+    """Files of an editor or a build in dump/ are not copied to a tree, and do
+    no harm in the tree."""
     repo = str(tmp_path / 'repo')
     shutil.copytree(REPO, repo, ignore=shutil.ignore_patterns('.git'))
     for folder in (os.path.join(repo, 'dump'), os.path.join(tree, 'dump')):
@@ -627,7 +631,7 @@ def test_leavings_stay_out(tree, monkeypatch, tmp_path):
 
 
 def test_foreign_bytes_are_kept(tree):
-    """Bytes that are no UTF-8, and line ends, of what is not ours."""
+    """Bytes that are not UTF-8, and line ends, in the tree's files."""
     full = os.path.join(tree, 'MAINTAINERS')
     with open(full, 'ab') as f:
         f.write(b'\nNobody\nM: Andr\xe9\r\n')
@@ -650,7 +654,7 @@ LIB = os.path.join(REPO, 'scripts', 'lib')
 
 
 def test_lock_outlives_a_kill(tmp_path):
-    """A step that goes on after its script was killed keeps others out."""
+    """A step that still runs after its script was killed holds the lock."""
     log, gate = tmp_path / 'log', tmp_path / 'gate'
     os.mkfifo(gate)
     code = (f'import sys; sys.path.insert(0, {LIB!r}); import qemu_tree\n'
@@ -689,12 +693,12 @@ def test_signal_ends_the_step(tmp_path):
         os.kill(int(log.read_text()), 0)
 
 
-# The copies that are built.
+# The copies in which QEMU is built.
 
 
 @pytest.fixture
 def pair(tree, tmp_path):
-    """A tree with the links that QEMU's have, and a place for its copy."""
+    """A tree with links as in QEMU's, and the path for its copy."""
     os.makedirs(os.path.join(tree, 'subprojects/lib'))
     os.symlink('../../qapi', os.path.join(tree, 'subprojects/lib/qapi'))
     os.symlink('../VERSION', os.path.join(tree, 'subprojects/v'))
@@ -726,8 +730,8 @@ def test_copy_again_touches_nothing(pair):
 
 
 def test_copy_follows_the_tree(pair):
-    """Edits of the user's, also of the files that we splice into, reach
-    the copy; and nothing else becomes newer there."""
+    """The user's edits, also in spliced files, are copied; the modification
+    times of other files do not change."""
     src, dst = pair
     make_copy(src, dst)
     before = digest(dst)
@@ -750,7 +754,7 @@ def test_copy_follows_the_tree(pair):
 
 
 def test_copy_of_an_older_file_is_new(pair):
-    """An old version that comes back with its old time must be compiled."""
+    """An old version restored with its old time must be recompiled."""
     src, dst = pair
     make_copy(src, dst)
     path = 'qapi/misc.json'
@@ -871,7 +875,7 @@ def test_no_archive(tmp_path, monkeypatch):
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
     """A source archive in a folder, with a package qemu of one file, and a
-    cache of its own. Returns the folder."""
+    separate cache. Returns the folder."""
     top = tmp_path / 'archive'
     folder = top / 'dists/bookworm/main/source'
     folder.mkdir(parents=True)
@@ -902,7 +906,7 @@ def archive(tmp_path, monkeypatch):
         f' {sha256(index)} {index.stat().st_size} main/source/Sources\n')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setattr(debian, 'archive_uri', lambda: f'file:{top}')
-    # The archive of this test has no key.
+    # The archive of this test is not signed.
     monkeypatch.setattr(debian, 'SIGNED', 'Trusted: yes')
     return top
 
@@ -922,7 +926,7 @@ def test_fetch(archive, capsys):
     assert tree_apply.read(os.path.join(tree.src, 'VERSION')) == '7.2.0\n'
     assert sorted(os.listdir(tree.home)) == ['package', 'src',
                                              'unpack.log']
-    # Once more, and as another run finds it.
+    # Once more, and as in another run.
     capsys.readouterr()
     qemu_tree.Tree('7.2').fetch()
     assert 'downloading' not in capsys.readouterr().err
@@ -950,7 +954,8 @@ def test_base_not_in_archive(archive):
 
 
 def test_archive_out_of_reach(archive, monkeypatch, capsys):
-    """What was fetched before serves; without it, the error says why."""
+    """The source fetched before is used; without it, the error is
+    reported."""
     qemu_tree.Tree('7.2').fetch()
     monkeypatch.setattr(debian, 'LISTS_MAX_AGE', -1)
     os.rename(archive, str(archive) + '-away')

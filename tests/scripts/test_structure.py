@@ -40,7 +40,7 @@ def all_sources():
 
 
 def sources():
-    """Path -> text without comments; a copy that may be modified."""
+    """Path -> text without comments; a copy that tests may modify."""
     return dict(all_sources())
 
 
@@ -100,7 +100,7 @@ def circle(texts):
 
 
 def loads(texts):
-    """Uses of pointers into guest memory that are not known to be harmless."""
+    """Uses of pointers into guest memory, except known harmless ones."""
     found = []
     for path, text in texts.items():
         if path.endswith('.h') or any(fnmatch.fnmatchcase(path, d)
@@ -159,7 +159,7 @@ def test_new_file_is_seen():
     texts['dump/vmcore/brand-new.c'] = ''
     with pytest.raises(AssertionError, match='brand-new.c'):
         upward(texts)
-    # A name that is in the list, but for the other folder.
+    # A name that is in the list, but for another folder.
     with pytest.raises(AssertionError, match='dump/pages.c'):
         upward({'dump/pages.c': ''})
 

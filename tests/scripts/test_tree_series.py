@@ -167,7 +167,7 @@ def test_not_of_what_is_not_committed(checkout, tmp_path):
     assert 'not committed' in r.stderr and 'hmp-commands.hx' in r.stderr
 
 
-# The table. The following tests change a copy of scripts/series/ or the plan.
+# The following tests change a copy of scripts/series/ or the plan.
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def cutter(tree):
 
 
 def test_states(tree):
-    """The old code exists until it is removed, the new code from its patch on,
+    """The old code exists until its removal, the new code from its patch on,
     and nothing refers to missing files."""
     c = cutter(tree)
     old = sorted(os.path.basename(p) for p in c.base if p.startswith('dump/'))
@@ -208,7 +208,7 @@ def test_states(tree):
 
 @one_base
 def test_file_of_dump_that_stays(tree):
-    """From 11.0 on the base's Kconfig reads it."""
+    """From 11.0 on, the base's Kconfig reads this file."""
     with open(os.path.join(tree, tree_apply.STAYS), 'w') as f:
         f.write('config WINDUMP\n    bool\n')
     c = cutter(tree)

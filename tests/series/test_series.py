@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The patches of 'scripts/qemu-tree series', patch by patch, in a git
-import of the base whose built tree DUMP_QEMU is in.
+"""The patches of 'scripts/qemu-tree series', one by one, applied to a git
+import of the base of DUMP_QEMU.
 
-Each patch's sources are compiled with the flags of that build, at that
-patch; unit tests are linked with what the engine consists of then, and run.
-The build of the last patch is the one DUMP_QEMU comes from: that the trees
-are equal is tested here, byte by byte.
+The sources that a patch changes are compiled as of that patch, with the flags
+of the build of DUMP_QEMU; unit tests are linked with the engine as of that
+patch, and run. After the last patch, the tree must be identical to the one
+from which DUMP_QEMU was built.
 """
 
 import fnmatch
@@ -29,7 +29,7 @@ import tree_apply  # noqa: E402
 from vm import VM  # noqa: E402
 from vmcore import open_dump  # noqa: E402
 
-# What makes zlib pages until the last patch, and what it is replaced with.
+# The zlib codec before and after the last patch.
 ZLIB = 'dump/vmcore/codec-zlib.c'
 DEFLATE = 'dump/vmcore/codec-deflate.c'
 AUTHOR = 'A U Thor <author@example.org>'
@@ -93,7 +93,7 @@ def series(tmp_path_factory):
 
 
 def test_ends_in_what_apply_makes(series):
-    """And that is what was built."""
+    """The tree after the last patch is the one that was built."""
     series.checkout('base')
     run([SCRIPT, 'apply', series.top], '/')
     shutil.rmtree(os.path.join(series.top, tree_apply.STATE))
@@ -131,8 +131,8 @@ def test_signed_off(series):
 
 
 def test_checkpatch(series):
-    """Nothing but its question after each new file. The answer to that is
-    the next test."""
+    """The only warnings are those about MAINTAINERS and new files, which the
+    next test checks."""
     script = os.path.join(series.src, 'scripts/checkpatch.pl')
     for patch in series.files:
         r = subprocess.run(['perl', script, '--terse', '--no-summary', patch],
@@ -143,14 +143,14 @@ def test_checkpatch(series):
 
 
 def maintained(text):
-    """The patterns of the section on dumps."""
+    """The file patterns of the Dump section."""
     return re.findall(r'(?m)^F: (\S+)$', re.search(
         r'(?m)^Dump\n(?:[A-Z]: .*\n)+', text)[0])
 
 
 def test_each_file_has_a_maintainer(series):
-    """At the patch that adds it, but for forwarding headers, whose folders
-    have others."""
+    """As of the patch that adds it; forwarding headers are in folders of other
+    maintainers."""
     for commit in series.commits:
         patterns = maintained(series.git('show', f'{commit}:MAINTAINERS'))
         for path in series.changed(commit, 'AR'):
@@ -168,8 +168,8 @@ def link_command(program, build):
 
 
 class Compiler:
-    """Compiles and links at one commit as the built tree does at the last.
-    @gen: what was generated from the schema of that commit."""
+    """Compiles and links as of one commit, with the flags of the built tree.
+    @gen: headers generated from the schema of that commit."""
 
     def __init__(self, series, out):
         self.top, self.out = series.top, out
@@ -199,7 +199,7 @@ class Compiler:
             .replace(self.old + ' ', self.top + ' ')
 
     def generate(self):
-        """Headers of the schema at this commit."""
+        """Generate the headers of the schema of this commit."""
         shutil.rmtree(os.path.join(self.build, 'qapi'), ignore_errors=True)
         run(['/usr/bin/python3', 'scripts/qapi-gen.py', '-o',
              os.path.join(self.build, 'qapi'), '-b',
@@ -215,7 +215,7 @@ class Compiler:
         return obj
 
     def program(self, obj, engine):
-        """Link a unit test with all of the engine that there is."""
+        """Link a unit test with the engine as of this commit."""
         program = obj[:-len('.o')]
         argv = []
         for word in self.link:
@@ -231,16 +231,16 @@ class Compiler:
 
 
 def like(path, flags):
-    """The source in the built tree whose flags @path gets."""
+    """The source in the built tree with whose flags @path is compiled."""
     if path.startswith('dump/old/'):
-        return 'target/i386/arch_dump.c'    # compiled by target or once
+        return 'target/i386/arch_dump.c'    # compiled per target or once
     if path == ZLIB:
-        return 'dump/vmcore/codec.c'        # the last patch has replaced it
+        return 'dump/vmcore/codec.c'        # replaced by the last patch
     return path if path in flags else None
 
 
 def meson_sources(series):
-    """What dump/vmcore/meson.build names."""
+    """Sources listed in dump/vmcore/meson.build."""
     text = tree_apply.read(os.path.join(series.top,
                                         'dump/vmcore/meson.build'))
     return {f'dump/vmcore/{n}' for n in re.findall(r"'([\w-]+\.c)'", text)}
@@ -260,7 +260,7 @@ def test_each_patch_compiles(series, tmp_path):
         objects = {}
         for path in sources:
             as_built = like(path, compiler.flags)
-            if as_built is None:            # nor is it in the built tree
+            if as_built is None:            # not in the built tree
                 assert path.startswith('dump/vmcore/codec-') or \
                     path.endswith('-win32.c')
                 continue
@@ -283,8 +283,8 @@ def test_each_patch_compiles(series, tmp_path):
 
 
 def test_after_the_switch(series):
-    """What follows it changes nothing that is compiled, up to the last,
-    which is of zlib pages only."""
+    """The patches after it change nothing that is compiled, except the last,
+    which changes only the zlib codec."""
     switch = next(c for c in series.commits
                   if 'qapi/dump.json' in series.changed(c, 'M'))
     later = series.git('diff', '--name-only', '--no-renames', switch,
@@ -298,9 +298,9 @@ def test_after_the_switch(series):
 
 
 def test_without_the_last(series, tmp_path):
-    """Our own deflate can be left out: the patch adds it, and changes
-    nothing but two lists of files. QEMU without it, which is the one that was
-    built with another codec, makes zlib dumps that can be read."""
+    """The patch that adds our own deflate can be left out: otherwise it changes
+    only two lists of files. QEMU without it, with another codec, writes zlib
+    dumps that can be read."""
     files = ['codec-deflate.c', 'deflate.c', 'deflate.h']
     assert series.changed('series', 'A') == [
         *(f'dump/vmcore/{f}' for f in files),
@@ -338,7 +338,7 @@ def test_without_the_last(series, tmp_path):
 
 
 def check_zlib_pages(dump, memory):
-    """They are what guest memory has, and what zlib makes of it."""
+    """The pages match guest memory and zlib's output."""
     assert dump.read(0xc0000, 0x40000) == memory[0xc0000:]
     compressed = 0
     for pfn in range(0xc0, 0x100):
