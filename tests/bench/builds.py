@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the benchmarks build: QEMU, and the engine without one."""
+"""Builds for the benchmarks: QEMU, and the engine without QEMU."""
 
 import os
 import subprocess
@@ -16,7 +16,8 @@ def install_packages(*groups):
 
 
 def build(base, stock=False):
-    """Path of the QEMU; @base as for scripts/qemu-tree, None: its default."""
+    """Build QEMU; returns its path. @base as for scripts/qemu-tree, None for
+    its default."""
     argv = [os.path.join(REPO, 'scripts', 'qemu-tree'), 'build']
     argv += [base] if base else []
     argv += ['--stock'] if stock else []
@@ -27,7 +28,8 @@ def build(base, stock=False):
 
 
 def codec_speed(folder, image):
-    """Codec -> MiB/s on one core, and on all at once; builds in @folder."""
+    """Codec -> MiB/s on one core, and on all cores at once; builds in
+    @folder."""
     build = os.path.join(folder, 'engine')
     subprocess.run(['meson', 'setup', '--buildtype=release', build, REPO],
                    check=True, stdout=subprocess.DEVNULL)

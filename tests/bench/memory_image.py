@@ -50,7 +50,7 @@ def read_files(folders, wanted, limit):
                 with open(path, 'rb') as f:
                     data += f.read(limit - len(data))
         except OSError:
-            continue            # not ours to read
+            continue            # no permission
     if len(data) < MIB:
         raise RuntimeError(f'less than 1 MiB of files found in '
                            f'{", ".join(folders)}')
@@ -58,7 +58,7 @@ def read_files(folders, wanted, limit):
 
 
 def kinds(mib, seed):
-    """The kind of each MiB, in shares that are exact but for rounding."""
+    """The kind of each MiB; the shares are exact except for rounding."""
     order = []
     for kind, share in MIX.items():
         order += [kind] * (mib * share // 100)
@@ -68,7 +68,7 @@ def kinds(mib, seed):
 
 
 def _take(data, index):
-    """The @index-th MiB of @data, going round."""
+    """The @index-th MiB of @data, wrapping around."""
     start = index * MIB % len(data)
     piece = data[start:start + MIB]
     return piece + data[:MIB - len(piece)]
