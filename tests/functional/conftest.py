@@ -70,8 +70,8 @@ def faults_so(tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def change_host():
-    """For tests that change what is everybody's on the host, such as the
-    number of huge pages. They undo it, but who is killed does not."""
+    """For tests that change global settings of the host, such as the number of
+    huge pages. They restore them, unless they are killed."""
     if os.environ.get('DUMP_CHANGE_HOST') != '1':
         pytest.skip('would change the host, which DUMP_CHANGE_HOST=1 allows')
 
@@ -83,7 +83,7 @@ def out(tmp_path):
 
 @pytest.fixture
 def loop(tmp_path):
-    """A block device of so many bytes."""
+    """A function that attaches a loop device of that size."""
     made = []
 
     def attach(size):

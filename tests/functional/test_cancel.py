@@ -204,7 +204,7 @@ def test_human_waits(human_vm, tmp_path):
     os.close(r)
 
 
-# -- what query-dump tells --------------------------------------------------------
+# -- query-dump -------------------------------------------------------------------
 
 
 def test_query(full):
@@ -339,7 +339,7 @@ def test_job_refused(running, out, arguments, text):
     assert 'blocked-reasons' not in running.qmp.cmd('query-migrate')
 
 
-# -- what else happens to the machine -----------------------------------------------
+# -- other events during a dump -----------------------------------------------------
 
 
 def test_reset(full):
@@ -379,7 +379,7 @@ def make_qcow2(path):
 
 
 def test_snapshot_loaded(tmp_path):
-    """The memory is inconsistent then, so the dump must fail."""
+    """The memory becomes inconsistent, so the dump must fail."""
     disk = str(tmp_path / 'disk')
     make_qcow2(disk)
     with VM('-m', '16M', '-drive', f'file={disk},format=qcow2') as vm:

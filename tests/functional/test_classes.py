@@ -65,7 +65,7 @@ def test_as_makedumpfile(guest, whole, tmp_path, level):
     assert dump.pfns == kept(whole, level, tmp_path)
     left_out = excluded(guest)
     assert sum(left_out.values()) == len(all_pages) - len(dump.pfns)
-    # Cache counts as the requested class, private or not.
+    # Cache pages, private or not, count as the requested class.
     wanted = {c for c in classes(level) if c != 'zero'}
     if guest.is_busy:
         assert set(left_out) == wanted
@@ -198,7 +198,7 @@ def test_live(tmp_path, name):
         g.wait_for(f'guest: tick {ticks + 2}')
 
 
-# -- without what it takes ---------------------------------------------------
+# -- guests that lack VMCOREINFO ---------------------------------------------
 
 @pytest.fixture(scope='module')
 def silent():

@@ -54,7 +54,7 @@ BAD_ARGUMENTS = [
     ("'begin' is missing", {'length': 4096}),
     ("'length'", {'begin': 0, 'length': 0}),
     ("'length'", {'begin': 0, 'length': -4096}),
-    # Beyond or at both ends of the 64 bits: not "nothing to dump".
+    # The end overflows, as an unsigned and as a signed number.
     ("'begin'", {'begin': -4096, 'length': 8192}),
     ("'begin'", {'begin': (1 << 63) - 4096, 'length': (1 << 63) - 1}),
     ("'begin'", {'begin': 1 << 40, 'length': 4096}),
@@ -69,7 +69,7 @@ BAD_ARGUMENTS = [
 
 @pytest.mark.parametrize('text,arguments', BAD_ARGUMENTS)
 def test_bad_arguments(running, old, text, arguments):
-    """All this is found before anything is touched."""
+    """Detected before anything is changed."""
     refused(running, text, old, protocol='file:' + old, **arguments)
 
 
@@ -146,7 +146,7 @@ def test_refused_in_incoming_migration(out):
         assert not os.path.exists(out)
 
 
-# -- failures on the way ----------------------------------------------------
+# -- failures while writing -------------------------------------------------
 
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
@@ -225,7 +225,7 @@ def test_small_file_system(running, tmp_path, detach):
 
 
 def test_stdin_closed(out):
-    """Descriptor 0 is one like any other."""
+    """Descriptor 0 is treated like any other."""
     with VM('-m', '16M', preexec=lambda: os.close(0)) as vm:
         vm.dump(out)
         with pytest.raises(QMPError):

@@ -59,7 +59,7 @@ def small(tmp_path):
         subprocess.run(['umount', folder], check=True)
 
 
-# -- what is left ----------------------------------------------------------------
+# -- cleanup ---------------------------------------------------------------------
 
 
 def check_pages(dump, ram_file):
@@ -147,7 +147,7 @@ def next_dump_works(vm, tmp_path):
     os.unlink(path)
 
 
-# -- disks that are full -----------------------------------------------------------
+# -- full disks --------------------------------------------------------------------
 
 
 def blocks_of(vm, tmp_path, name):
@@ -238,7 +238,7 @@ class Cut:
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_cut_anywhere(ram_file, small, tmp_path, name):
-    """The larger the limit, the more pages are there; all are correct."""
+    """The larger the limit, the more pages are present; all are correct."""
     with start(ram_file, '-S') as vm:   # the same dump each time
         cut = Cut(vm, name, small, str(tmp_path / 'dump'))
         counts = []
@@ -271,7 +271,7 @@ def test_fdset_full(full, small, ram_file, name):
 
 
 def cut_flat(path):
-    """No reader looks behind the end record, but ours."""
+    """Truncate after the end record: only our reader checks what follows."""
     with open(path, 'r+b') as f:
         f.seek(4096)
         while True:
@@ -284,7 +284,7 @@ def cut_flat(path):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_small_device(full, loop, tmp_path, ram_file, name):
-    """It is refused if it is known how large the dump becomes."""
+    """Refused if the size of the dump is known in advance."""
     path, device = str(tmp_path / 'copy'), loop(2 << 20)
     if name == 'elf':
         full.qmp.event_names()
@@ -523,7 +523,7 @@ def test_node_too_small(full, tmp_path, ram_file, name):
     answer = dump(full, protocol='node:d', format=name)
     nodes.delete(full)
     server.close()
-    # Only this test's reader looks after the end.
+    # Only this test's reader checks what follows the end.
     with open(path, 'rb') as f:
         size = len(f.read().rstrip(b'\0'))
     if name == 'kdump-zlib':
@@ -727,7 +727,7 @@ def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
                                else 'incomplete')
 
 
-# -- what the system refuses -----------------------------------------------------------
+# -- no thread, no memory --------------------------------------------------------------
 
 
 @pytest.mark.parametrize('name', FORMATS)
@@ -759,8 +759,8 @@ def test_no_memory(ram_file, tmp_path):
     with start(ram_file, env={'MALLOC_MMAP_THRESHOLD_': '65536'}) as vm:
         vm.dump(path)                   # memory that QEMU needs in any case
         vm.qmp.wait_event('DUMP_COMPLETED')
-        # Less than available, as a thread that ends frees its stack; and if a
-        # buffer could still be allocated, with less.
+        # Below the current size, as a thread that ends frees its stack; reduced
+        # until a buffer cannot be allocated.
         for less in range(32 << 20, 352 << 20, 32 << 20):
             resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
                              (address_space(vm) - less,

@@ -100,7 +100,8 @@ def test_makedumpfile_filter_kdump(guest, tmp_path, name):
 
 
 FILTERED = [
-    # Here the lower 1.5 GiB were silently lost, with the firmware above RAM.
+    # Regression: the lower 1.5 GiB were silently lost here, as the firmware is
+    # above RAM.
     ('q35', '2560M', (), 'kdump-lzo'),
     # Memory above 4 GiB, and device memory above that.
     ('pc', '4G', ('-object', 'memory-backend-ram,id=shared,size=2G',
@@ -175,7 +176,7 @@ def test_readelf(dumps):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_strict_reader(guest, dumps, name):
-    """e_ehsize and utsname are among what the reader insists on."""
+    """The reader checks e_ehsize and utsname, among others."""
     dump = open_dump(dumps[name])
     assert dump.vmcoreinfo['OSRELEASE'] == guest.release()
     assert [n[0] for n in dump.notes] == \
@@ -204,7 +205,7 @@ sys.stdout.buffer.write(data)
 
 @pytest.mark.parametrize('name', [f for f in FORMATS if 'raw' in f])
 def test_libkdumpfile(guest, dumps, name):
-    """By utsname, architecture and number of CPUs are known."""
+    """With utsname, it knows the architecture and the number of CPUs."""
     dump = open_dump(dumps[name])
     pfn = next(p for p in dump.pfns if dump.descs[p][2])
     r = subprocess.run(['/usr/bin/python3', '-c', KDUMPFILE, dumps[name],
@@ -228,7 +229,7 @@ sys.stdout.buffer.write(prog.read(int(sys.argv[2]), 4096, True))
 @pytest.mark.parametrize('name', ['elf', *(f for f in FORMATS
                                            if 'raw' in f)])
 def test_drgn(guest, dumps, name):
-    """The architecture, by utsname, needs not be told."""
+    """drgn detects the architecture by utsname."""
     dump = open_dump(dumps[name])
     pfn = next(p for p in open_dump(dumps['kdump-raw-zlib']).pfns
                if p > 0x1000 and any(dump.read(p * 4096, 4096)))

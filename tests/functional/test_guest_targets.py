@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from guest import KINDS, Guest
-# Used here with the guests of this file.
+# Fixtures used with the guests of this file.
 from test_guest import test_every_page, test_guest_lives_on  # noqa: F401
 from test_guest import DRGN, Dumps, run
 from qmp import QMPError
@@ -168,7 +168,7 @@ def test_drgn(guest, dumps, name):
     assert data == dump.read(at, 4096)
 
 
-# -- pages left out ------------------------------------------------------------
+# -- excluded pages ------------------------------------------------------------
 
 CLASSES = ['zero', 'cache', 'cache-private', 'user', 'free']
 

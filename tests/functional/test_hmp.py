@@ -394,7 +394,8 @@ def test_two_human_monitors(tmp_path):
 
 
 def test_warnings(tmp_path, out):
-    """In a monitor that waits, and in one that does not."""
+    """In a monitor that is suspended during the dump, and through
+    human-monitor-command."""
     path = str(tmp_path / 'hmp')
     with VM('-m', '16M', '-device', 'vmcoreinfo', '-chardev',
             f'socket,id=hmp,server=on,wait=off,path={path}', '-mon',
@@ -407,7 +408,7 @@ def test_warnings(tmp_path, out):
             vm.qmp.hmp('info dump')
 
 
-# -- who sees the progress ------------------------------------------------------
+# -- progress display -----------------------------------------------------------
 
 # Longer than the delay before the first progress line.
 WHILE = 1.6

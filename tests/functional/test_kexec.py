@@ -46,8 +46,8 @@ def large(memory):
 def test_kexec(tmp_path, memory, kept):
     """Whether the first kernel is still in memory or not: it does not run."""
     path = str(tmp_path / 'dump')
-    # The loader and the decompressor of the second kernel know nothing of what
-    # is kept, and use the end of memory. The first kernel has to be elsewhere.
+    # The loader and the decompressor of the second kernel do not know which
+    # memory to keep, and use its end. The first kernel must not be there.
     with KexecGuest(str(tmp_path), memory=memory,
                     append='nokaslr' if kept else '') as guest:
         before = guest.qmp.cmd('query-vmcoreinfo')

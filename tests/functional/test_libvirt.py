@@ -79,7 +79,7 @@ def test_failure_is_told(domain):
     domain.virsh('dump', NAME, domain.path('again'), '--memory-only')
 
 
-# -- what libvirt does not ask for --------------------------------------------
+# -- options that libvirt does not pass ---------------------------------------
 
 
 @pytest.mark.parametrize('name', FORMATS)

@@ -138,7 +138,7 @@ def test_migration_blocked_meanwhile(tmp_path):
 
 
 def test_dump_on_completion_400_times(tmp_path):
-    """A dump asked for on DUMP_COMPLETED is never refused."""
+    """A dump started on DUMP_COMPLETED is never refused."""
     path = str(tmp_path / 'dump')
     with VM('-m', '2M') as vm:
         vm.dump(path, detach=True)

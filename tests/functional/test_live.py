@@ -28,7 +28,7 @@ def completed(event):
     return event['result']
 
 
-# -- memory and registers are of one moment -----------------------------------
+# -- consistency of memory and registers --------------------------------------
 
 
 def sweep_and_check(vm, out, output, **arguments):
@@ -137,13 +137,13 @@ def test_threads(faults_so, out):
 
 @pytest.mark.parametrize('cpus', [1, 3, 8])
 def test_default_threads(faults_so, cpus):
-    """The guest's CPUs keep as many of the host's, if the guest runs on."""
+    """A live dump leaves a host CPU for each CPU of the guest."""
     rest = max(8 - cpus, 1)
     with Sweep(cpus=cpus, env=faults.processors(faults_so, 8),
                args=['-trace', 'dump_start']) as vm:
         dump = Held(vm, format='kdump-zlib', live_buffer=2 * vm.size)
         deadline = time.monotonic() + 30
-        # One does without workers.
+        # With one thread, there are no workers.
         while vm.threads().count('dump-worker') != (rest if rest > 1 else 0):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -154,7 +154,7 @@ def test_default_threads(faults_so, cpus):
                           {'live': 'off'}):
             vm.dump('/dev/null', detach=True, **arguments)
             vm.qmp.wait_event('DUMP_COMPLETED')
-        # For that one, it has to be stopped.
+        # Without detach, the guest has to be stopped.
         vm.dump('/dev/null', live='auto')
         assert re.findall(r'dump_start .* live (\d) threads (\d+)',
                           vm.stderr()) == [
@@ -189,7 +189,7 @@ def test_paging(out):
 
 @pytest.mark.parametrize('kind', ['anon-4k', 'memfd'])
 def test_untouched_memory(kind):
-    """It takes no page tables, which would be 2 MiB for each GiB."""
+    """It needs no page tables, which would take 2 MiB for each GiB."""
     size = 16 << 30
     with Idle(size, kind=kind, start=size) as vm:
         for at in range(1 * MIB, 64 * MIB, MIB):
@@ -197,7 +197,7 @@ def test_untouched_memory(kind):
         before = Before(vm)
         tables = rss(vm, 'VmPTE')
         dump = Held(vm)
-        # What is used now, is then there.
+        # Memory that is written to now has these contents afterwards.
         vm.qtest.write(2 << 30, b'new')
         vm.qtest.write(8 * MIB, b'new')
         assert rss(vm, 'VmPTE') < tables + 2 * MIB
@@ -282,7 +282,7 @@ def test_far_too_small_buffer():
 
 
 def test_small_buffer_of_a_guest(out):
-    """The guest then writes no more, and continues at the end."""
+    """The guest is stopped when it is full, and resumed at the end."""
     with Sweep() as vm:
         before = Before(vm)
         dump = Held(vm, live_buffer=SMALL)
@@ -326,7 +326,7 @@ def test_events(out):
         assert vm.status() == 'running'
 
 
-# -- what else happens meanwhile ----------------------------------------------
+# -- other events during a dump -----------------------------------------------
 
 
 def test_stop(out):
@@ -518,7 +518,7 @@ def test_background_snapshot_afterwards(out):
         migrates(vm)
 
 
-# -- memory that goes away ----------------------------------------------------
+# -- memory that is removed ---------------------------------------------------
 
 
 DIMM = 32 * MIB

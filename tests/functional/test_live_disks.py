@@ -46,7 +46,7 @@ def guest(path, aio, cache, *args, thread=True, more='', **kwargs):
 
 
 def is_read(vm, buffers=BUFFERS):
-    """Does memory have the data read, independent of the dump?"""
+    """Check that memory has the data read, independent of the dump."""
     for paddr in buffers:
         for at in range(0, MIB, 16 * PAGE):
             assert vm.qtest.read(paddr + at, PAGE) == \
@@ -64,7 +64,7 @@ def test_read_meanwhile(disk_file, out, aio, cache, kind):
     try:
         vm = guest(disk_file, aio, cache, kind=kind)
     except RuntimeError as e:
-        # The kernel's no; not that of a QEMU that was built without.
+        # Not supported by the kernel; QEMU must be built with it.
         if 'linux io_uring' in str(e) or 'O_DIRECT' in str(e):
             pytest.skip(f'not to be had here: {e}')
         raise
@@ -98,7 +98,7 @@ def test_read_under_way(disk_file, out, thread):
         for paddr in BUFFERS[:4]:
             vm.disk.begin_read(paddr - BUFFERS[0], paddr, MIB)
         dump = Held(vm)
-        # The others would take minutes.
+        # The remaining requests would take minutes.
         done = vm.disk.done()
         assert done < 4
         assert vm.qmp.hmp('block_set_io_throttle disk 0 0 0 0 0 0') == ''
@@ -108,7 +108,7 @@ def test_read_under_way(disk_file, out, thread):
         then, = struct.unpack('<H', image.read(vm.disk.memory + 0x802, 2))
         assert then <= done
         pages = [p for p in vm.pages() if p >= BUFFERS[then]]
-        # The first pages of the next one may have been written by then.
+        # The first pages of the next one may have been written before.
         new = {p for p in pages
                if image.read(p, PAGE) == new_page(p - BUFFERS[0])}
         assert not new or max(new) < BUFFERS[then] + MIB

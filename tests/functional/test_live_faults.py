@@ -19,7 +19,7 @@ from vmcore import open_dump
 
 MIB = 1 << 20
 
-# -- userfaultfd says no ------------------------------------------------------
+# -- userfaultfd fails --------------------------------------------------------
 
 
 def faulty(faults_so, fault, **kwargs):
@@ -148,7 +148,7 @@ def test_later(faults_so, out, step, error, n, kind):
         check(open_dump(out), vm)
 
 
-# -- no room, no thread -------------------------------------------------------
+# -- no thread, no memory -----------------------------------------------------
 
 
 def test_no_thread(faults_so, tmp_path, out):
@@ -194,7 +194,7 @@ def test_no_memory_for_pages(out):
         before.nothing_left()
 
 
-# -- protection that is gone --------------------------------------------------
+# -- lost write protection ----------------------------------------------------
 
 
 def host_address(vm, paddr):

@@ -71,8 +71,8 @@ def crash(path):
     assert r.returncode == 0, text
     # crash's own messages, without the kernel's log.
     said = re.sub(r'(?m)^\[ *\d+\.\d+\] .*$', '', text)
-    # On an interrupt stack crash may take other words for an exception frame,
-    # and says that it is possibly bogus.
+    # On an interrupt stack crash may mistake other words for an exception
+    # frame, and reports it as possibly bogus.
     said = said.replace('[exception RIP: unknown or invalid address]', '')
     for bad in ('invalid', 'cannot', 'seek error', 'read error', 'corrupt'):
         assert bad not in said, text
@@ -109,7 +109,7 @@ def test_guest_under_load(guest, tmp_path, turn):
         event = guest.qmp.wait_event('DUMP_COMPLETED')['data']
     else:
         dump = Held(guest, format=name)
-        # Let it work for half a second.
+        # Let the guest work for half a second.
         ticks = guest.ticks()
         deadline = time.monotonic() + 20
         while live(guest)['saved'] < 500 and time.monotonic() < deadline:

@@ -198,7 +198,7 @@ def test_memory_on_a_disk(tmp_path, out, share):
         not_live(vm, out, 'ram')
 
 
-# -- who else writes to memory ------------------------------------------------
+# -- other writers to guest memory --------------------------------------------
 
 
 def shared(size):
@@ -257,7 +257,7 @@ VERSION_1, PROTOCOL_FEATURES = 1 << 32, 1 << 30
 
 
 class VhostUser:
-    """The back-end of a vhost-user device, which agrees to everything."""
+    """The back-end of a vhost-user device; it acknowledges everything."""
 
     def __init__(self, path):
         self.path = path

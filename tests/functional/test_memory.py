@@ -20,7 +20,7 @@ THREADS = [1, None, 64]
 
 
 def limit(vm, more):
-    """Allow so many bytes more than QEMU has; None: no limit."""
+    """Limit the address space to @more bytes above its size; None: no limit."""
     if more is None:
         size = resource.RLIM_INFINITY
     else:
@@ -45,8 +45,8 @@ def dump(vm, path, detach, threads, name):
 
 
 def limited_dump(ram_file, path, more, *how):
-    """A dump with a limit, whose error or None is returned, and one without,
-    which has to succeed."""
+    """Make a dump with a limit, whose error or None is returned, and one
+    without, which must succeed."""
     with start(ram_file) as vm:
         limit(vm, more)
         error = dump(vm, path, *how)
@@ -71,7 +71,7 @@ def test_little(ram_file, out, more, detach, threads):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('more', [0, 256, 512, 768, 1024, 1536, 2048])
 def test_hardly_any(ram_file, out, more, detach, threads):
-    """In KiB. Whether it is enough depends on QEMU's free memory."""
+    """@more is in KiB; whether it is enough depends on QEMU's free memory."""
     error = limited_dump(ram_file, out, more << 10, detach, threads,
                          'kdump-zlib')
     assert error is None or 'no memory' in error or \

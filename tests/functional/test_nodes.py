@@ -92,7 +92,7 @@ def test_same(vm, node, files, kind, size, name, detach):
 
 
 def test_twice(vm, node, files):
-    """A shorter dump after a longer one, of which nothing is left."""
+    """After a shorter dump, nothing is left of a longer one."""
     made = node(nodes.Raw, 0)
     dump(vm, 'elf')
     dump(vm, 'kdump-raw-lzo')
@@ -293,7 +293,7 @@ def test_nobody_gets_in(vm, node, tmp_path):
     nodes.delete_soon(vm)
 
 
-# -- what goes wrong on the way ----------------------------------------------------
+# -- failures while writing --------------------------------------------------------
 
 
 def stalled(vm, tmp_path, kind=nodes.qemu_nbd, **options):

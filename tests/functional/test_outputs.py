@@ -251,7 +251,7 @@ def test_fdset_twice(full, out, first, second):
     assert full.status() == 'running'
 
 
-# -- what is too small -----------------------------------------------------------
+# -- outputs that are too small --------------------------------------------------
 
 NO_PLACE = 'dump: no place for '
 
@@ -341,7 +341,7 @@ def test_largest_file(full, tmp_path):
         subprocess.run(['umount', folder], check=True)
 
 
-# -- files that are the guest's ----------------------------------------------------
+# -- files of the guest ------------------------------------------------------------
 
 SIZE = 16 << 20
 

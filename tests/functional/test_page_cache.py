@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""direct: what is in the host's page cache of a dump."""
+"""direct: how much of a dump is in the host's page cache."""
 
 import errno
 import os
@@ -52,7 +52,7 @@ def test_nothing_left(full, on_disk, ram_file, name):
 
 
 def is_direct(vm, path):
-    """Has QEMU the file open for direct I/O?"""
+    """True if QEMU has the file open for direct I/O."""
     for fd in os.listdir(f'/proc/{vm.proc.pid}/fd'):
         with open(f'/proc/{vm.proc.pid}/fdinfo/{fd}') as f:
             flags = int(f.read().split('flags:')[1].split()[0], 8)
@@ -64,7 +64,7 @@ def is_direct(vm, path):
 
 @pytest.mark.parametrize('direct', [False, True])
 def test_direct(ram_file, faults_so, on_disk, direct):
-    """Memory is not even in the cache for a while."""
+    """Memory is not cached, not even temporarily."""
     with Paused(ram_file, faults_so, on_disk, 'elf', dump={
             'direct': direct}) as paused:
         assert is_direct(paused.vm, on_disk) == direct

@@ -166,7 +166,7 @@ def test_contradiction_with_what_is_set(vm):
     assert query(vm) == {'vmcoreinfo': 'off'}
 
 
-# -- what they do -------------------------------------------------------------
+# -- effects ------------------------------------------------------------------
 
 
 def test_format(vm, out):
@@ -243,7 +243,7 @@ def test_live_buffer_alone(vm, out):
         vm.dump(out, live_buffer=64 * MIB, detach=True)
 
 
-# -- what the command has wins ------------------------------------------------
+# -- arguments override defaults ----------------------------------------------
 
 # Defaults, arguments of the command, the default ignored, and the reason.
 CONTRADICTIONS = [
@@ -457,7 +457,8 @@ def test_monitor_dump(vm, out):
 
 
 def test_monitor_live(vm, out):
-    """A monitor that waits can make a live dump; QEMU does not block."""
+    """A monitor that can be suspended makes live dumps without -d;
+    human-monitor-command does not."""
     set_(vm, live='on')
     human = Client(vm.human_path)
     answer = human.ask(f'dump-guest-memory {out}')

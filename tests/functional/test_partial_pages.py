@@ -20,7 +20,7 @@ FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy',
            'kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy']
 
 
-# -- a machine of nothing but a CPU and memory that ends within a page --------
+# -- a machine with only a CPU, and memory that ends within a page ------------
 
 ODD = MiB + 512
 
@@ -45,7 +45,7 @@ def bare(tmp_path_factory):
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('name', FORMATS)
 def test_last_page_in_part(bare, out, name, detach):
-    """max_mapnr counts the last page, of which a part is RAM."""
+    """max_mapnr includes the last page, only part of which is RAM."""
     bare.dump(out, format=name, detach=detach)
     event = bare.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed'
@@ -75,7 +75,7 @@ def test_range_of_32_bit_dump(bare, out, begin, length):
     assert dump.read(begin, end - begin) == bare.memory[begin:end]
 
 
-# -- ROMs of devices: memory of less than a page in the middle ----------------
+# -- option ROMs: memory of less than a page in the middle --------------------
 
 WINDOW = 0xfe000000
 # Slot of the device -> address of its 2 KiB.

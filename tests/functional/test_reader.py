@@ -145,7 +145,7 @@ def moved(i, field, by):
 
 
 BAD_ELF = {
-    # As QEMU wrote them before.
+    # As written by earlier versions of QEMU.
     'e_phoff': dict(text='e_phoff is 192', phoff=192),
     'e_ehsize': dict(text='e_ehsize is 8', ehsize=8, phoff=64),
     'phentsize': dict(text='e_phentsize is 64', phentsize=64),
@@ -367,7 +367,7 @@ BAD_KDUMP = {
         text='no sensible header version and block size', version=5),
     'split': dict(text='split', split=1),
     'nr_cpus': dict(text='nr_cpus', nr_cpus=1),
-    # Without the last page, of which a part is RAM, as QEMU had it.
+    # Without the last page, part of which is RAM, as in unmodified QEMU.
     'max_mapnr rounded down': dict(text='page beyond max_mapnr', max_mapnr=12),
     'max_mapnr of 32 bits': dict(text='max_mapnr', max_mapnr32=12),
     'odd bitmaps': dict(text='odd number of bitmap blocks', bitmap_blocks=3),

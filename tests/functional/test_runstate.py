@@ -33,7 +33,7 @@ def bytes_read(vm):
         return int(re.search(r'rchar: (\d+)', f.read())[1])
 
 
-# -- the end of a dump while QEMU is at something else ----------------------------
+# -- the end of a dump while QEMU is busy -----------------------------------------
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_end_while_snapshot_is_loaded(slow_snapshot, how, end):
     assert vm.qtest.read(MARK, 5) == b'saved'
 
 
-# -- a guest that runs meanwhile ------------------------------------------------
+# -- suspended guests, and guests started during a dump -------------------------
 
 
 RAN = 'dump: the guest ran while its memory was being written'
@@ -161,7 +161,7 @@ def test_suspend_meanwhile(awake):
 
 
 def test_suspended_guest_is_reset(awake):
-    """As without a dump, it does not run afterwards."""
+    """As without a dump, the guest does not run afterwards."""
     suspend(awake)
     dump = Stalled(awake)
     awake.qmp.cmd('system_reset')
@@ -205,7 +205,7 @@ def test_resets_are_told_once(awake):
     assert awake.status() == 'running'
 
 
-# -- disks that are slow to answer, or do not ---------------------------------------
+# -- slow and hanging disks ---------------------------------------------------------
 
 BUSY = "of the guest's disks had requests under way"
 DISKS = {
@@ -348,8 +348,9 @@ def test_disk_that_answers_late(ram_file):
         assert vm.status() == 'running'
 
 
-# What a CPU does that waits for the BQL, which the dump's beginning holds, is
-# done in the moment in which it is stopped: here while the output is opened.
+# A CPU that waits for the BQL, held while a dump is started, completes its
+# access when the CPUs are stopped. Here it starts to wait while the output is
+# opened.
 
 # Wait for a word at READY_AT + 0x100, ...
 WAIT = bytes([0xc7, 0x87, 0, 1, 0, 0, 0, 0, 0, 0,   # movl $0, 0x100(%edi)
@@ -366,7 +367,7 @@ PANIC = WAIT + bytes([0x66, 0xba, 5, 5, 0xb0, 1, 0xee,  # outb 1, 0x505
 
 @contextlib.contextmanager
 def slowly_opened(faults_so, tmp_path, then, **kwargs):
-    """A guest, and a named pipe that takes half a second to be opened."""
+    """A guest, and a named pipe that takes half a second to open."""
     path = str(tmp_path / 'fifo')
     os.mkfifo(path)
     before = dict(os.environ)
@@ -381,7 +382,7 @@ def slowly_opened(faults_so, tmp_path, then, **kwargs):
 
 
 def act(vm, address=0):
-    """Let the guest's CPU do its action, if @address is 0 at once."""
+    """Trigger the action of the guest's CPU; @address: of a doorbell."""
     vm.memory[READY_AT + 0x104:READY_AT + 0x108] = struct.pack('<I', address)
     vm.memory[READY_AT + 0x100:READY_AT + 0x104] = struct.pack('<I', 1)
 
@@ -440,7 +441,7 @@ def test_disk_is_asked_in_the_last_moment(faults_so, tmp_path):
         warned = 'warnings' in vm.qmp.cmd('query-dump')
         finish(vm, r)
         assert before == after or warned
-        while not used():                   # the request is not lost either
+        while not used():                   # the request is not lost
             time.sleep(0.01)
 
 
@@ -473,7 +474,7 @@ def test_end_while_disk_is_reset(ram_file):
         os.close(dump.r)
 
 
-# -- memory that goes away --------------------------------------------------------
+# -- memory that is removed -------------------------------------------------------
 
 
 MIB = 1 << 20
@@ -537,7 +538,7 @@ def test_virtio_mem_partly_plugged(virtio_mem, out, name):
 
 
 def test_virtio_mem_unplugged_by_reset(virtio_mem):
-    """The memory is gone, and the dump fails."""
+    """The memory is removed, and the dump fails."""
     dump = Stalled(virtio_mem)
     virtio_mem.qmp.cmd('system_reset')
     event = virtio_mem.qmp.wait_event('DUMP_COMPLETED')['data']
@@ -594,7 +595,7 @@ def test_balloon_inflated_meanwhile(balloon, out):
     assert balloon.qtest.read(42 * MIB, 4096) == bytes(4096)
 
 
-# -- QEMU's end ---------------------------------------------------------------
+# -- exit of QEMU -------------------------------------------------------------
 
 
 def end(vm, how):

@@ -44,7 +44,7 @@ def wait_until(condition):
 
 
 def check_phase(vm, ram_file):
-    """The guest runs, and the file does not pass for a complete dump."""
+    """The guest runs, and the file is not accepted as a complete dump."""
     events = vm.qmp.event_names()
     assert events[-1] == 'RESUME' and 'DUMP_COMPLETED' not in events
     dump = vm.qmp.cmd('query-dump')
@@ -167,7 +167,7 @@ def is_open(vm, path):
 
 @pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
 def test_quit(syncing, ram_file, job):
-    """QEMU waits for a limited time, then leaves the disk alone."""
+    """QEMU waits for a limited time, then exits."""
     begin(syncing, **job)
     syncing.qmp.cmd('quit')
     assert syncing.qmp.wait_event('DUMP_COMPLETED')['data']['error'] == \

@@ -345,7 +345,7 @@ def notes_of(dump, name):
 
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-zlib'])
 def test_guest_note(guest, out, name):
-    """Found where the order of bytes is not the host's, too."""
+    """Also found if the byte order is not the host's."""
     text = 'OSRELEASE=6.1.0-test\nPAGESIZE=4096\nNUMBER(phys_base)=4096\n'
     guest.publish(text)
     guest.dump(out, format=name)
@@ -362,7 +362,7 @@ def test_guest_note(guest, out, name):
 
 @pytest.mark.parametrize('size', [4096, 16384, 65536])
 def test_page_size(guest, out, size):
-    """Blocks are of the guest's pages, not the largest that the CPU knows."""
+    """Blocks have the guest's page size, not the largest of the CPU."""
     guest.publish(f'OSRELEASE=6.1.0-test\nPAGESIZE={size}\n')
     guest.dump(out, format='kdump-zlib')
     dump = open_dump(out)
@@ -372,13 +372,13 @@ def test_page_size(guest, out, size):
 
 
 def test_physical_offset(guest, out):
-    """Of architectures that print it like this: hexadecimal."""
+    """On architectures that print it as a hexadecimal number."""
     guest.publish('OSRELEASE=6.1.0-test\nNUMBER(PHYS_OFFSET)=0x40200000\n')
     guest.dump(out, format='kdump-zlib')
     assert open_dump(out).phys_base == 0x40200000
 
 
-# -- what cannot be dumped -----------------------------------------------------
+# -- machines without support --------------------------------------------------
 
 
 def refused(vm, out):

@@ -125,7 +125,7 @@ def test_huge_pages(out, huge_pages, share, name):
 @pytest.mark.parametrize('kind,name', [('ram', 'elf'), ('ram', 'kdump-lzo'),
                                        ('memfd', 'elf')])
 def test_left_out_as_zero(out, kind, name):
-    """Long stretches are not in the file at all: here, all above 4 GiB."""
+    """Long ranges are not in the file at all: here, all above 4 GiB."""
     size = 9 << 30
     with VM('-m', '9G', '-object', f'memory-backend-{kind},id=ram,'
             f'size={size},reserve=off', '-S',

@@ -34,7 +34,7 @@ def query(vm, **arguments):
 
 
 def goes_on(guest):
-    """Does the guest run and have access to its devices?"""
+    """Check that the guest runs and can access its devices."""
     before = guest.ticks()
     deadline = time.monotonic() + 60
     while guest.ticks() < before + 2:
@@ -103,7 +103,7 @@ def test_stopped(guest):
         guest.qmp.cmd('cont')
 
 
-# -- guests that are made up -----------------------------------------------------
+# -- synthetic guests ------------------------------------------------------------
 
 def publish(vm, data, at=8 * MiB):
     put(vm.memory, at, data)
@@ -210,7 +210,7 @@ def test_nothing_is_allocated(tmp_path):
         assert os.stat(path).st_blocks == before
 
 
-# -- while it takes its time ------------------------------------------------------
+# -- during a search --------------------------------------------------------------
 
 def under_way(vm):
     """Wait until a query is searching."""
@@ -240,7 +240,7 @@ def monitor(folder):
 
 @pytest.fixture
 def held(faults_so, tmp_path):
-    """A machine whose memory takes until .go() to search."""
+    """A machine in which a search is paused until .go()."""
     path, fault = str(tmp_path / 'ram'), str(tmp_path / 'fault')
     ram.fill(path, 64 * MiB)
     with VM(*ram.backend(path, 64 * MiB), *monitor(tmp_path), machine=None,
@@ -252,7 +252,8 @@ def held(faults_so, tmp_path):
 
 
 def test_guest_goes_on(faults_so, tmp_path):
-    """So do the other monitors, but not QMP commands; a dump does not wait."""
+    """The guest and other monitors continue, but not QMP commands; a dump does
+    not wait."""
     fault, path = str(tmp_path / 'fault'), str(tmp_path / 'dump')
     with Guest(*monitor(tmp_path), device=False,
                env=faults.hold(faults_so, fault)) as guest:
@@ -307,7 +308,7 @@ def test_incoming():
             query(vm)
 
 
-# -- what ends it ------------------------------------------------------------------
+# -- end of a search ---------------------------------------------------------------
 
 def test_cancel(held):
     start(held)

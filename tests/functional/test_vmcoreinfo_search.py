@@ -187,7 +187,7 @@ def test_after_reset(tmp_path):
             assert open_dump(tmp_path / 'dump').release == g.release()
 
 
-# -- guests that are made up -------------------------------------------------
+# -- synthetic guests --------------------------------------------------------
 
 KERNEL_MAP = 0xffffffff80000000
 SIZE = 16 * MiB
@@ -213,7 +213,8 @@ def put(memory, at, data):
 
 @pytest.fixture
 def made_up(tmp_path):
-    """A CPU that maps the kernel at 5 MiB where all others are mapped."""
+    """A CPU that maps the kernel at 5 MiB; all kernels have the same virtual
+    address."""
     with Firmware(str(tmp_path), 'long', [(KERNEL_MAP, 5 * MiB, 4096)],
                   size=SIZE, args=('-device', 'vmcoreinfo', '-qtest',
                                    'unix:qtest,server=on,wait=off',

@@ -80,7 +80,7 @@ def memory_map(vm):
 
 
 def dump(vm, path, **arguments):
-    """A dump, with all conditions that hold for any guest."""
+    """A dump, with the checks that apply to any guest."""
     before = bytes(vm.memory)
     vm.dump(path, format='win-dmp', **arguments)
     assert bytes(vm.memory) == before, "the guest's memory was changed"
@@ -172,7 +172,7 @@ def test_registers(guest, out):
     for cpu in range(CPUS):
         context = d.context(cpu)
         assert {name: context[name] for name in want[cpu]} == want[cpu]
-    # The debugger starts with the first.
+    # The debugger starts with the first CPU.
     assert d.header_context() == d.context(0)
     check_memory(guest, d)
 
@@ -282,7 +282,7 @@ def test_far_device_memory(tmp_path_factory, out):
         assert dump(vm, out).physical(0xe0000000, len(DATA)) == DATA
 
 
-# -- ways out --------------------------------------------------------------------
+# -- outputs ---------------------------------------------------------------------
 
 
 def test_pipe(guest, out, tmp_path):
@@ -304,7 +304,7 @@ def test_pipe(guest, out, tmp_path):
 
 @pytest.mark.parametrize('paging', ['long', '32-bit'])
 def test_guest_runs_on(out, paging):
-    """Of a guest whose memory can be watched: it is not in a file on a
+    """A live dump, which requires that guest memory is not in a file on a
     disk."""
     with tempfile.TemporaryDirectory(dir='/dev/shm') as folder, \
             Windows(folder, paging, cpus=CPUS) as vm:
@@ -482,12 +482,12 @@ def test_reset_forgets_the_header(tmp_path_factory, tmp_path):
         not_windows(vm, 'has not published', tmp_path)
 
 
-# -- failures on the way ---------------------------------------------------------
+# -- failures while writing ------------------------------------------------------
 
 
 @pytest.mark.parametrize('detach', [False, True])
 def test_failure_changes_nothing(guest, detach):
-    """Contexts never get into the guest's memory."""
+    """Contexts are never written to guest memory."""
     before = bytes(guest.memory)
     try:
         guest.dump('/dev/full', format='win-dmp', detach=detach)
@@ -511,8 +511,8 @@ def test_memory_while_dumping(guest):
 
 
 def test_cut_file_is_no_dump(one, tmp_path):
-    """On a full disk: the partial file has no signature, and old contents have
-    not supplied one."""
+    """On a full disk: the partial file has no signature, not even from old
+    contents."""
     folder = str(tmp_path / 'small')
     os.mkdir(folder)
     subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'small',
@@ -533,12 +533,12 @@ def test_cut_file_is_no_dump(one, tmp_path):
         subprocess.run(['umount', folder], check=True)
 
 
-# -- lies ------------------------------------------------------------------------
+# -- invalid data of the guest ---------------------------------------------------
 
 
 @pytest.mark.parametrize('processors', [0, CPUS + 1, 1 << 31, 0xffffffff])
 def test_number_of_processors(guest, out, processors):
-    """The header's number of processors is not taken for a size."""
+    """The header's number of processors is not used as a size."""
     guest.publish(processors=processors)
     d = dump(guest, out)
     assert f'{processors} processors' in warnings(guest)
@@ -547,7 +547,7 @@ def test_number_of_processors(guest, out, processors):
 
 
 def test_fewer_processors(guest, out):
-    """Windows may use fewer than all."""
+    """Windows may use fewer processors than the guest has CPUs."""
     guest.publish(processors=1)
     d = dump(guest, out)
     assert d.processors == 1
@@ -559,7 +559,7 @@ def test_fewer_processors(guest, out):
     (0, 0), (43, 43), (87, 0xffffffff), (0x7fffffff, 0x7fffffff),
     (0xffffffff, 1)])
 def test_number_of_runs(guest, out, runs, pages):
-    """Nor are its numbers of runs and pages: runs are the real memory's."""
+    """Nor are its numbers of runs and pages: the runs describe actual RAM."""
     guest.publish(nr_runs=runs, nr_pages=pages)
     check_memory(guest, dump(guest, out))
 

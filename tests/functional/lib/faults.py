@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What faults.c, preloaded, does to a QEMU; see there."""
+"""Environments for a QEMU with faults.c preloaded; see there."""
 
 import os
 import time
@@ -17,7 +17,7 @@ def pause(library, path, size):
 
 
 def processors(library, n):
-    """For a QEMU that believes to have so many processors."""
+    """Environment for a QEMU that sees @n host CPUs."""
     return environment(library, '/', f'cpus:{n}')
 
 

@@ -162,7 +162,7 @@ class Libvirt:
     def watch(self):
         """Collect events from now on, until seen() is called."""
         self.watcher = self.start_virsh('event', NAME, '--all', '--loop')
-        time.sleep(0.5)                 # until it is listening
+        time.sleep(0.5)                 # until virsh is listening
 
     def seen(self):
         self.watcher.send_signal(signal.SIGINT)

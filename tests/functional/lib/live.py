@@ -44,7 +44,7 @@ class Held:
         moment(vm)
 
     def finish(self, path):
-        """Have it written to the file; returns the data of DUMP_COMPLETED."""
+        """Write the dump to the file; returns the data of DUMP_COMPLETED."""
         with open(path, 'wb') as f:
             thread = threading.Thread(target=self.copy, args=(f,))
             thread.start()
@@ -90,7 +90,7 @@ def held(vm, out, output, **arguments):
         Paused(vm, out, **arguments)
 
 
-# -- what is left -------------------------------------------------------------
+# -- cleanup checks -----------------------------------------------------------
 
 
 def descriptors(vm):
@@ -158,7 +158,7 @@ def migrates(vm):
         time.sleep(0.02)
 
 
-# -- a guest that does nothing ------------------------------------------------
+# -- an idle guest ------------------------------------------------------------
 
 
 def old_page(paddr):
@@ -207,6 +207,6 @@ class Idle(VM):
 
 
 def is_old(dump, pages):
-    """Do these pages have their original contents?"""
+    """Check that these pages have their original contents."""
     wrong = [hex(p) for p in pages if dump.read(p, PAGE) != old_page(p)]
     assert not wrong, f'{len(wrong)} of {len(pages)} pages: {wrong[:8]}'

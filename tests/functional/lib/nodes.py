@@ -32,9 +32,9 @@ def content(path):
 
 
 def check_same(path, expected, wiped=True):
-    """Check that the dump in @path equals @expected. After its end, if it was
-    not truncated, there is nothing that a cheap operation would have
-    zeroed."""
+    """Check that the dump in @path equals @expected. If the node was not
+    truncated, and zeroes can be written quickly, it is zero after the
+    dump's end."""
     got, want = content(path), content(expected)
     assert len(got) >= len(want)
     assert got[:len(want)] == want
@@ -126,9 +126,9 @@ def delete_soon(vm, name='d'):
 class Kind:
     """One kind of node: made by enter(), read back by read()."""
 
-    grows = True                # and can be cut
-    block = 512                 # to a multiple of this
-    wiped = True                # zeroes are quickly written
+    grows = True                # and can be truncated
+    block = 512                 # size is a multiple of this
+    wiped = True                # supports fast writing of zeroes
 
     def __init__(self, tmp_path, size):
         self.size = size

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps, cancels and faults at random, for any time.
+"""Random dumps, cancels and faults, for a given time.
 
     tests/functional/lib/soak.py [MINUTES [SEED]]
 
 One QEMU ($DUMP_QEMU, or the one built by scripts/qemu-tree) executes one step
 after the other. After each, the guest must be in its run state, nothing may
 prevent the next dump, and the output must be as QEMU reported. At the end QEMU
-must have as many descriptors and threads as at the beginning, and not have
-grown.
+must have as many descriptors and threads as at the beginning, and its memory
+must not have grown.
 """
 
 import collections

@@ -38,7 +38,7 @@ def program():
     code = protected_mode(
         b'\xc7\x05' + word(COUNT_AT) + bytes(4) +  # movl $0, COUNT_AT
         b'\xb8\x00\x45\x0c\x00'         # mov $0xc4500, %eax
-        b'\xa3\x00\x03\xe0\xfe')        # INIT, which KVM's others wait for
+        b'\xa3\x00\x03\xe0\xfe')        # INIT to the other CPUs (for KVM)
     code += (
         b'\xb8\x01\x00\x00\x00'         # mov $1, %eax
         b'\xf0\x0f\xc1\x05' + word(COUNT_AT) +  # lock xadd %eax, COUNT_AT
@@ -107,7 +107,7 @@ def no_huge_pages():
 
 
 KINDS = {
-    'anon': 'memory-backend-ram',           # huge pages, where there are any
+    'anon': 'memory-backend-ram',           # huge pages, if available
     'anon-4k': 'memory-backend-ram',
     'memfd': 'memory-backend-memfd,share=on',
     'memfd-private': 'memory-backend-memfd,share=off',
@@ -153,9 +153,9 @@ class Sweep(VM):
     def __init__(self, size=64 << 20, kind='anon', cpus=1, multi=True,
                  warm=1.0, args=(), more='', sweeps=None, accel=None,
                  **kwargs):
-        """'multi': a thread for each CPU, with TCG; 'more' is of the
-        backend's arguments; 'sweeps' the end of what is written to at all, if
-        that is not the size."""
+        """'multi': a thread for each CPU, with TCG; 'more': additional
+        arguments of the backend; 'sweeps': the end of the memory that is
+        written to, if not all."""
         self.size = size
         self.parts = self.split(sweeps or size, cpus, warm)
         if kind == 'anon-4k':
@@ -227,7 +227,7 @@ class Sweep(VM):
         return (count * (end - start) + low - start) // PAGE
 
 
-# -- what a dump must be ------------------------------------------------------
+# -- expected contents of a dump ----------------------------------------------
 
 
 def all_registers(dump):
@@ -292,7 +292,7 @@ def words_of(data):
 
 
 def check(dump, vm):
-    """Do memory and registers belong to the same moment?"""
+    """Check that memory and registers belong to the same moment."""
     cpus = all_registers(dump)
     assert [c.edx for c in cpus] == [start for start, _, _ in vm.parts]
     for cpu in cpus:

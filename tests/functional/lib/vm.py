@@ -116,8 +116,8 @@ class VM:
         return names
 
     def threads_end(self, prefix):
-        """Is no thread of that name left? A thread that was joined may still
-        be listed for a moment."""
+        """Wait until no thread of that name is left, as a thread that was
+        joined may still be listed for a moment. False after a timeout."""
         for _ in range(100):
             if not any(name.startswith(prefix) for name in self.threads()):
                 return True

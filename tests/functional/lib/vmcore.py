@@ -320,7 +320,7 @@ def library(name):
 
 
 def decompress(flag, data, size):
-    """One page, by the library that readers use too."""
+    """Decompress one page, with the library that readers use too."""
     if flag == 1:
         d = zlib.decompressobj()
         page = d.decompress(data)
