@@ -82,13 +82,14 @@ static void keep_from_merging(GuestLive *live, RAMBlock *rb,
     }
 }
 
+/* @rb may grow, for example by ACPI tables, but all of it is mapped. */
 static bool watch_block(GuestLive *live, RAMBlock *rb, Error **errp)
 {
     ERRP_GUARD();
     size_t page = qemu_ram_pagesize(rb);
     DumpSnapshotRange range = {
         .start = rb->host,
-        .len = ROUND_UP(rb->used_length, page),
+        .len = ROUND_UP(rb->max_length, page),
         .page = page,
     };
     GuestRamBacking backing = guest_memory_backing(rb, &range.fd,
