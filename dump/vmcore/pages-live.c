@@ -33,7 +33,6 @@ typedef struct LiveReader {
     const uint8_t *host;        /* for put to check; NULL: nothing */
 } LiveReader;
 
-
 static gint span_compare(gconstpointer a, gconstpointer b)
 {
     const HostSpan *x = a, *y = b;
@@ -94,7 +93,6 @@ static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
     }
     return len;
 }
-
 
 static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
                               uint64_t *len, const uint8_t **bytes)
@@ -166,7 +164,6 @@ static void live_give(DumpPages *pages, uint64_t paddr, uint64_t len)
         paddr += n;
     }
 }
-
 
 static void live_reader_free(DumpPagesReader *reader)
 {

@@ -60,7 +60,6 @@ typedef struct StillReader {
     uint64_t touched, touched_end;      /* result of the last probe */
 } StillReader;
 
-
 static bool still_can_populate(size_t page)
 {
 #ifdef CONFIG_LINUX
@@ -230,7 +229,6 @@ static bool still_readable(const StillPages *s, const uint8_t *host,
     }
     return true;
 }
-
 
 #ifdef CONFIG_LINUX
 /*

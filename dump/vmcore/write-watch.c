@@ -32,7 +32,6 @@
 /* Maximum number of faults read by one system call. */
 #define WATCH_BATCH     32
 
-
 static int watch_open_device(void)
 {
     int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
@@ -131,7 +130,6 @@ void write_watch_close(WriteWatch *w)
     }
     *w = (WriteWatch) { .fd = -1, .stop = { -1, -1 } };
 }
-
 
 static int watch_ioctl(const WriteWatch *w, unsigned long request, void *arg)
 {
@@ -275,7 +273,6 @@ void write_watch_wake(const WriteWatch *w, const void *host, size_t len)
 
     watch_ioctl(w, UFFDIO_WAKE, &range);
 }
-
 
 static WriteFault watch_fault(const struct uffd_msg *msg)
 {
