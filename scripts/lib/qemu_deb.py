@@ -122,9 +122,13 @@ def build_binary(top):
     """Build the packages BINARY in the folder above @top. The package's build
     dependencies must be installed. Returns the paths of the packages."""
     out = os.path.dirname(top)
+    # -p would not leave others out where debian/rules has -a.
+    others = [name for name in
+              re.findall(r'(?m)^Package: (\S+)',
+                         read(os.path.join(top, 'debian/control')))
+              if name not in ('qemu-system', *BINARY)]
     env = dict(os.environ, QEMU_CONFIGURE_OPTIONS=f'--target-list={X86}',
-               DH_OPTIONS=' '.join(f'-p{n}'
-                                   for n in ('qemu-system', *BINARY)),
+               DH_OPTIONS=' '.join(f'-N{name}' for name in others),
                MAKEFLAGS='-- systems=x86 qemu-builds=qemu\\ microvm')
     env.setdefault('DEB_BUILD_OPTIONS', 'nocheck noautodbgsym '
                    f'parallel={os.cpu_count()}')
