@@ -94,15 +94,38 @@ static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
     return len;
 }
 
+/*
+ * What the snapshot has of the memory at @paddr, if that is final. Otherwise
+ * reduces *@len to memory that has not changed yet.
+ */
+static bool live_get_saved(const LivePages *l, uint64_t paddr, uint64_t *len,
+                           const uint8_t **bytes, DumpPagesKind *kind)
+{
+    uint64_t n;
+    const uint8_t *host = guest_ram_host(l->ram, paddr, &n);
+
+    if (!host) {
+        return false;
+    }
+    *len = MIN(*len, n);
+    *kind = dump_snapshot_look(l->snapshot, host, len, bytes);
+    return *kind == DUMP_PAGES_ZERO || *bytes;
+}
+
 static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
                               uint64_t *len, const uint8_t **bytes)
 {
     LiveReader *r = container_of(reader, LiveReader, parent);
     const LivePages *l = container_of(reader->pages, LivePages, parent);
     const uint8_t *host;
-    DumpPagesKind kind = dump_pages_get(r->still, paddr, len, &host);
+    DumpPagesKind kind;
 
     r->host = NULL;
+    /* Looking at all of *len for each page that was saved would take long. */
+    if (live_get_saved(l, paddr, len, bytes, &kind)) {
+        return kind;
+    }
+    kind = dump_pages_get(r->still, paddr, len, &host);
     if (kind != DUMP_PAGES_DATA) {
         return kind;
     }

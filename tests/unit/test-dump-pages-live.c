@@ -100,8 +100,6 @@ static DumpSnapshot *snapshot_new(Live *t, uint64_t limit)
     return s;
 }
 
-/* -- writers -------------------------------------------------------------- */
-
 static void stamp(Live *t, unsigned page, uint64_t number)
 {
     uint64_t *words = (uint64_t *)(t->host + page * t->page);
@@ -131,8 +129,6 @@ static gpointer writer_main(gpointer opaque)
     g_rand_free(rand);
     return NULL;
 }
-
-/* -- the dump ------------------------------------------------------------- */
 
 static void check_page(Live *t, unsigned page, const uint8_t *bytes)
 {
@@ -190,8 +186,6 @@ static void run_readers(Live *t)
         g_thread_join(threads[i]);
     }
 }
-
-/* -- memory --------------------------------------------------------------- */
 
 static void live_map(Live *t)
 {
@@ -307,8 +301,6 @@ static void wait_for_saved(Live *t)
     g_assert_cmpuint(stats.saved, >, 0);
 }
 
-/* -- tests ---------------------------------------------------------------- */
-
 static void test_kind(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -342,8 +334,6 @@ static void test_kind(gconstpointer opaque)
     }
     live_close(&t);
 }
-
-/* -- a writer that is not stopped ----------------------------------------- */
 
 /* Write to all pages in order, with a number that grows in each pass. */
 static gpointer sweep_main(gpointer opaque)
@@ -623,8 +613,6 @@ static void test_refused(void)
     close(fd);
 }
 
-/* -- memory that is mostly untouched -------------------------------------- */
-
 /* Of this process, KiB. */
 static uint64_t page_tables(void)
 {
@@ -694,6 +682,95 @@ static void test_sparse(gconstpointer opaque)
     dump_untouched_free(t.untouched);
 }
 
+/* Memory of a stopped guest that counts the bytes which it is asked for. */
+typedef struct Counted {
+    DumpPages parent;
+    DumpPages *still;
+    uint64_t asked;
+} Counted;
+
+typedef struct CountedReader {
+    DumpPagesReader parent;
+    DumpPagesReader *still;
+} CountedReader;
+
+static DumpPagesReader *counted_reader_new(DumpPages *pages, Error **errp)
+{
+    CountedReader *r = g_new0(CountedReader, 1);
+
+    r->still = dump_pages_reader_new(
+        container_of(pages, Counted, parent)->still, &error_abort);
+    return &r->parent;
+}
+
+static void counted_reader_free(DumpPagesReader *reader)
+{
+    CountedReader *r = container_of(reader, CountedReader, parent);
+
+    dump_pages_reader_free(r->still);
+    g_free(r);
+}
+
+static DumpPagesKind counted_get(DumpPagesReader *reader, uint64_t paddr,
+                                 uint64_t *len, const uint8_t **bytes)
+{
+    container_of(reader->pages, Counted, parent)->asked += *len;
+    return dump_pages_get(container_of(reader, CountedReader, parent)->still,
+                          paddr, len, bytes);
+}
+
+static void counted_free(DumpPages *pages)
+{
+    Counted *c = container_of(pages, Counted, parent);
+
+    dump_pages_free(c->still);
+    g_free(c);
+}
+
+static const DumpPagesOps counted_ops = {
+    .reader_new = counted_reader_new,
+    .reader_free = counted_reader_free,
+    .get = counted_get,
+    .free = counted_free,
+};
+
+/*
+ * Memory is examined once, although its saved pages are read one by one: the
+ * first ones that the limit allows together, then each second page.
+ */
+static void test_examined_once(void)
+{
+    g_autofree uint8_t *buf = NULL;
+    Counted *c;
+    Live t;
+
+    live_open(&t, &alone);
+    if (live_watch(&t, t.size / 2)) {
+        DumpPagesReader *reader;
+
+        dump_pages_free(t.pages);
+        c = g_new0(Counted, 1);
+        c->parent.ops = &counted_ops;
+        c->still = dump_pages_still_new(&t.ram, t.untouched);
+        t.pages = dump_pages_live_new(&c->parent, &t.ram, t.snapshot);
+        live_take(&t);
+        for (unsigned i = 0; i < PAGES; i += 2) {
+            stamp(&t, i, 1);
+        }
+        buf = g_malloc(t.size);
+        reader = dump_pages_reader_new(t.pages, &error_abort);
+        g_assert_cmpuint(dump_pages_read(reader, PADDR, buf, t.size, NULL),
+                         ==, t.size);
+        for (unsigned i = 0; i < PAGES; i++) {
+            check_page(&t, i, buf + i * t.page);
+        }
+        g_assert_cmpuint(c->asked, >=, t.size / 4);
+        g_assert_cmpuint(c->asked, <=, t.size);
+        dump_pages_reader_free(reader);
+    }
+    live_close(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -717,6 +794,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/pages-live/much-too-full", test_much_too_full);
     g_test_add_func("/dump/pages-live/protection-lost", test_protection_lost);
     g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
+    g_test_add_func("/dump/pages-live/examined-once", test_examined_once);
     g_test_add_func("/dump/pages-live/regions", test_regions);
     g_test_add_func("/dump/pages-live/refused", test_refused);
     return g_test_run();
