@@ -36,7 +36,7 @@ def locked(folder):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f'waiting for another run to finish with {folder}')
+            say(f'waiting for another process to unlock {folder}')
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:

@@ -99,7 +99,7 @@ class Archive:
         with open(self.source, 'w') as f:
             f.write(stanza)
         self.distrust()
-        run(f'reading the package lists of {self.suite}',
+        run(f'downloading the package lists of {self.suite}',
             ['apt-get', *self.options, '-qq', 'update'], log)
         os.utime(self.source)
 
@@ -130,8 +130,8 @@ class Archive:
                 raise
             raise Failure(
                 f'the archive does not have {what} any more, although its '
-                'index names it: this happens while a point release is '
-                'published. The index will be read anew at the next try.'
+                'index lists it. This happens while a point release is '
+                'being published; the next run will download the index again.'
             ) from e
 
     def source_package(self, package, version, folder):

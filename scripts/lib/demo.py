@@ -40,7 +40,7 @@ def progress(name, q):
 
 
 def stood_still(events):
-    """Milliseconds between STOP and RESUME, by the events' timestamps."""
+    """Stop time: milliseconds between STOP and RESUME, by the events' timestamps."""
     when = {e['event']: e['timestamp']['seconds'] * 1000 +
             e['timestamp']['microseconds'] / 1000 for e in events}
     return when['RESUME'] - when['STOP']
@@ -71,7 +71,7 @@ def dump(guest, path, **arguments):
 
 
 def dump_to_node(guest, path, **arguments):
-    """The same through QEMU's block layer, here to a node of a file."""
+    """Like dump(), but to a block node, here of a file."""
     with open(path, 'wb'):
         pass
     guest.qmp.cmd('blockdev-add', driver='file', filename=path,
@@ -174,7 +174,7 @@ WAYS = [
 def dump_all(guest, folder):
     formats = guest.qmp.cmd('query-dump-guest-memory-capability')['formats']
     jobs = [(name, {'format': name}) for name in formats] + WAYS
-    say(f'dumping {memory_mib(guest)} MiB in {len(jobs) + 1} ways')
+    say(f'dumping {memory_mib(guest)} MiB, {len(jobs) + 1} dumps')
     timed = []
     for name, arguments in jobs:
         try:
@@ -183,7 +183,7 @@ def dump_all(guest, folder):
         except QMPError as e:
             if 'live' not in arguments:
                 raise
-            say(f'{name} cannot be had here: {e}')
+            say(f'{name} skipped: {e}')
     name = 'kdump-raw-zlib-node'
     timed.append((name, *dump_to_node(guest, os.path.join(folder, name),
                                       format='kdump-raw-zlib')))
@@ -192,7 +192,7 @@ def dump_all(guest, folder):
 
 def ask_all(guest, folder, timed):
     """Rows of the table, and the output of readers that failed."""
-    say('asking the readers')
+    say('running the readers')
     rows, failures = [], []
     for name, seconds, still in timed:
         path = os.path.join(folder, name)
@@ -201,7 +201,7 @@ def ask_all(guest, folder, timed):
             answer = ask(path, guest, folder)
             answers.append(verdict(answer))
             if answers[-1] == 'FAILED':
-                failures.append(f'{reader} on {name} said:\n' +
+                failures.append(f'output of {reader} for {name}:\n' +
                                 last_words(answer[1]))
         rows.append([name, f'{os.path.getsize(path):,}', f'{seconds:.2f}',
                      f'{still:.1f}'] + answers)
@@ -209,7 +209,7 @@ def ask_all(guest, folder, timed):
 
 
 def goes_on(guest):
-    """True if the guest still counts seconds."""
+    """True if the guest still counts seconds, that is, runs."""
     before = guest.ticks()
     deadline = time.monotonic() + 30
     while guest.ticks() <= before:
@@ -234,7 +234,7 @@ def main():
     say('booting a Linux guest (TCG)')
     start = time.monotonic()
     with Guest(memory=MEMORY) as guest:
-        say(f'Linux {guest.release()} is up after '
+        say(f'Linux {guest.release()} booted in '
             f'{time.monotonic() - start:.0f} s')
         timed = dump_all(guest, folder)
         alive = goes_on(guest)
@@ -242,19 +242,17 @@ def main():
     print()
     table(rows)
     print(f"""
-The guest {"went on running" if alive else "DIED"} after the dumps.
-The dumps are in {folder}, until the next run.
-stopped ms: for how long the guest stood still; -live: it ran on meanwhile;
--few: without pages that are zero, free, cache or of processes; -node: through
-a node of the block layer, as to an NBD server. crash: --osrelease;
-makedumpfile: --dump-dmesg, after -R where flattened, "-" where it was built
-without the codec; gdb: a kernel string at its virtual address, for which
-elf-paging is made.""")
+The guest {"is still running" if alive else "STOPPED RUNNING"} after the dumps.
+The dumps are in {folder}; the next run removes them.
+stopped ms: time for which the guest was stopped; -live: live dump; -few:
+without zero, free, page cache and user pages; -node: written to a block node.
+crash: --osrelease; makedumpfile: --dump-dmesg, for flattened files after -R
+("-" if it was built without the codec); gdb: a kernel string at its virtual
+address (elf-paging only).""")
     if failures:
-        sys.exit('\n'.join(['error: not every reader was content'] +
-                           failures))
+        sys.exit('\n'.join(['error: some readers failed'] + failures))
     if not alive:
-        sys.exit('error: the guest did not go on running')
+        sys.exit('error: the guest is not running any more')
 
 
 if __name__ == '__main__':

@@ -49,9 +49,9 @@ def splice_codecs(top):
         path = os.path.join(top, name)
         text = read(path)
         if text.count(BEFORE) != 1 or '--enable-snappy' in text:
-            raise Failure(f'{name} is not what is known of this package: '
-                           'it has to have one line "# --enable-zstd", and '
-                           'no "--enable-snappy"')
+            raise Failure(f'{name} differs from that of known versions: '
+                           'expected one line "# --enable-zstd" and no '
+                           '"--enable-snappy"')
         write(path, text.replace(BEFORE, CODECS + BEFORE))
 
 
@@ -60,7 +60,7 @@ def add_changelog(top, identity, date):
     text = read(path)
     m = re.match(r'(\S+) \((\S+)\) ([^;]+); ', text)
     if not m:
-        raise Failure('the first line of debian/changelog is not understood')
+        raise Failure('cannot parse the first line of debian/changelog')
     name, version, suite = m.groups()
     version += SUFFIX
     when = email.utils.formatdate(int(date[1:].split()[0]))
@@ -132,7 +132,7 @@ def build_binary(top):
                MAKEFLAGS='-- systems=x86 qemu-builds=qemu\\ microvm')
     env.setdefault('DEB_BUILD_OPTIONS', 'nocheck noautodbgsym '
                    f'parallel={os.cpu_count()}')
-    run('building the packages, which takes long',
+    run('building the packages (takes a long time)',
         ['dpkg-buildpackage', '-B', '-uc', '-us'],
         os.path.join(out, 'build.log'), cwd=top, env=env)
     debs = []
@@ -143,14 +143,14 @@ def build_binary(top):
         else:
             os.unlink(path)     # qemu-system depends on packages not built
     if len(debs) != len(BINARY):
-        raise Failure(f'not all of {", ".join(BINARY)} were built; see '
-                       f'{out}/build.log')
+        raise Failure('some of these packages were not built: '
+                       f'{", ".join(BINARY)}; see {out}/build.log')
     return debs
 
 
 def build_depends(top):
     """Install the package's build dependencies; requires root."""
-    run('installing what the package is built with',
+    run('installing the build dependencies of the package',
         ['apt-get', '-y', '-qq', '--no-install-recommends', 'build-dep',
          '--arch-only', top],
         os.path.join(os.path.dirname(top), 'build-dep.log'), cwd=top,

@@ -106,7 +106,7 @@ class Tree:
             except Failure as e:
                 if not self.src:
                     raise
-                say(f'{e}\n== going on with the source fetched before')
+                say(f'{e}\n== using the source fetched before')
                 return
             name = re.sub(r'[^\w.+~-]', '_', version)
             self.home = os.path.join(self.cache, name)
@@ -142,8 +142,8 @@ class Tree:
         """Update the copy that is built."""
         work = self.work(stock)
         if stock and os.path.isdir(os.path.join(self.src, 'dump/vmcore')):
-            raise Failure(f"the subsystem is already in '{self.src}': there "
-                          'is no unmodified tree to build')
+            raise Failure(f"'{self.src}' already has the subsystem: no "
+                          'unmodified tree to build')
         if not os.path.isdir(work):
             say(f'copying the source to {work}')
         new = {} if stock else tree_apply.plan(self.src, say)
@@ -264,11 +264,12 @@ def cmd_series(args):
 
 def cmd_deb(args):
     if args.base not in BASES:
-        raise Failure(f'a package can be made of {", ".join(BASES)}')
+        raise Failure('packages can be made only of '
+                      f'{", ".join(BASES)}')
     suite = BASES[args.base][0]
     if args.build and (own_codename() != suite or os.geteuid()):
-        raise Failure(f'packages of QEMU {args.base} are built by root on a '
-                      f'machine with {suite}')
+        raise Failure(f'packages of QEMU {args.base} must be built as root on '
+                      f'Debian {suite}')
     tree = Tree(args.base)
     tree.fetch()
     dsc, top = qemu_deb.make_source(tree.source_package(), tree.src,
@@ -287,7 +288,7 @@ def target_list(text):
     unknown = set(names) - set(DEVICES)
     if unknown:
         raise argparse.ArgumentTypeError(
-            f'unknown: {", ".join(sorted(unknown))}; known are '
+            f'unknown: {", ".join(sorted(unknown))}; known: '
             f'{", ".join(DEVICES)}')
     return [t for t in DEVICES if t in names]
 
@@ -307,8 +308,8 @@ def cmd_path(args):
 
 def arguments():
     parser = argparse.ArgumentParser(
-        prog='qemu-tree', description='Fetch a QEMU source tree, put this '
-        'subsystem into it, build it. README.md says more of each command.')
+        prog='qemu-tree', description='Fetch a QEMU source tree, add this '
+        'subsystem to it, build it. README.md describes the commands.')
     sub = parser.add_subparsers(dest='command', required=True)
 
     def command(name, func, text):
@@ -319,33 +320,36 @@ def arguments():
                        'tree (default: %(default)s)')
         return p
 
-    command('fetch', cmd_fetch, 'get the source; prints its directory')
-    command('apply', cmd_apply, 'put the subsystem into the tree; of a '
-            'directory, what only it has is kept')
-    series = command('series', cmd_series, 'make patches that do the same')
-    deb = command('deb', cmd_deb, "make the distribution's package with it")
-    build = command('build', cmd_build, 'build it; prints the binary')
-    path = command('path', cmd_path, 'print the built binary')
+    command('fetch', cmd_fetch, 'fetch the source and print its directory')
+    command('apply', cmd_apply, 'add the subsystem to the tree; local '
+            'changes to replaced files of a directory are saved')
+    series = command('series', cmd_series, 'make a patch series that adds the '
+                     'subsystem')
+    deb = command('deb', cmd_deb, "add the subsystem to the distribution's "
+                  'source package')
+    build = command('build', cmd_build, 'build the tree with the subsystem and '
+                    'print the path of the binary')
+    path = command('path', cmd_path, 'print the path of the built binary')
     for p in build, path:
         p.add_argument('--stock', action='store_true',
-                       help='the unmodified tree')
+                       help='use the unmodified tree')
         p.add_argument('--targets', default=DEFAULT_TARGETS,
                        type=target_list, metavar='LIST',
                        help='comma-separated, or "all" (default: %(default)s,'
-                       ' with all devices; other lists have few devices, and '
-                       'a build folder of their own). The binary of the first '
-                       'target is printed.')
+                       ' with all devices; other lists are built with few '
+                       'devices, in a separate folder). The binary of the '
+                       'first target is printed.')
     for p in series, deb:
         p.add_argument('-o', '--output', metavar='DIR', required=True,
-                       help='an empty folder, or one with earlier patches, '
-                       'which are replaced' if p is series else
+                       help='an empty folder, or one with patches of an '
+                       'earlier run, which are replaced' if p is series else
                        'an empty folder for the packages')
         p.add_argument('--author', metavar='NAME <ADDRESS>',
-                       help="who signs off (default: git's user.name and "
-                       'user.email)')
+                       help="author, for From: and Signed-off-by: (default: "
+                       "git's user.name and user.email)")
     deb.add_argument('--build', action='store_true',
-                     help='build the binary packages, too; as root, as the '
-                     'build dependencies are installed first')
+                     help='also build the binary packages (requires root, to '
+                     'install the build dependencies)')
     return parser.parse_args()
 
 

@@ -158,16 +158,17 @@ def version_of(tree):
 def check_tree(tree, say):
     missing = [m for m in marks() if not has(tree, m)]
     if missing:
-        raise ApplyError(f"'{tree}' is not a QEMU source tree that is known "
-                         f"here: it has no {', '.join(missing)}")
+        raise ApplyError(f"'{tree}' is not a QEMU source tree of a supported "
+                         f"version: it has no {', '.join(missing)}")
     text = read(os.path.join(tree, 'VERSION')).strip()
     version = version_of(tree)
     # Versions between them would need other backports.
     if version < (10, 0) and version != (7, 2):
-        raise ApplyError(f"'{tree}' is QEMU {text}; known are 7.2 and 10.x")
+        raise ApplyError(f"'{tree}' is QEMU {text}; supported are 7.2 and "
+                         '10.x')
     if version not in TESTED:
-        say(f'warning: QEMU {text} is newer than what this was tested with: '
-            'see that it builds')
+        say(f'warning: QEMU {text} is newer than the tested versions: check '
+            'that it builds')
 
 
 def backports(tree):
@@ -187,7 +188,7 @@ def rewritten(files, folders):
             files[name], found = re.subn(pattern, replacement,
                                          files.get(name, ''))
             if not found:
-                raise ApplyError(f'{path}: nothing in {name} is {pattern!r}')
+                raise ApplyError(f'{path}: no match in {name} for {pattern!r}')
     return files
 
 
@@ -221,8 +222,8 @@ def with_piece(tree, path):
     text, found = re.subn(PIECES[path], lambda _: fragment(path),
                           read(os.path.join(tree, path)), flags=re.M)
     if found != 1:
-        raise ApplyError(f'{path}: expected the place of our piece exactly '
-                         f'once, found it {found} times')
+        raise ApplyError(f'{path}: expected one place for our text, found '
+                         f'{found} times')
     return text
 
 
@@ -253,13 +254,13 @@ def with_splices(tree):
         else:
             if os.path.isdir(os.path.join(tree, 'dump/vmcore')):
                 raise ApplyError(
-                    f"'{tree}' has this subsystem in another version, and "
-                    'what that did is not known any more: bring back '
+                    f"'{tree}' has this subsystem in another version, "
+                    'whose changes are not recorded: restore '
                     f'{", ".join(paths)}, and remove dump/vmcore')
         try:
             git('apply', *APPLY, '-', cwd=tmp, stdin=ours, **PLAIN)
         except ApplyError as e:
-            raise ApplyError(f'{SPLICES} does not fit '
+            raise ApplyError(f'{SPLICES} does not apply to '
                              f"'{tree}': {e}") from None
         return {p: read(os.path.join(tmp, p)) for p in paths}
 
@@ -268,13 +269,13 @@ def check_free(tree, path):
     """Fail if no file can be created under that name."""
     full = os.path.join(tree, path)
     if os.path.isdir(full) and not os.path.islink(full):
-        raise ApplyError(f"'{full}' is in the way: a file goes there")
+        raise ApplyError(f"'{full}' exists where a file is to be written")
     while full := os.path.dirname(full):
         if full == tree:
             break
         if os.path.lexists(full) and \
                 (os.path.islink(full) or not os.path.isdir(full)):
-            raise ApplyError(f"'{full}' is in the way: a folder goes there")
+            raise ApplyError(f"'{full}' exists where a folder is to be created")
 
 
 def plan(tree, say=lambda text: None):
@@ -400,7 +401,7 @@ def report(changes, say):
         if paths:
             say(f'{what}: {", ".join(paths)}')
     if not changes:
-        say('the subsystem is in place: nothing to do')
+        say('the subsystem is up to date: nothing to do')
 
 
 def apply(tree, say):
@@ -408,7 +409,7 @@ def apply(tree, say):
     with locked(tree):
         store = Store(tree)
         if os.path.exists(store.undo):
-            say('undoing an apply that was interrupted')
+            say('undoing an interrupted run')
             store.back()
         new = plan(tree, say)
         changes = differing(tree, new)
@@ -426,8 +427,8 @@ def change(store, new, changes, say):
         replace(store.undo, '\0'.join([before, *new]))
         store.go(new, after)
         if kept:
-            say(f'kept in {store.save(kept, before)} is what was there and '
-                f'is not in git: {", ".join(kept)}')
+            say(f'kept in {store.save(kept, before)}: replaced files that '
+                f'are not in git: {", ".join(kept)}')
         replace(os.path.join(store.state, SPLICED), splices(store.tree))
         replace(os.path.join(store.state, APPLIED), after)
         os.unlink(store.undo)
@@ -435,7 +436,7 @@ def change(store, new, changes, say):
         try:
             store.back(fresh)
         except (OSError, ApplyError) as e2:
-            raise ApplyError(f'{e}; undoing what was done failed, too: {e2}; '
+            raise ApplyError(f'{e}; undoing the changes also failed: {e2}; '
                              'the next run will try again') from e
         raise
 

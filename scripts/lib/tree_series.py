@@ -75,7 +75,7 @@ class Patch:
         unknown = sorted(set(text) - KEYS)
         if unknown or not self.subject or not self.body:
             raise ApplyError(f'scripts/series/{name}: no text, no Subject, '
-                             f'or unknown: {unknown}')
+                             f'or unknown keys: {unknown}')
 
 
 def load():
@@ -100,8 +100,8 @@ def assign(plan, base, patches):
             names = ', '.join(patches[i].name for i in found)
             wrong.append(f'{path}: {names or "in no patch"}')
     if wrong:
-        raise ApplyError('scripts/series/ must name each file in one patch:'
-                         '\n  ' + '\n  '.join(wrong))
+        raise ApplyError('scripts/series/ must list each file in exactly '
+                         'one patch:\n  ' + '\n  '.join(wrong))
     return arrives
 
 
@@ -116,8 +116,8 @@ def grown(path, text, files):
     for pattern, named in GROWS.get(path, []):
         matches = list(re.finditer(pattern, text))
         if not matches:
-            raise ApplyError(f'{path}: nothing in it looks like '
-                             f'{pattern!r}, by which it grows')
+            raise ApplyError(f'{path}: no match for {pattern!r}; '
+                             'see GROWS')
         for m in reversed(matches):
             if named.format(*m.groups()) not in files:
                 text = text[:m.start()] + text[m.end():]
@@ -130,7 +130,7 @@ class Cutter:
     def __init__(self, tree, plan, patches):
         self.base = base_files(tree, plan)
         if 'dump/vmcore/meson.build' in self.base:
-            raise ApplyError(f"the subsystem is already in '{tree}'")
+            raise ApplyError(f"'{tree}' already has the subsystem")
         self.plan = plan
         self.arrives = assign(plan, self.base, patches)
         self.patches = patches
@@ -205,8 +205,8 @@ def identity_from_git(given):
         said = git('-c', 'user.useConfigOnly=true', 'var',
                    'GIT_COMMITTER_IDENT', cwd=tree_apply.REPO)
     except ApplyError as e:
-        raise ApplyError('a patch needs an author who signs it off, by git '
-                         f"or by --author 'NAME <ADDRESS>'; {e}") from None
+        raise ApplyError('no author for the patches: configure git or use '
+                         f"--author 'NAME <ADDRESS>'; {e}") from None
     return said[:said.rindex('>') + 1]
 
 
@@ -217,8 +217,8 @@ def date_of_series():
     try:
         epoch = epoch or git('log', '-1', '--format=%ct', cwd=tree_apply.REPO)
     except ApplyError as e:
-        raise ApplyError('the patches would have the date of our commit, or '
-                         f'SOURCE_DATE_EPOCH: {e}') from None
+        raise ApplyError('no date for the patches: no commit, and '
+                         f'SOURCE_DATE_EPOCH is not set: {e}') from None
     return f'@{epoch.strip()} +0000'
 
 
@@ -228,9 +228,8 @@ def check_clean(tree, paths):
         return
     said = git('status', '--porcelain', '--', *paths, cwd=tree)
     if said:
-        raise ApplyError(f"'{tree}' has changes that are not committed, "
-                         'to which the series would apply, and not to what '
-                         f'is:\n{said}')
+        raise ApplyError(f"'{tree}' has uncommitted changes; the series "
+                         f'would apply only to a tree with them:\n{said}')
 
 
 # -- the series --------------------------------------------------------------
@@ -251,8 +250,8 @@ def commit_all(scratch, cutter, identity):
         elif not patch.optional:
             raise ApplyError(f'scripts/series/{patch.name} changes nothing')
     if before != {p: t for p, t in cutter.plan.items() if t is not None}:
-        raise ApplyError('the series does not end in what apply makes; '
-                         'this is a mistake in tree_series.py')
+        raise ApplyError("the series' result differs from that of "
+                         "'qemu-tree apply': a bug in tree_series.py")
     return used
 
 
@@ -292,6 +291,6 @@ def earlier(out):
     names = sorted(os.listdir(out)) if os.path.lexists(out) else []
     foreign = [n for n in names if not re.fullmatch(r'\d{4}-.*\.patch', n)]
     if foreign:
-        raise ApplyError(f"'{out}' has files that are no patches: "
+        raise ApplyError(f"'{out}' has files other than patches: "
                          f'{" ".join(foreign[:5])}')
     return [os.path.join(out, n) for n in names]

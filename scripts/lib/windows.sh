@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Compiles all of dump/ for 64-bit Windows, without linking it. Sourced by
+# Compile all of dump/ for 64-bit Windows, without linking. Sourced by
 # scripts/other-host, which sets $here, $root and $cache.
 #
-# Headers of GLib and of the libraries for compression are those of this
-# machine; they differ in glibconfig.h and zconf.h only. Generated headers
-# (QAPI, trace) come from the build of QEMU 10.0, which must exist.
+# The headers of GLib and of the compression libraries are those of the build
+# machine; only glibconfig.h and zconf.h differ between hosts. The generated
+# headers (QAPI, trace) are those of a build of QEMU 10.0, which must exist.
 
-# glibconfig.h of this machine, with the sizes of LLP64: 'long' has 32 bits.
+# glibconfig.h of the build machine, converted to LLP64 ('long' has 32 bits).
 windows_glibconfig() {
     sed -e 's/signed long \(gint64\|gssize\|gintptr\)\>/signed long long \1/' \
         -e 's/unsigned long \(guint64\|gsize\|guintptr\)\>/unsigned long long \1/' \
@@ -21,8 +21,8 @@ windows_glibconfig() {
         "$(pkg-config --variable=libdir glib-2.0)/glib-2.0/include/glibconfig.h"
 }
 
-# What QEMU's configure would find on Windows, as far as dump/ and the headers
-# that it includes need it.
+# config-host.h for Windows, as far as dump/ and the headers that it includes
+# need it.
 windows_config() {
     cat <<'CONFIG'
 #define CONFIG_WIN32 1
@@ -38,11 +38,11 @@ windows_config() {
 CONFIG
 }
 
-# Compile $1, a file below $sources, with the options in $work/options. Writes
-# its line in TAP and the first messages to $work/NAME.tap.
+# Compile $1, a path relative to $sources, with the options in $work/options.
+# The result, in TAP, and the first messages are written to $work/NAME.tap.
 windows_compile_file() {
     local name=${1//\//-} target=()
-    # Compiled per target: x86_64 as an example.
+    # This file is compiled per target; here for x86_64.
     [ "$1" != dump/x86-cpu.c ] ||
         target=(-DNEED_CPU_H -DCOMPILING_PER_TARGET
                 '-DCONFIG_TARGET="x86_64-softmmu-config-target.h"'
@@ -59,7 +59,7 @@ windows_compile_file() {
 }
 
 # windows_compile SOURCES WORK: compile dump/ of the folder SOURCES; objects
-# and messages go to WORK. Prints one line in TAP for each file.
+# and messages are written to WORK. Prints a TAP line for each file.
 windows_compile() {
     export sources=$1 work=$2 tree build
     build=$(dirname "$("$here/qemu-tree" path 10.0)")
@@ -69,7 +69,7 @@ windows_compile() {
     mkdir -p "$work/include" "$work/lib"
     windows_glibconfig > "$work/include/glibconfig.h"
     windows_config > "$work/include/config-host.h"
-    # /usr/include itself would bring the C library of this machine.
+    # Not /usr/include itself, which has the C library's headers.
     cp -rL /usr/include/lzo /usr/include/{zlib,zconf,zstd,zstd_errors}.h \
         /usr/include/{snappy-c,libdeflate}.h /usr/include/pixman-1/*.h \
         "$work/lib"
@@ -81,12 +81,12 @@ windows_compile() {
         "-I$build/qapi" "-I$build/trace" "-I$build/ui" \
         "-I$(pkg-config --variable=includedir glib-2.0)/glib-2.0" \
         "-isystem$work/lib" > "$work/options"
-    # These two have a twin for Windows.
+    # These two are replaced by other files on Windows.
     export -f windows_compile_file
     (cd "$sources" && printf '%s\n' dump/*.c dump/vmcore/*.c) |
         grep -vxE 'dump/vmcore/fd-posix.c|dump/guest-files.c' |
         xargs -P "$(nproc)" -I{} bash -c 'windows_compile_file {}'
-    # It must not compile, or headers of this machine are in use.
+    # This file must not compile, otherwise POSIX headers are in use.
     windows_compile_file dump/vmcore/fd-posix.c
     if grep -q '^ok' "$work/dump-vmcore-fd-posix.c.tap"; then
         echo "not ok dump/vmcore/fd-posix.c must not compile" > "$work/1.tap"

@@ -188,7 +188,7 @@ def test_missing_anchor(tree, path, old, new):
     r = tool('apply', tree)
     assert r.returncode != 0
     assert re.search(rf'{path}: expected .* 0 times|'
-                     rf'splices.patch does not fit .*: {path}', r.stderr,
+                     rf'splices.patch does not apply to .*: {path}', r.stderr,
                      re.S)
     assert digest(tree) == before
 
@@ -209,7 +209,7 @@ def test_nothing_to_rewrite(folder, path):
     assert all(rewritten[p] != files[p] for p in files)
     for changed in ({**files, path: 'something else\n'},
                     {p: t for p, t in files.items() if p != path}):
-        with pytest.raises(tree_apply.ApplyError, match=f'in {path} is'):
+        with pytest.raises(tree_apply.ApplyError, match=f'in {path} for'):
             tree_apply.rewritten(changed, folders)
 
 
@@ -487,7 +487,7 @@ def kept(tree, number=1):
 
 
 def names_of_kept(said):
-    m = re.search(r'(?m)^== kept in \S+ is .*: (.*)$', said)
+    m = re.search(r'(?m)^== kept in \S+: .*: (.*)$', said)
     return set(m[1].split(', ')) if m else set()
 
 
@@ -588,7 +588,7 @@ def test_targets(tree, tmp_path, monkeypatch, text, names, folder):
 @pytest.mark.parametrize('text', ['', 'vax', 'x86_64,vax'])
 def test_unknown_target(text):
     r = tool('build', '--targets', text)
-    assert r.returncode != 0 and 'known are x86_64, ' in r.stderr
+    assert r.returncode != 0 and 'known: x86_64, ' in r.stderr
 
 
 def test_devices_are_of_the_tree(source):

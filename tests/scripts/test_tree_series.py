@@ -154,7 +154,7 @@ def test_earlier_patches_are_replaced(tree, tmp_path):
 def test_not_of_an_applied_tree(tree, tmp_path):
     tree_apply.apply(tree, lambda text: None)
     r = make(tree, tmp_path / 'out', '--author', AUTHOR)
-    assert r.returncode != 0 and 'already in' in r.stderr
+    assert r.returncode != 0 and 'already has' in r.stderr
     assert not (tmp_path / 'out').exists()
 
 
@@ -164,7 +164,7 @@ def test_not_of_what_is_not_committed(checkout, tmp_path):
         f.write('HXCOMM edited\n')
     r = make(checkout, tmp_path / 'out', '--author', AUTHOR)
     assert r.returncode != 0
-    assert 'not committed' in r.stderr and 'hmp-commands.hx' in r.stderr
+    assert 'uncommitted' in r.stderr and 'hmp-commands.hx' in r.stderr
 
 
 # The following tests change a copy of scripts/series/ or the plan.
@@ -260,5 +260,5 @@ def test_growing_file_that_looks_otherwise(tree):
     plan = tree_apply.plan(tree)
     plan['dump/vmcore/writer.c'] = '/* no table */\n'
     c = tree_series.Cutter(tree, plan, tree_series.load()[1])
-    with pytest.raises(tree_apply.ApplyError, match='by which it grows'):
+    with pytest.raises(tree_apply.ApplyError, match='see GROWS'):
         c.state(len(c.patches) - 1)
