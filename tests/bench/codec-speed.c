@@ -1,16 +1,16 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What a codec does without a dump around it, on the pages of a file:
+ * Measure the speed of codecs without a dump, on the pages of a file:
  *
  *   codec-speed FILE [SECONDS]
  *
- * Prints a line per codec of this build: name, MiB of guest memory per
- * second of processor time (zero pages included, as a dump handles them) on
- * one core while the others are idle, the same on all cores at once, and
- * bytes that the pages take. (Cores may share what they compute with, so the
- * second need not be a multiple of the first.) A file is gone over again
- * until SECONDS (1) are used up.
+ * Prints a line per codec of this build: name, MiB of guest memory per second
+ * of CPU time (including zero pages, handled as in a dump) on one core while
+ * the others are idle, the sum on all cores at once, and the compressed size in
+ * bytes. (Cores may share execution units, so the second figure need not be a
+ * multiple of the first.) The file is processed repeatedly for SECONDS
+ * (default: 1).
  */
 
 #include "qemu/osdep.h"
@@ -35,7 +35,7 @@ static uint64_t compress_all(const DumpCodec *codec, void *state,
         }
         n = codec->compress(state, data + at, PAGE, dst);
         if (!n || n >= PAGE) {
-            /* Stored as it is: the writer copies it. */
+            /* Stored uncompressed: the writer copies it. */
             memcpy(dst, data + at, PAGE);
             n = PAGE;
         }
@@ -51,7 +51,7 @@ typedef struct Work {
     double seconds;
     /* Result */
     uint64_t bytes, rounds;
-    double processor;           /* seconds of this thread */
+    double processor;           /* CPU time of this thread in seconds */
 } Work;
 
 static double thread_seconds(void)

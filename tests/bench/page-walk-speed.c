@@ -1,17 +1,17 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What it costs to find the pages that a dump can leave out:
+ * Measure the time to find the pages that a dump can exclude:
  *
  *   page-walk-speed [GIB [THREADS]]
  *
- * walks over the struct pages of a made-up guest of x86_64 with GIB (64) of
- * memory, by 1 and by THREADS (2) threads, and prints nanoseconds per page
- * frame. By turns 2 MiB of memory are free blocks of one size, page cache
- * page by page, one huge page, and every other page in use.
+ * walks over the struct pages of a synthetic x86_64 guest with GIB (default:
+ * 64) GiB of memory, with 1 and with THREADS (default: 2) threads, and prints
+ * nanoseconds per page frame. Each 2 MiB of memory is in turn: free blocks of
+ * one size; page cache; one huge page; every other page in use.
  *
- * The memory is not there, but for 64 MiB of struct pages, which are all the
- * map has, over and over again; that is more than caches hold.
+ * Only 64 MiB of struct pages are allocated, more than fits CPU caches; the
+ * memory map refers to them repeatedly.
  */
 
 #include "qemu/osdep.h"
@@ -22,22 +22,22 @@
 #include "linux-guest.h"
 #include "page-walk.h"
 
-#define VADDR       0xffffffff81000000ULL   /* of the kernel */
+#define VADDR       0xffffffff81000000ULL   /* of the kernel image */
 #define VMEMMAP     0xffffea0000000000ULL
 #define KERNEL      (2 * MiB)
 #define UTS         0x1000
 #define ROOTS       0x2000
-#define SECTIONS    0x100000                /* from the kernel's start on */
+#define SECTIONS    0x100000                /* offset from the kernel's start */
 #define TABLES      (8 * MiB)
-#define PAGES       (64 * MiB)              /* where struct pages lie */
+#define PAGES       (64 * MiB)              /* address of the struct pages */
 #define PAGES_SIZE  (64 * MiB)
 #define PAGE        64
 
 typedef struct Bench {
     DumpGuest g;
-    uint8_t *low;               /* 128 MiB of memory that is there */
+    uint8_t *low;               /* 128 MiB of allocated memory */
     void *all;
-    uint64_t tables;            /* where the next one goes */
+    uint64_t tables;            /* address of the next table */
     uint64_t frames;
 } Bench;
 
@@ -51,7 +51,7 @@ static uint64_t next_table(Bench *b, uint8_t *entry)
     return ldq_le_p(entry) & -4096ULL;
 }
 
-/* A page of 2 MiB. */
+/* Map a page of 2 MiB. */
 static void map(Bench *b, uint64_t vaddr, uint64_t paddr)
 {
     uint64_t table = TABLES;
