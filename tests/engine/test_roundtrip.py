@@ -128,9 +128,9 @@ def test_codecs(tmp_path, codec, flat, stream):
     assert dump.status == {0: 1, 1: 2, 2: 4, 3: 0x20}[codec]
     check_kdump(dump, runs, content, 4096)
     kinds = {d[2] for d in dump.descs.values()}
-    assert kinds == {0, dump.status}, 'raw and compressed pages'
+    assert kinds == {0, dump.status}, 'raw and compressed pages expected'
     zero = [d for p, d in dump.descs.items() if not any(dump.page(p))]
-    assert len(zero) > 10 and len(set(zero)) == 1, 'zero pages share one'
+    assert len(zero) > 10 and len(set(zero)) == 1, 'zero pages must share one'
 
 
 @pytest.mark.parametrize('codec', CODECS)

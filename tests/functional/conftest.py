@@ -73,7 +73,7 @@ def change_host():
     """For tests that change global settings of the host, such as the number of
     huge pages. They restore them, unless they are killed."""
     if os.environ.get('DUMP_CHANGE_HOST') != '1':
-        pytest.skip('would change the host, which DUMP_CHANGE_HOST=1 allows')
+        pytest.skip('changes host settings; set DUMP_CHANGE_HOST=1')
 
 
 @pytest.fixture

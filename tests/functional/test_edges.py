@@ -228,7 +228,7 @@ def busy_guest():
             g.qmp.cmd('cont')
             time.sleep(0.05)
         else:
-            raise AssertionError('never in user code: ' + text)
+            raise AssertionError('the CPU never was in user mode: ' + text)
         g.registers = [
             {n.lower(): int(v, 16) for n, v in
              re.findall(r'\b([A-Z][A-Z0-9]{1,2}) ?=([0-9a-f]+)', part)}

@@ -268,5 +268,5 @@ def test_guest_lives_on(guest, dumps):
     before = guest.ticks()
     deadline = time.monotonic() + 60
     while guest.ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not go on'
+        assert time.monotonic() < deadline, 'the guest does not run'
         time.sleep(0.2)

@@ -106,7 +106,7 @@ def reader():
 @pytest.mark.parametrize('name', ['elf', 'kdump-zlib', 'kdump-raw-lzo'])
 def test_crash(guest, dumps, reader, name):
     if not guest.has_note:
-        pytest.skip('the release is in the note')
+        pytest.skip('crash reads the release from the note')
     assert reader('crash', '--osrelease', dumps[name]).strip() == \
         guest.release()
 
@@ -115,9 +115,10 @@ def test_crash(guest, dumps, reader, name):
 def test_makedumpfile(guest, dumps, reader, name, tmp_path):
     """It walks the kernel's page tables to find the log."""
     if not guest.has_note:
-        pytest.skip('it looks for the kernel in the note')
+        pytest.skip('makedumpfile requires the note')
     if guest.expected.page_size == 16384:
-        pytest.skip('1.7.2 knows no 52-bit addresses with such pages')
+        pytest.skip('makedumpfile 1.7.2 does not support 16 KiB pages with '
+                    '52-bit addresses')
     log = str(tmp_path / 'dmesg')
     reader('makedumpfile', '--dump-dmesg', dumps[name], log)
     with open(log, errors='replace') as f:
@@ -156,7 +157,7 @@ def test_libkdumpfile(guest, dumps, name):
 @pytest.mark.parametrize('name', ['elf', 'kdump-raw-zlib'])
 def test_drgn(guest, dumps, name):
     if not guest.has_note:
-        pytest.skip('drgn opens no kernel dump without VMCOREINFO')
+        pytest.skip('drgn requires VMCOREINFO')
     dump = open_dump(dumps[name])
     at = next(a for a in range(dump.ranges()[0][0], 1 << 32, 1 << 20)
               if any(dump.read(a, 4096)))

@@ -66,7 +66,7 @@ read = lambda pfn: ctx.read(kdumpfile.KDUMP_MACHPHYSADDR, pfn * 4096, 4096)
 data = read(int(sys.argv[2]))
 try:
     read(int(sys.argv[3]))
-    sys.exit('a page that is missing was read')
+    sys.exit('a missing page was read')
 except kdumpfile.exceptions.NoDataException:
     pass
 sys.stdout.buffer.write(data)

@@ -38,7 +38,7 @@ def log_of(path, tmp_path):
 def large(memory):
     return pytest.param(memory, False, marks=pytest.mark.skipif(
         not os.environ.get('CHECK_ALL_TARGETS'),
-        reason='takes long; set CHECK_ALL_TARGETS'))
+        reason='takes a long time; set CHECK_ALL_TARGETS'))
 
 
 @pytest.mark.parametrize('memory,kept', [

@@ -65,7 +65,7 @@ def test_domain_lives_on(domain):
     before = ticks()
     deadline = time.monotonic() + 60
     while ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not go on'
+        assert time.monotonic() < deadline, 'the guest does not run'
         time.sleep(0.2)
 
 

@@ -66,7 +66,7 @@ def test_read_meanwhile(disk_file, out, aio, cache, kind):
     except RuntimeError as e:
         # Not supported by the kernel; QEMU must be built with it.
         if 'linux io_uring' in str(e) or 'O_DIRECT' in str(e):
-            pytest.skip(f'not to be had here: {e}')
+            pytest.skip(f'not supported: {e}')
         raise
     with vm:
         # The first one does some one-time initialization.

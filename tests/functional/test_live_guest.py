@@ -127,7 +127,7 @@ def test_guest_goes_on(guest):
     before = guest.ticks()
     deadline = time.monotonic() + 60
     while guest.ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not go on'
+        assert time.monotonic() < deadline, 'the guest does not run'
         time.sleep(0.2)
     assert 'BUG' not in guest.console() and 'stall' not in guest.console()
 

@@ -137,7 +137,7 @@ def nobody(*args):
     with Sweep(args=[*as_nobody(), *args]) as vm:
         with open('/proc/sys/vm/unprivileged_userfaultfd') as f:
             if int(f.read()):
-                pytest.skip('everybody may use userfaultfd')
+                pytest.skip('unprivileged users may use userfaultfd')
         yield vm
 
 
@@ -186,7 +186,7 @@ def on_disk(tmp_path, size, share):
     """Guest memory in a file on a disk."""
     path = str(tmp_path / 'ram')
     if 'tmpfs' in os.popen(f'stat -f -c %T {tmp_path}').read():
-        pytest.skip('temporary files are on no disk')
+        pytest.skip('temporary files are on tmpfs, not on disk')
     return ['-object', f'memory-backend-file,id=ram,mem-path={path},'
             f'size={size},share={share}', '-m', f'{size >> 20}M', '-machine',
             'pc,memory-backend=ram']
@@ -327,7 +327,7 @@ def ksm(change_host):
 
     with open(KSM + 'run') as f:
         if int(f.read()):
-            pytest.skip('the host merges pages anyway')
+            pytest.skip('KSM is already enabled on the host')
     yield lambda: set_to(pages_to_scan=20000, sleep_millisecs=10, run=1)
     # Also unmerge all pages: other QEMUs must find theirs unchanged.
     set_to(run=2)
@@ -353,7 +353,7 @@ def test_pages_that_could_be_merged(ksm, out, kind):
         ksm()
         before = Before(vm)
         if merged(vm):
-            pytest.skip('the host was too fast')
+            pytest.skip('pages were merged before the dump started')
         assert before.mergeable >= 16 * MIB
         dump = Held(vm)
         time.sleep(1)

@@ -36,7 +36,7 @@ def on_disk(out):
     kind = subprocess.run(['stat', '-f', '-c', '%T', os.path.dirname(out)],
                           check=True, capture_output=True, text=True).stdout
     if 'tmpfs' in kind:
-        pytest.skip('files here are nowhere but in the page cache')
+        pytest.skip('temporary files are on tmpfs, not on disk')
     return out
 
 

@@ -326,7 +326,7 @@ def nobody():
     os.chmod(folder, 0o777)
     with open('/proc/sys/vm/unprivileged_userfaultfd') as f:
         if int(f.read()):
-            pytest.skip('everybody may use userfaultfd')
+            pytest.skip('unprivileged users may use userfaultfd')
     with Sweep(16 << 20, args=as_nobody()) as vm:
         vm.dumps = folder + '/dump'
         yield vm

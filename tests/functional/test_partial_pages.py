@@ -165,7 +165,7 @@ def test_range_over_small_blocks(roms, out, begin, length):
 
 
 @pytest.mark.skipif(not shutil.which('makedumpfile'),
-                    reason='no makedumpfile here')
+                    reason='makedumpfile is not installed')
 def test_rearranged_is_the_raw_dump(bare, tmp_path):
     """makedumpfile -R converts our flattened form to the same memory."""
     flat, plain = str(tmp_path / 'flat'), str(tmp_path / 'plain')

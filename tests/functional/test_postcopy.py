@@ -61,7 +61,7 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path):
     if os.geteuid():
-        pytest.skip('postcopy takes root here')
+        pytest.skip('postcopy requires root')
     with Pair(str(tmp_path)) as found:
         yield found
 

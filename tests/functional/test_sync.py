@@ -40,7 +40,7 @@ def wait_until(condition):
         if condition():
             return
         time.sleep(0.01)
-    raise AssertionError('it does not happen')
+    raise AssertionError('timeout')
 
 
 def check_phase(vm, ram_file):

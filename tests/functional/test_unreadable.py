@@ -147,7 +147,7 @@ def few_huge_pages(change_host):
         got = int(f.read()) - before
     try:
         if got != 12:
-            pytest.skip('no huge pages of 2 MiB to be had')
+            pytest.skip('no free huge pages of 2 MiB')
         yield
     finally:
         with open(NR_HUGE, 'w') as f:

@@ -90,7 +90,7 @@ def huge_pages(change_host):
     try:
         if got < 66 or not os.path.exists(
                 f'/sys/kernel/mm/hugepages/hugepages-{HUGE >> 10}kB'):
-            pytest.skip('no huge pages of 2 MiB to be had')
+            pytest.skip('no free huge pages of 2 MiB')
         yield
     finally:
         with open(NR_HUGE, 'w') as f:

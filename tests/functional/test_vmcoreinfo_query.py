@@ -38,7 +38,7 @@ def goes_on(guest):
     before = guest.ticks()
     deadline = time.monotonic() + 60
     while guest.ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not go on'
+        assert time.monotonic() < deadline, 'the guest does not run'
         time.sleep(0.1)
 
 
@@ -216,7 +216,7 @@ def under_way(vm):
     """Wait until a query is searching."""
     deadline = time.monotonic() + 30
     while 'vmcoreinfo' not in vm.threads():
-        assert time.monotonic() < deadline, 'there is no search'
+        assert time.monotonic() < deadline, 'no search was started'
         time.sleep(0.01)
 
 

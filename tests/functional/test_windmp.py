@@ -467,7 +467,7 @@ def test_capability_is_of_the_moment(one, tmp_path, out):
     assert not listed(one)
     one.publish()
     assert listed(one)
-    assert listed(one), 'asking changes nothing'
+    assert listed(one), 'a query must not change anything'
     dump(one, out)
     one.memory[windows.NOTE_AT + 24] ^= 1
     not_windows(one, 'not a Windows', tmp_path)

@@ -64,7 +64,7 @@ def layer(path, layers):
     found = {n for pattern, n in layers.items()
              if fnmatch.fnmatchcase(name, pattern)
              and n[1] == (folder == 'dump/vmcore')}
-    assert len(found) == 1, f'{path}: not in one layer, but in {found}'
+    assert len(found) == 1, f'{path}: must be in one layer, is in {found}'
     return found.pop()[0]
 
 

@@ -1,34 +1,34 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Faults that no real file system gives on demand, for the real QEMU:
- * preloaded, it changes what system calls answer for one file.
+ * Fault injection by LD_PRELOAD, for faults that a real file system does not
+ * produce on demand: changes the results of system calls for one file.
  *
  *   DUMP_FAULT_PATH   the file, as in /proc/self/fd
- *   DUMP_FAULT        what goes wrong:
- *     error:E:N       writes that reach beyond byte N fail with errno E
- *     close:E         close() fails with errno E, the file closed
+ *   DUMP_FAULT        the fault:
+ *     error:E:N       writes that extend beyond byte N fail with errno E
+ *     close:E         close() closes the file, but fails with errno E
  *     sync:E          fdatasync() fails with errno E
- *     syncing         fdatasync() makes a file PATH.sync, and comes back when
- *                     there is one PATH.go
- *     short:N         a write takes at most N bytes
- *     eintr           every other write is interrupted
- *     pause:N         the write after which N bytes are written comes back
- *                     when there is a file PATH.go
- *     open:MS         opening it takes so many milliseconds
- *     hold            process_vm_readv() of many pages comes back when there
- *                     is a file PATH.go
- *     protect         SIGUSR2: pages whose addresses are in the file, in hex,
- *                     cannot be read any more; then the file is gone
- *     unwatch         SIGUSR2: ... are no longer write-protected by a
- *                     userfaultfd; then the file is gone
- *     cpus:N          GLib says that this process may run on N processors
- *     thread          if the file exists, it says how many threads may still
- *                     be created
+ *     syncing         fdatasync() creates a file PATH.sync, and returns when a
+ *                     file PATH.go exists
+ *     short:N         a write writes at most N bytes
+ *     eintr           every other write fails with EINTR
+ *     pause:N         the write that reaches a total of N bytes returns when a
+ *                     file PATH.go exists
+ *     open:MS         opening the file takes MS milliseconds
+ *     hold            process_vm_readv() of many pages returns when a file
+ *                     PATH.go exists
+ *     protect         on SIGUSR2 the pages whose addresses are in the file, in
+ *                     hex, become inaccessible; the file is then removed
+ *     unwatch         on SIGUSR2 the write protection of these pages by a
+ *                     userfaultfd is removed; the file is then removed
+ *     cpus:N          g_get_num_processors() returns N
+ *     thread          the file, if it exists, contains the number of threads
+ *                     that may still be created
  *     uffd-STEP:E:N   the Nth system call of that kind for a userfaultfd, and
- *                     all that come after, fail with errno E. STEP is device,
- *                     new, syscall, open (all of these), api, register,
- *                     protect, unprotect, unregister, copy, zero, wake or read
+ *                     all later ones, fail with errno E. STEP is device, new,
+ *                     syscall, open (all of these), api, register, protect,
+ *                     unprotect, unregister, copy, zero, wake or read
  */
 
 #define _GNU_SOURCE
@@ -84,7 +84,7 @@ static bool is_uffd(int fd)
            strstr(target, "[userfaultfd]");
 }
 
-/* The page is written to without anybody being told. */
+/* Remove the write protection of a page, so that writes are missed. */
 static int unwatch(uintptr_t address)
 {
     struct uffdio_writeprotect wp = {
@@ -106,7 +106,7 @@ static int spoil(uintptr_t address)
            mprotect((void *)address, PROTECT_SIZE, PROT_NONE);
 }
 
-/* The next address of the text at *@at, in hex; 0 at its end. */
+/* The next hex address of the text at *@at; 0 at the end. */
 static uintptr_t next_address(const char **at)
 {
     uintptr_t address = 0;
@@ -148,7 +148,7 @@ static void __attribute__((constructor)) init(void)
     }
 }
 
-/* One writer at a time: no locks. */
+/* Not locked: there is one writer at a time. */
 static unsigned long long written;
 static unsigned calls;
 
@@ -166,7 +166,7 @@ static bool is_target(int fd)
     return n == strlen(path) && !memcmp(target, path, n);
 }
 
-/* The fault's numbers, if it is of that kind. */
+/* Returns whether the fault is of that kind, and its parameters. */
 static bool fault_is(const char *kind, int *error, unsigned long long *n)
 {
     const char *fault = getenv("DUMP_FAULT");
@@ -194,7 +194,7 @@ static ssize_t pass(int fd, const struct iovec *iov, int niov, off64_t offset)
     return n;
 }
 
-/* At most @limit bytes of the vector. */
+/* Write at most @limit bytes of the vector. */
 static ssize_t pass_short(int fd, const struct iovec *iov, off64_t offset,
                           size_t limit)
 {
@@ -241,7 +241,7 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int niov, off64_t offset)
         errno = EINTR;
         return -1;
     }
-    /* The second field is read as a number whatever the kind. */
+    /* fault_is() parses the second field into @error. */
     if (fault_is("short", &error, &n)) {
         return pass_short(fd, iov, offset, error);
     }
@@ -302,8 +302,6 @@ int fdatasync(int fd)
     return real_syscall(SYS_fdatasync, fd, 0, 0, 0, 0, 0);
 }
 
-/* -- threads ----------------------------------------------------------- */
-
 unsigned g_get_num_processors(void)
 {
     static unsigned (*real)(void);
@@ -316,7 +314,7 @@ unsigned g_get_num_processors(void)
     return fault_is("cpus", &cpus, &n) ? cpus : real();
 }
 
-/* May there be one more? Counts down in the file. */
+/* May a thread be created? Decrements the number in the file. */
 static bool thread_allowed(void)
 {
     const char *path = getenv("DUMP_FAULT_PATH");
@@ -351,9 +349,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr,
     return thread_allowed() ? real(thread, attr, start, arg) : EAGAIN;
 }
 
-/* -- userfaultfd ------------------------------------------------------- */
-
-/* Does a system call of that kind fail now? Sets errno if so. */
+/* Returns whether this system call is to fail, with errno set. */
 static bool uffd_fails(const char *step)
 {
     static unsigned long long done;
@@ -413,7 +409,7 @@ int ioctl(int fd, unsigned long request, ...)
     va_start(ap, request);
     arg = va_arg(ap, void *);
     va_end(ap);
-    /* Those of a userfaultfd have a letter of their own. */
+    /* The type of a userfaultfd's ioctls is unique. */
     if (_IOC_TYPE(request) == 0xaa && ioctl_fails(request, arg)) {
         return -1;
     }
@@ -448,9 +444,7 @@ ssize_t read(int fd, void *data, size_t len)
     return real_syscall(SYS_read, fd, (long)data, len, 0, 0, 0);
 }
 
-/* -- open() ------------------------------------------------------------ */
-
-/* @name: which of the two it was */
+/* @name: the function called */
 static int slow_open(const char *name, const char *path, int flags, va_list ap)
 {
     int (*real)(const char *, int, mode_t) = dlsym(RTLD_NEXT, name);

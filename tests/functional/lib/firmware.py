@@ -203,6 +203,6 @@ class Firmware(VM):
         ready = struct.pack('<II', READY, self.cpus)
         while self.memory[READY_AT:READY_AT + 8] != ready:
             if time.monotonic() > deadline:
-                raise RuntimeError('the firmware did not come to its end: ' +
+                raise RuntimeError('the firmware did not complete: ' +
                                    self.qmp.hmp('info registers'))
             time.sleep(0.01)

@@ -42,7 +42,7 @@ class GdbStub:
         if not self.buf:
             self.buf = self.sock.recv(65536)
             if not self.buf:
-                raise ConnectionError('the gdb stub went away')
+                raise ConnectionError('the gdb stub closed the connection')
         c, self.buf = self.buf[:1], self.buf[1:]
         return c
 

@@ -96,7 +96,7 @@ class Guest(VM):
                                    self.stderr())
             if time.monotonic() > deadline:
                 raise RuntimeError(
-                    f"the guest did not get to '{pattern}':\n" +
+                    f"the guest did not print '{pattern}':\n" +
                     self.console() + self.stderr() +
                     self.qmp.hmp('info registers -a'))
             time.sleep(0.1)

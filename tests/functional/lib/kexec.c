@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * In a guest: go on with another kernel, without a reset.
+ * Runs in a guest: boot another kernel by kexec, without a reset.
  *
  *   kexec KERNEL INITRD COMMAND-LINE
  */

@@ -201,7 +201,7 @@ class Sweep(VM):
         deadline = time.monotonic() + timeout
         while any(n < g for n, g in zip(self.passes(), goal)):
             if time.monotonic() > deadline:
-                raise RuntimeError('the sweep stands still: ' +
+                raise RuntimeError('the sweep makes no progress: ' +
                                    self.qmp.hmp('info registers -a'))
             time.sleep(0.005)
 

@@ -368,7 +368,7 @@ class KdumpDump(Dump):
                         block in (4096, 8192, 16384, 65536) and
                         sub_blocks > 0 and bitmap_blocks > 0):
                     return order, is64
-        raise Bad('no sensible header version and block size')
+        raise Bad('invalid header version or block size')
 
     def read_header(self):
         raw = self.source.read(0, 464)
