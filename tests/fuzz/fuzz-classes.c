@@ -37,8 +37,6 @@ typedef struct Case {
     bool types;                 /* with page types: Linux 6.16 */
 } Case;
 
-/* -- making a guest -------------------------------------------------------- */
-
 static void put_tables(Case *c, bool arm)
 {
     uint64_t table = arm ? 3 : 0x63, page = arm ? 0x403 : 0x63;
@@ -153,8 +151,6 @@ static void spoil(Case *c, FuzzInput *in)
     g_free(line);
 }
 
-/* -- reference implementation ---------------------------------------------- */
-
 static uint64_t get(const Case *c, unsigned pfn, unsigned at, unsigned n)
 {
     const uint8_t *p = c->memory + PAGES + PAGE * pfn + at;
@@ -224,8 +220,6 @@ static void check_count(Case *c)
     }
     FUZZ_CHECK(bytes == MEMORY);
 }
-
-/* -- a run ----------------------------------------------------------------- */
 
 static void walk(Case *c, bool spoilt, unsigned threads)
 {

@@ -50,8 +50,6 @@ typedef struct Case {
     uint64_t bitmap;            /* bytes per bitmap */
 } Case;
 
-/* -- the guest ------------------------------------------------------------- */
-
 static const struct {
     uint16_t machine;
     bool is64, be;
@@ -200,8 +198,6 @@ static void make_mappings(Case *c, FuzzInput *in)
     }
 }
 
-/* -- sections of a target -------------------------------------------------- */
-
 static bool section_headers(void *opaque, uint64_t data_offset,
                             GArray *names, uint8_t *buf, size_t len)
 {
@@ -253,8 +249,6 @@ static void make_sections(Case *c, FuzzInput *in)
     };
     c->g.extra = &c->extra;
 }
-
-/* -- format ---------------------------------------------------------------- */
 
 static void make_format(Case *c, FuzzInput *in)
 {
@@ -320,8 +314,6 @@ static bool must_fit(Case *c)
     c->bitmap = (pages + bits - 1) / bits * c->facts.page_size;
     return c->bitmap / c->facts.page_size <= INT32_MAX / 2;
 }
-
-/* -- outputs --------------------------------------------------------------- */
 
 typedef struct Sink {
     int fd;                     /* passed to the engine */
@@ -404,8 +396,6 @@ static void sink_collect(Sink *s)
     }
     close(s->file);
 }
-
-/* -- the dump -------------------------------------------------------------- */
 
 static void check_error(const Error *err)
 {

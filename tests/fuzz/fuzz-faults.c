@@ -263,8 +263,6 @@ int __wrap_close(int fd)
     return ret;
 }
 
-/* -- guest memory ---------------------------------------------------------- */
-
 /* Count a read of memory. Returns its number. */
 static unsigned count_read(void)
 {
@@ -332,8 +330,6 @@ ssize_t __wrap_process_vm_readv(pid_t pid, const struct iovec *local,
     return __real_process_vm_readv(pid, local, nlocal, remote, nremote,
                                    flags);
 }
-
-/* -- allocations ----------------------------------------------------------- */
 
 /* Called by Snappy's workers, too. */
 static bool refuse_memory(void)

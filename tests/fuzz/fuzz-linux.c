@@ -32,8 +32,6 @@ static const uint16_t machines[] = {
     EM_MIPS,
 };
 
-/* -- reference implementation ---------------------------------------------- */
-
 /* The value of the first line "@key=..."; *@n: its length. */
 static const char *find(const Case *c, const char *key, size_t *n)
 {
@@ -120,8 +118,6 @@ static bool address(const Case *c, const char *key, uint64_t *value)
     *value = v;
     return true;
 }
-
-/* -- checks ---------------------------------------------------------------- */
 
 static void check_lookups(const Case *c, const VmcoreInfo *info)
 {
@@ -324,8 +320,6 @@ static void check_search(const Case *c, const GByteArray *bytes)
     }
     FUZZ_CHECK(found == worth_finding(c));
 }
-
-/* -- making a guest -------------------------------------------------------- */
 
 /* Append a line like those of kernels, or a similar one. */
 static void compose_line(GString *text, FuzzInput *in)

@@ -38,8 +38,6 @@ void fuzz_memory_deinit(FuzzMemory *m)
     g_array_unref(m->pieces);
 }
 
-/* -- contents -------------------------------------------------------------- */
-
 static uint32_t next_random(uint32_t *state)
 {
     *state = *state * 1664525 + 1013904223;
@@ -87,8 +85,6 @@ static void fill(uint8_t *p, size_t size, uint32_t seed, bool fresh)
         fill_page(p + at, MIN(size - at, FUZZ_PAGE), &seed, fresh);
     }
 }
-
-/* -- blocks ---------------------------------------------------------------- */
 
 static void alloc_plain(FuzzBlock *b, uint32_t seed)
 {
@@ -229,8 +225,6 @@ void fuzz_memory_add(FuzzMemory *m, uint64_t paddr, const void *host,
     g_array_append_val(m->blocks, b);
 }
 
-/* -- memory that is lost --------------------------------------------------- */
-
 /* One in @of is lost, in groups of @grain pages. */
 static bool is_lost(size_t page, uint32_t seed, unsigned of, unsigned grain)
 {
@@ -316,8 +310,6 @@ static size_t copy_readable(const FuzzMemory *m, uint8_t *to,
     }
     return lost;
 }
-
-/* -- reference implementation ---------------------------------------------- */
 
 /* Convert the block to one or two runs. Returns their number. */
 static unsigned block_runs(const FuzzBlock *b, GuestRamRun runs[2])

@@ -30,8 +30,6 @@ typedef struct Case {
     GArray *paging;             /* X86Paging */
 } Case;
 
-/* -- reference implementation ---------------------------------------------- */
-
 static bool entry_at(const Case *c, uint64_t at, unsigned size, uint64_t *e)
 {
     *e = 0;
@@ -101,8 +99,6 @@ static bool look_up(const Case *c, const X86Paging *p, uint64_t va,
                look_up_512(c, top, bits - 9, va, pa);
     }
 }
-
-/* -- checks ---------------------------------------------------------------- */
 
 static const X86Paging *paging_of(const Case *c, size_t cpu)
 {
@@ -219,8 +215,6 @@ static void check_mappings(const Case *c, const uint64_t *at, size_t n)
     }
     check_rest(c, found);
 }
-
-/* -- making tables --------------------------------------------------------- */
 
 static uint64_t make_address(const Case *c, FuzzInput *in)
 {

@@ -26,8 +26,6 @@ typedef struct Places {
     uint64_t descs;
 } Places;
 
-/* -- headers --------------------------------------------------------------- */
-
 /* Check the fields after utsname. Returns the status. */
 static uint32_t check_main(const FuzzImage *img, const FuzzFacts *f,
                            Places *p)
@@ -95,8 +93,6 @@ static void check_sub(const FuzzImage *img, const FuzzFacts *f,
     FUZZ_CHECK(fuzz_get(img, at + s->info_size, s->word) == f->info_size);
     FUZZ_CHECK(info == (f->info_size ? note + f->info_pos : 0));
 }
-
-/* -- pages ----------------------------------------------------------------- */
 
 static void unpack(uint32_t flag, const uint8_t *src, uint32_t size,
                    uint8_t *dst, size_t page_size)
@@ -342,8 +338,6 @@ void fuzz_read_failed_kdump(const FuzzImage *img, const FuzzFacts *f)
     status = check_headers(img, f, &p);
     check_pages(img, f, &p, !(status & INCOMPLETE));
 }
-
-/* -- flattened ------------------------------------------------------------- */
 
 typedef struct Record {
     uint64_t offset, size, at;
