@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What passed leaves no files behind."""
+"""Temporary files of passed tests are removed."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ claimed = set()
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_fixture_setup(fixturedef, request):
-    """Temporary folders that a fixture makes, tmp_path's too, are emptied
-    with it, unless a test failed meanwhile. (pytest does so from 7.3 on, at
-    the end of the run.) Their names are not used again, so the folders
-    stay."""
+    """Empty the temporary folders that a fixture made, including tmp_path's,
+    when the fixture is torn down, unless a test failed meanwhile. (pytest 7.3
+    and later can do so at the end of the run.) The empty folders are kept, so
+    that their names are not used again."""
     session = request.session
     failed = session.testsfailed
     top = request.config._tmp_path_factory.getbasetemp()
@@ -23,15 +23,15 @@ def pytest_fixture_setup(fixturedef, request):
     def remove():
         if session.testsfailed == failed:
             for path in made:
-                if not os.path.islink(path):    # to the newest of a name
+                if not os.path.islink(path):    # link to the newest folder
                     shutil.rmtree(path, ignore_errors=True)
                     os.makedirs(path, exist_ok=True)
 
-    # Added before those of the fixture itself, so that it is run last.
+    # Finalizers run in reverse order: this one after those of the fixture.
     fixturedef.addfinalizer(remove)
     before = set(top.iterdir())
     yield
-    # A fixture that was set up on the way has its own.
+    # Folders of fixtures that were set up meanwhile are not ours.
     made |= set(top.iterdir()) - before - claimed
     claimed.update(made)
 

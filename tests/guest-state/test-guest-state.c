@@ -1,9 +1,9 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * dump/guest-state.c with doubles of QEMU: for a target that adds sections
- * to ELF dumps, as s390x does for protected guests, what is called when, and
- * what gets into the file; which guests are refused.
+ * dump/guest-state.c with stand-ins for QEMU: the order of calls and the file's
+ * contents for a target that adds sections to ELF dumps, as s390x does for
+ * protected guests; guests that are refused; the memory that is included.
  */
 
 #include "qemu/osdep.h"
@@ -18,15 +18,13 @@
 
 #define RAM_SIZE    0x5000
 
-/* -- the double ----------------------------------------------------------- */
-
 static struct {
-    bool hooks;                 /* the target has them */
-    uint32_t sections;          /* what add announces */
-    bool short_headers;         /* write_hdr has less than that */
-    int write_result;           /* of the write hook */
+    bool hooks;                 /* the target has section hooks */
+    uint32_t sections;          /* number announced by the add hook */
+    bool short_headers;         /* write_hdr writes one less */
+    int write_result;           /* result of the write hook */
     bool notes_fail;
-    GString *calls;             /* a letter for each */
+    GString *calls;             /* a letter for each call */
     uint8_t *ram;
     int elf_machine;
 } target;
@@ -37,7 +35,7 @@ static struct {
     DeviceMemoryState dimms;
     MemoryRegion mr[2];
     RAMBlock rb[2];
-    size_t nr_blocks;           /* of RAM_SIZE, mr[0] and mr[1] by turns */
+    size_t nr_blocks;           /* of RAM_SIZE each, in mr[0] and mr[1] */
 } qemu;
 
 static const char names[2][12] = { "pv_mem_meta", "pv_compl" };
@@ -107,8 +105,6 @@ ssize_t cpu_get_note_size(int class, int machine, int nr_cpus)
 {
     return 24 * nr_cpus;
 }
-
-/* -- the rest of QEMU ------------------------------------------------------ */
 
 static CPUState cpu1 = { 1, NULL };
 static CPUState cpu0 = { 0, &cpu1 };
@@ -232,8 +228,6 @@ void error_prepend(Error *const *errp, const char *fmt, ...)
     g_assert_not_reached();
 }
 
-/* -- a dump ---------------------------------------------------------------- */
-
 static void target_init(void)
 {
     target.calls = g_string_new("");
@@ -277,7 +271,7 @@ static bool write_all(GuestState *state, int fd, Error **errp)
     return ok;
 }
 
-/* The life of a dump, as the job leads it; the file's bytes or NULL. */
+/* Make a dump as the job does; returns the file's bytes, NULL on error. */
 static char *dump(Error **errp)
 {
     GuestStateQuery query = { 0 };
@@ -330,7 +324,7 @@ static const Elf64_Phdr *check_headers(const char *file)
     const Elf64_Ehdr *ehdr = (const void *)file;
     const Elf64_Phdr *phdr = (const void *)(file + sizeof(*ehdr));
 
-    /* Where makedumpfile looks, and crash up to 192. */
+    /* makedumpfile expects them here; crash, at no more than 192. */
     g_assert_cmpuint(be64toh(ehdr->e_phoff), ==, 64);
     g_assert_cmpuint(be16toh(ehdr->e_phnum), ==, 2);
     g_assert_cmpuint(be32toh(phdr[0].p_type), ==, PT_NOTE);
@@ -350,16 +344,16 @@ static void test_sections(void)
     file = dump(&error_abort);
     ehdr = (const void *)file;
     check_headers(file);
-    /* Null, the two, and the names. */
+    /* The null section, two of the target, the string table. */
     g_assert_cmpuint(be16toh(ehdr->e_shnum), ==, 4);
     check_section(file, 0);
     check_section(file, 1);
-    /* The dump of the CPUs needs what add began; data comes last. */
+    /* Notes of CPUs are written after add; data is written last. */
     g_assert_cmpstr(target.calls->str, ==, "annhwc");
     target_fini();
 }
 
-/* A guest whose owner allows no dump: add does nothing. */
+/* A guest whose owner does not allow dumps: add does nothing. */
 static void test_nothing_added(void)
 {
     g_autofree char *file = NULL;
@@ -385,7 +379,7 @@ static void test_no_hooks(void)
     target_fini();
 }
 
-/* Failures after add: cleanup is called all the same, and once. */
+/* Failures after add: cleanup is called exactly once. */
 static void check_failure(const char *text, const char *calls)
 {
     Error *err = NULL;
@@ -412,7 +406,7 @@ static void test_failures(void)
     check_failure("the target's sections: No such device or address",
                   "annhwc");
 
-    /* What the target returns may be its own kind of error. */
+    /* The target's result need not be a negative errno. */
     target_init();
     target.write_result = 1;
     check_failure("the target's sections: Input/output error", "annhwc");
@@ -438,7 +432,7 @@ static void test_confidential(void)
     check_readable(true);
     qemu.machine.cgs = (void *)&qemu;
     check_readable(false);
-    /* That of s390x lets its memory be dumped, or its hooks fail. */
+    /* On s390x memory can be dumped, or the target's hooks fail. */
     target.elf_machine = EM_S390;
     check_readable(true);
     target_fini();
@@ -454,8 +448,8 @@ static void test_confidential(void)
 }
 
 /*
- * Four blocks, of mr[0] and mr[1] by turns: how many a dump has that ends
- * with RAM.
+ * Four blocks, in mr[0], mr[1], mr[0] and mr[1]: check how many of them a dump
+ * that ends with RAM includes.
  */
 static void check_ends_with_ram(size_t expected)
 {
@@ -482,12 +476,12 @@ static void check_ends_with_ram(size_t expected)
 static void test_ends_with_ram(void)
 {
     target_init();
-    /* None is recognized. */
+    /* No block is recognized as RAM. */
     check_ends_with_ram(4);
-    /* The fourth block is a device's; the second lies below RAM. */
+    /* The fourth block is device memory; the second is below RAM. */
     qemu.machine.ram = &qemu.mr[0];
     check_ends_with_ram(3);
-    /* A backend of a NUMA node, and one that has the last word. */
+    /* The backend of a NUMA node; then one that is the last block. */
     qemu.machine.ram = &qemu.ram;
     qemu.mr[0].container = &qemu.ram;
     check_ends_with_ram(3);
@@ -497,7 +491,7 @@ static void test_ends_with_ram(void)
     target_fini();
 }
 
-/* The range for memory devices: whoever is there. */
+/* Blocks in the range for memory devices are RAM. */
 static void test_memory_devices(void)
 {
     target_init();

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 #
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Dumps of a guest that runs its firmware under TCG: an ELF core has its
-memory and registers, byte for byte, in every way to have one made.
+"""Dumps of a guest that runs its firmware under TCG: compare the memory and
+registers in ELF cores, made in several ways, with those of the guest.
 
 The other formats are read back by tests/qtest/dump-test.c.
 """
@@ -16,13 +16,13 @@ from qemu_test import QemuSystemTest
 
 NT_PRSTATUS = 1
 PT_LOAD, PT_NOTE = 1, 4
-# Size of struct elf_prstatus -> the instruction pointer in it; the small one
-# is of a CPU that is not in long mode.
+# Size of struct elf_prstatus -> format and offset of the instruction pointer;
+# the smaller one is written for a CPU that is not in long mode.
 INSTRUCTION_POINTER = {336: ('<Q', 112 + 16 * 8), 144: ('<I', 72 + 12 * 4)}
 
 
 def parse_elf(data):
-    """Physical address -> bytes, and the notes, of a core for x86_64."""
+    """The segments (physical address -> bytes) and notes of an x86_64 core."""
     segments, notes = {}, []
     assert data[:6] == b'\x7fELF\x02\x01'
     phoff, = struct.unpack_from('<Q', data, 32)
@@ -73,7 +73,7 @@ class GuestDump(QemuSystemTest):
         return data
 
     def check_memory(self, data):
-        """Of a guest that has been stopped all the time."""
+        """Compare with guest memory; the guest must have been stopped."""
         segments, _ = parse_elf(data)
         self.assertGreaterEqual(sum(map(len, segments.values())), 32 << 20)
         path = self.scratch_file('memory')
@@ -99,7 +99,7 @@ class GuestDump(QemuSystemTest):
                                  re.findall(r'\b[RE]IP=([0-9a-f]+)',
                                             registers)])
         self.assertEqual([name for name, _, _ in notes].count('QEMU'), 2)
-        # Stopped before, it stays so.
+        # A stopped guest is not resumed.
         self.assertEqual(self.vm.cmd('query-status')['status'], 'paused')
 
     def test_range(self):

@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Dumps of guest memory: what is refused, what the files have, where they
- * can go, and which events come in which order.
+ * Guest memory dumps: refused commands, contents of the files, kinds of
+ * outputs, and the order of events.
  */
 
 #include "qemu/osdep.h"
@@ -20,7 +20,7 @@
 
 #define MACHINE "-machine pc -m 16M -smp 2 -nodefaults -display none "
 #define PAGE 4096
-/* A page with the pattern, and one that nobody has written to. */
+/* Addresses of a page with the pattern and of an untouched one. */
 #define PATTERN_AT (5 * MiB)
 #define ZERO_AT (9 * MiB)
 
@@ -29,14 +29,14 @@ static char *tmpdir;
 typedef struct Guest {
     QTestState *qts;
     uint8_t pattern[PAGE];
-    char *path;                 /* of the dump; not there yet */
+    char *path;                 /* of the dump; does not exist yet */
 } Guest;
 
 static void guest_start(Guest *g)
 {
     g->qts = qtest_init(MACHINE);
     g->path = g_build_filename(tmpdir, "dump", NULL);
-    /* Some of it can be compressed. */
+    /* Partly compressible. */
     for (int i = 0; i < PAGE; i++) {
         g->pattern[i] = i < PAGE / 4 ? i * 7 + i / 256 : i / 128;
     }
@@ -68,7 +68,7 @@ static void assert_dump_status(Guest *g, const char *status)
     qobject_unref(rsp);
 }
 
-/* The command fails, and says @why somewhere. */
+/* The command must fail with an error that contains @why. */
 static void assert_fails(Guest *g, const char *why, const char *arguments)
 {
     QObject *args = qobject_from_json(arguments, &error_abort);
@@ -106,15 +106,13 @@ static GByteArray *read_dump(Guest *g)
     return g_byte_array_new_take((uint8_t *)data, len);
 }
 
-/* @len bytes of @file from @at, which are there. */
+/* @len bytes of @file at @at, which must exist. */
 static const uint8_t *at(GByteArray *file, uint64_t at, uint64_t len)
 {
     g_assert_cmpuint(at, <=, file->len);
     g_assert_cmpuint(len, <=, file->len - at);
     return file->data + at;
 }
-
-/* -- refusals -- */
 
 static void test_refused(void)
 {
@@ -147,8 +145,6 @@ static void test_refused(void)
     assert_dump_status(&g, "none");
     guest_end(&g);
 }
-
-/* -- ELF -- */
 
 static void check_elf(GByteArray *file, const uint8_t *pattern)
 {
@@ -206,9 +202,7 @@ static void test_elf(gconstpointer opaque)
     guest_end(&g);
 }
 
-/* -- kdump-compressed -- */
-
-/* The plain form of a flattened file, which is taken. */
+/* The rearranged form of @flat, which is freed. */
 static GByteArray *rearranged(GByteArray *flat)
 {
     GByteArray *plain = g_byte_array_new();
@@ -243,8 +237,8 @@ static GByteArray *rearranged(GByteArray *flat)
 
 typedef struct Kdump {
     GByteArray *file;
-    const uint8_t *bitmaps;     /* RAM, then what is in the file */
-    uint64_t bitmap_len;        /* of one, in bytes */
+    const uint8_t *bitmaps;     /* RAM, then pages in the file */
+    uint64_t bitmap_len;        /* size of each, in bytes */
     uint64_t descs;             /* offset of the page descriptors */
 } Kdump;
 
@@ -274,7 +268,7 @@ static void kdump_open(Kdump *k, GByteArray *file)
     k->descs = (1 + sub_blocks + (uint64_t)bitmap_blocks) * PAGE;
 }
 
-/* Flags of a page; @data and @len: what the file has for it. */
+/* Returns the page's flags; @data and @len: its data in the file. */
 static uint32_t kdump_page(const Kdump *k, uint64_t pfn, const uint8_t **data,
                            uint32_t *len)
 {
@@ -293,7 +287,7 @@ static uint32_t kdump_page(const Kdump *k, uint64_t pfn, const uint8_t **data,
     return ldl_le_p(desc + 12);
 }
 
-/* Returns the page's flag. Of compressed pages only zlib's are decoded. */
+/* Returns the page's flags. Only zlib pages are decompressed. */
 static uint32_t check_kdump_page(const Kdump *k, uint64_t pfn,
                                  const uint8_t *want)
 {
@@ -340,12 +334,10 @@ static void test_kdump(gconstpointer opaque)
                                            rearranged(read_dump(&g)));
     g_assert_cmphex(check_kdump_page(&k, PATTERN_AT / PAGE, g.pattern), ==,
                     flag);
-    check_kdump_page(&k, ZERO_AT / PAGE, zero);     /* it may be stored */
+    check_kdump_page(&k, ZERO_AT / PAGE, zero);     /* may be uncompressed */
     g_byte_array_unref(k.file);
     guest_end(&g);
 }
-
-/* -- where it goes -- */
 
 static void pass_fd(Guest *g, int fd)
 {
@@ -361,7 +353,7 @@ static void pass_fd(Guest *g, int fd)
                    "{ 'paging': false, 'protocol': 'fd:out', " \
                    "'format': %s, 'detach': true } }"
 
-/* The dump's result as DUMP_COMPLETED has it. */
+/* Wait for DUMP_COMPLETED and return it. */
 static QDict *wait_completed(Guest *g)
 {
     QDict *event = qtest_qmp_eventwait_ref(g->qts, "DUMP_COMPLETED");
@@ -417,7 +409,7 @@ static void test_disk_full(void)
     Guest g;
 
     if (access("/dev/full", W_OK)) {
-        g_test_skip("there is no /dev/full");
+        g_test_skip("no /dev/full");
         return;
     }
     guest_start(&g);
@@ -425,7 +417,7 @@ static void test_disk_full(void)
                  "{ 'paging': false, 'protocol': 'file:/dev/full' }");
     assert_dump_status(&g, "failed");
     g_assert_true(is_running(&g));
-    dump_to_file(&g, "elf");            /* and the next one works */
+    dump_to_file(&g, "elf");            /* the next dump works */
     guest_end(&g);
 }
 
@@ -438,7 +430,7 @@ static void test_cancel(void)
     guest_start(&g);
     g_assert_cmpint(pipe(fds), ==, 0);
     pass_fd(&g, fds[1]);
-    /* It is larger than a pipe, and nobody reads. */
+    /* The dump exceeds the pipe's buffer, and nothing is read. */
     qtest_qmp_assert_success(g.qts, DUMP_TO_FD, "elf");
     assert_dump_status(&g, "active");
     g_assert_false(is_running(&g));
@@ -454,8 +446,6 @@ static void test_cancel(void)
     close(fds[0]);
     guest_end(&g);
 }
-
-/* -- events -- */
 
 static void test_events(void)
 {
@@ -485,7 +475,7 @@ static void test_events(void)
     guest_end(&g);
 }
 
-/* A test for each format that this QEMU has. */
+/* Add a test for each format of this QEMU. */
 static void add_formats(void)
 {
     QTestState *qts = qtest_init(MACHINE);
@@ -499,7 +489,7 @@ static void add_formats(void)
                             qobject_to(QString, qlist_entry_obj(entry))));
         g_autofree char *path = g_strdup_printf("dump/format/%s", format);
 
-        /* No Windows runs here. */
+        /* Requires a Windows guest. */
         if (strcmp(format, "win-dmp")) {
             qtest_add_data_func_full(path, format, strcmp(format, "elf") ?
                                      (void (*)(const void *))test_kdump :

@@ -269,8 +269,6 @@ static inline bool test_guest_has(const TestGuest *t, uint64_t paddr,
     return false;
 }
 
-/* -- dumping ------------------------------------------------------------- */
-
 typedef enum TestOutput {
     TEST_FILE,                  /* new regular file: holes are possible */
     TEST_OLD_FILE,              /* regular file full of old data */
@@ -421,8 +419,6 @@ static inline char *test_cancel_error(const DumpFormat *format,
     error_free(err);
     return text;
 }
-
-/* -- reading ------------------------------------------------------------- */
 
 /* A finished file. */
 typedef struct TestImage {

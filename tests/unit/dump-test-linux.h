@@ -173,8 +173,6 @@ static inline void test_linux_say(TestLinux *l, const char *key,
     }
 }
 
-/* -- struct pages --------------------------------------------------------- */
-
 /* As in Linux 6.1, with sections of 16 MiB. */
 #define TEST_LINUX_PAGE     64
 #define TEST_LINUX_SECTION  24

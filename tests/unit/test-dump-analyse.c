@@ -318,9 +318,7 @@ static void test_known_place_silent(void)
     check(&c, 0, 0, false, "2 kernels");
 }
 
-/* -- the class of zero pages --------------------------------------------- */
-
-/* A guest of memory that was never touched, but for a byte at @touched. */
+/* A guest whose memory is untouched except for the byte at @touched. */
 static uint8_t *sparse_init(Case *c, uint64_t paddr, uint64_t size,
                             uint64_t touched)
 {
@@ -349,7 +347,7 @@ static uint8_t *sparse_init(Case *c, uint64_t paddr, uint64_t size,
     return host;
 }
 
-/* Frames [@first, @first + @count) are left out, and no others. */
+/* Exactly the page frames [@first, @first + @count) are excluded. */
 static void check_left_out(Case *c, uint64_t first, uint64_t count)
 {
     const DumpGuest *g = &c->t.g;
@@ -383,11 +381,11 @@ static void test_zero(void)
     static const struct {
         uint64_t paddr, size, touched, first, count;
     } cases[] = {
-        /* Long enough behind, before, not at all. */
+        /* The untouched range after or before it is long enough, or neither. */
         { 0, 5 * GiB, 0, 0x200, 0x140000 - 0x200 },
         { 0x10000, 6 * GiB, 4 * GiB + 0x5000, 0x11, 0x100004 },
         { 0, 6 * GiB, 3 * GiB, 0, 0 },
-        /* It begins and ends inside of pages. */
+        /* Memory starts and ends inside a page. */
         { 0x10800, 5 * GiB, 4 * GiB + 0xf000, 0x11, 0x10000e },
         { 0x10800, 5 * GiB, 5 * GiB - 1, 0x11, 0x13fffe },
     };
@@ -423,7 +421,7 @@ static void test_zero_cancelled(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    /* They map more than the address space of a 32-bit host. */
+    /* These map more than the address space of a 32-bit host. */
     if (sizeof(size_t) > 4) {
         g_test_add_func("/dump/analyse/zero", test_zero);
         g_test_add_func("/dump/analyse/zero-cancelled", test_zero_cancelled);

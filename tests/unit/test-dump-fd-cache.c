@@ -1,8 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The page cache, spared: which writes are direct ones, and what becomes of
- * the others.
+ * Output that bypasses the page cache: which writes use direct I/O, and that
+ * the data of other writes is dropped from the cache.
  */
 
 #include "qemu/osdep.h"
@@ -11,12 +11,12 @@
 #include "qemu/units.h"
 #include "fd-write.h"
 
-/* What the system was asked for. */
+/* Records of the system calls made. */
 static struct {
-    unsigned writes, direct;    /* calls of pwritev() */
-    bool no_direct;             /* those fail with EINVAL */
-    off_t begun, done, emptied; /* up to where */
-    int error;                  /* of waiting for the disk */
+    unsigned writes, direct;    /* calls to pwritev() */
+    bool no_direct;             /* direct writes fail with EINVAL */
+    off_t begun, done, emptied; /* end offset of each */
+    int error;                  /* returned by waits for the disk */
 } sys;
 
 ssize_t pwritev(int fd, const struct iovec *iov, int niov, off_t at)
@@ -37,7 +37,7 @@ int sync_file_range(int fd, off_t at, off_t len, unsigned flags)
     if (flags == SYNC_FILE_RANGE_WRITE) {
         g_assert_cmpint(at, ==, sys.begun);
         sys.begun = at + len;
-        errno = EINVAL;         /* no reason not to go on */
+        errno = EINVAL;         /* must be ignored */
         return -1;
     }
     g_assert_cmpuint(flags, ==, SYNC_FILE_RANGE_WAIT_BEFORE |
@@ -67,7 +67,7 @@ int posix_fadvise(int fd, off_t at, off_t len, int advice)
 typedef struct Test {
     FdCache c;
     int fd;
-    uint8_t *p;                 /* MiB, aligned */
+    uint8_t *p;                 /* aligned buffer */
 } Test;
 
 static void test_begin(Test *t, bool spare)
@@ -110,7 +110,7 @@ static void check_write(Test *t, size_t from, size_t len, off_t at)
     g_assert_cmpmem(got, len, t->p + from, len);
 }
 
-/* Without having been asked for it. */
+/* Option disabled: only plain buffered writes. */
 static void test_off(void)
 {
     Test t;
@@ -132,14 +132,14 @@ static void test_direct(void)
 
     test_begin(&t, true);
     if (t.c.direct < 0) {
-        g_test_skip("the file system knows no direct I/O");
+        g_test_skip("the file system does not support direct I/O");
         test_end(&t);
         return;
     }
     check_write(&t, 0, MiB, 4096);
     check_write(&t, 4096, 64 * KiB, 0);
     g_assert_cmpuint(sys.direct, ==, 2);
-    /* Small, or not aligned: by the cache, and over what was direct. */
+    /* Small or unaligned writes are buffered, also over direct ones. */
     check_write(&t, 0, 60 * KiB, 0);
     check_write(&t, 0, 128 * KiB, 4097);
     check_write(&t, 16, 128 * KiB, 8192);
@@ -150,7 +150,7 @@ static void test_direct(void)
     test_end(&t);
 }
 
-/* A disk that wants more than was thought: it is tried once. */
+/* If a direct write fails with EINVAL, it is not tried again. */
 static void test_direct_refused(void)
 {
     Test t;
@@ -164,7 +164,7 @@ static void test_direct_refused(void)
     test_end(&t);
 }
 
-/* What is written leaves the cache, some way behind. */
+/* Written data is dropped from the cache, some distance behind. */
 static void test_behind(void)
 {
     Test t;
@@ -177,7 +177,7 @@ static void test_behind(void)
         g_assert_cmpint(sys.begun, >=, at - (8 << 20));
         g_assert_cmpint(sys.begun, <=, at + MiB - 17);
         g_assert_cmpint(sys.emptied, >=, at - (48 << 20));
-        /* A header, or what a live guest has changed. */
+        /* A header, or a page that a live guest has changed. */
         check_write(&t, 0, 100, at / 2);
     }
     g_assert_cmpint(sys.emptied, >, 0);
@@ -187,7 +187,7 @@ static void test_behind(void)
     test_end(&t);
 }
 
-/* What the disk could not write is told by a later write. */
+/* A writeback error is reported by a later write. */
 static void test_error(void)
 {
     static const int errors[] = { EIO, ENOSPC, EDQUOT };

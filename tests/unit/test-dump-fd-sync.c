@@ -1,14 +1,14 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Stable storage, with a made-up disk.
+ * Syncing to stable storage, with a simulated disk.
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "fd-sync.h"
 
-/* What fdatasync() does. */
+/* Behaviour of fdatasync(). */
 static struct {
     int error;
     unsigned interrupts;
@@ -100,7 +100,7 @@ static gpointer cancel_soon(gpointer opaque)
     return NULL;
 }
 
-/* The disk does not answer: who waits leaves, and the file is closed later. */
+/* The disk hangs: cancel ends the wait, and the file is closed later. */
 static void test_cancel(void)
 {
     int fd = temp_file(), was = fd;
@@ -122,7 +122,7 @@ static void test_cancel(void)
         g_usleep(1000);
     }
     g_assert_cmpint(fcntl(was, F_GETFD), <, 0);
-    g_usleep(20 * 1000);        /* it frees what it has */
+    g_usleep(20 * 1000);        /* the thread frees its data */
 }
 
 int main(int argc, char **argv)

@@ -132,8 +132,6 @@ static void check_arrives(Test *t, size_t len)
     g_byte_array_unref(r.got);
 }
 
-/* -- pipes --------------------------------------------------------------- */
-
 /* An interrupted poll() does not mean writable: a write would block. */
 static void test_old_pipe_interrupted(void)
 {
@@ -153,8 +151,6 @@ static void test_old_pipe_interrupted(void)
     g_assert_cmpuint(dump_progress_written(&t.progress), ==, 0);
     test_end(&t);
 }
-
-/* -- named pipes --------------------------------------------------------- */
 
 static void fifo_begin(Test *t)
 {
@@ -229,8 +225,6 @@ static void test_fifo_replaced(void)
     test_end(&t);
 }
 
-/* -- terminals ----------------------------------------------------------- */
-
 /* Write to either end of a pseudo-terminal. */
 static void terminal_begin(Test *t, bool master)
 {
@@ -298,11 +292,9 @@ static void test_terminal_flags(void)
     test_end(&t);
 }
 
-/* -- a limit ----------------------------------------------------------- */
-
 #define LIMIT_SIZE      300001
 
-/* The largest write, and all of them. */
+/* Size of the largest write. */
 static size_t largest_write;
 
 ssize_t writev(int fd, const struct iovec *iov, int niov)
@@ -329,7 +321,7 @@ static void limit_begin(Test *t, uint64_t rate)
     largest_write = 0;
 }
 
-/* In even pieces, of which none is lost, and not too soon. */
+/* All data is written in pieces of equal size, not above the rate. */
 static void test_limit(void)
 {
     g_autofree uint8_t *p = g_malloc(LIMIT_SIZE), *got = g_malloc(LIMIT_SIZE);
@@ -355,7 +347,7 @@ static void test_limit(void)
     test_end(&t);
 }
 
-/* At one byte per second: the cancel ends the wait, and the limit. */
+/* At one byte per second: cancel ends the wait and lifts the limit. */
 static void test_limit_cancel(void)
 {
     g_autofree uint8_t *p = g_malloc0(LIMIT_SIZE);

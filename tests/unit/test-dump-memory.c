@@ -12,8 +12,6 @@
 
 #define NEVER       G_MAXINT
 
-/* -- allocations that fail ------------------------------------------------ */
-
 /* Number of allocations that may fail; any thread. */
 static gint count;
 
@@ -52,8 +50,6 @@ gpointer g_try_realloc_n(gpointer mem, gsize n, gsize size)
 {
     return refuse() ? NULL : realloc(mem, n * size);
 }
-
-/* -- dumps ---------------------------------------------------------------- */
 
 static const struct {
     const char *name;

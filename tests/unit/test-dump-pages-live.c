@@ -599,7 +599,7 @@ static void test_refused(void)
     g_assert_true(range.start != MAP_FAILED);
     t.snapshot = snapshot_new(&t, 1 * GiB);
     if (t.snapshot && !dump_untouched_trusts_fd(fd)) {
-        g_test_skip("not on a file system that is known");
+        g_test_skip("temporary files are on an unknown file system");
     } else if (t.snapshot &&
                !dump_snapshot_add(t.snapshot, &range, &err)) {
         g_assert_nonnull(strstr(error_get_pretty(err),
@@ -613,7 +613,7 @@ static void test_refused(void)
     close(fd);
 }
 
-/* Of this process, KiB. */
+/* Size of this process's page tables in KiB. */
 static uint64_t page_tables(void)
 {
     g_autofree char *text = NULL;
@@ -625,7 +625,7 @@ static uint64_t page_tables(void)
     return g_ascii_strtoull(line + strlen("VmPTE:"), NULL, 10);
 }
 
-/* The first byte of a page at the moment, which was written to since. */
+/* Check the first byte of a page at the moment; it was changed later. */
 static void check_saved(DumpSnapshot *s, const uint8_t *host, uint8_t byte)
 {
     uint64_t len = qemu_real_host_page_size();
@@ -636,7 +636,7 @@ static void check_saved(DumpSnapshot *s, const uint8_t *host, uint8_t byte)
     g_assert_true(!byte == !bytes && (!bytes || *bytes == byte));
 }
 
-/* Page tables for all of it would take 64 MiB (32-bit hosts: 2 MiB). */
+/* Page tables for all memory would take 64 MiB (32-bit hosts: 2 MiB). */
 static void test_sparse(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -667,7 +667,7 @@ static void test_sparse(gconstpointer opaque)
         host[size / 8] = 3;
         dump_snapshot_take(t.snapshot, &error_abort);
         host[size / 8] = host[size / 4] = host[size / 2] = 2;
-        /* Of what was there, and for what was used. */
+        /* Only page tables of touched memory and of allocations. */
         g_assert_cmpuint(page_tables(), <, before + 512);
         check_saved(t.snapshot, host + size / 8, 3);
         check_saved(t.snapshot, host + size / 4, 0);

@@ -14,8 +14,6 @@
 #include "sink-flat.h"
 #include "sink-stream.h"
 
-/* -- outputs ------------------------------------------------------------- */
-
 typedef enum Channel {
     PIPE,
     PIPE_NONBLOCK,              /* on the writing end */
@@ -202,14 +200,12 @@ static GByteArray *output_close(Output *o)
     return o->kind->flat ? unflatten(data) : data;
 }
 
-/* -- stable storage ------------------------------------------------------ */
-
-/* What fdatasync() does, and what it saw. */
+/* Behaviour of fdatasync(), and the file's content when it is called. */
 static struct {
     unsigned calls;
-    unsigned fails_at;          /* that call, from 1 */
-    const char *path;           /* of the file that is looked at, or NULL */
-    GByteArray *seen;           /* in the first call */
+    unsigned fails_at;          /* number of the call, from 1 */
+    const char *path;           /* file to read, or NULL */
+    GByteArray *seen;           /* content at the first call */
 } disk;
 
 int fdatasync(int fd)
@@ -260,7 +256,7 @@ static GByteArray *output_close_durable(Output *o)
     return o->kind->flat ? unflatten(data) : data;
 }
 
-/* The seal comes when all the rest is there, and is then there too. */
+/* The seal is written after all other data is synced, then synced too. */
 static void test_settle(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -278,7 +274,7 @@ static void test_settle(gconstpointer opaque)
     }
 }
 
-/* It does not come if something got lost. */
+/* The seal is not written if the sync failed. */
 static void test_settle_fails(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -302,7 +298,7 @@ static void test_settle_fails(gconstpointer opaque)
                                  "bodyhalf\0\0\0\0", 12);
 }
 
-/* Without a settle, as when the guest has spoilt the dump. */
+/* No settle, as for a dump that became inconsistent: no seal. */
 static void test_unsettled(gconstpointer opaque)
 {
     const Kind *kind = opaque;
@@ -318,7 +314,7 @@ static void test_unsettled(gconstpointer opaque)
                                  "bodyhalf\0\0\0\0", 12);
 }
 
-/* A sink that nobody settles is sealed at once. */
+/* A sink that is not durable is sealed at once. */
 static void test_seal_at_once(gconstpointer opaque)
 {
     g_autoptr(GByteArray) got = NULL;
@@ -334,7 +330,7 @@ static void test_seal_at_once(gconstpointer opaque)
     g_assert_cmpuint(disk.calls, ==, 0);
 }
 
-/* What is written at the end is in stable storage, too. */
+/* A file opened for appending is synced, too. */
 static void test_settle_append(void)
 {
     g_autofree char *path = NULL;
@@ -354,8 +350,6 @@ static void test_settle_append(void)
     dump_sink_free(sink);
     unlink(path);
 }
-
-/* -- contract ------------------------------------------------------------ */
 
 static uint8_t *pattern(size_t len, unsigned seed)
 {
@@ -548,8 +542,6 @@ static void test_sticky(gconstpointer opaque)
     g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
 }
 
-/* -- file ---------------------------------------------------------------- */
-
 static void test_file_base(void)
 {
     g_autofree char *path = NULL;
@@ -702,8 +694,6 @@ static void test_holes(void)
     close(fds[0]);
 }
 
-/* -- flattened ------------------------------------------------------------ */
-
 /* Each write makes one record, written with its header. */
 static void test_flat_records(void)
 {
@@ -729,8 +719,6 @@ static void test_flat_records(void)
     g_assert_cmpmem(got->data + 4096, got->len - 4096, want, sizeof(want));
     unlink(path);
 }
-
-/* -- stream --------------------------------------------------------------- */
 
 static void test_stream_backwards(void)
 {
@@ -824,7 +812,7 @@ static void test_stream_pipe_size(gconstpointer opaque)
 
     g_assert_cmpint(pipe(fds), ==, 0);
     if (fcntl(fds[1], F_SETPIPE_SZ, size) < 0) {
-        g_test_skip("the system allows no pipe of that size");
+        g_test_skip("the system does not allow a pipe of that size");
         close(fds[1]);
     } else {
         sink = dump_sink_fd_new(fds[1], NULL);
@@ -833,8 +821,6 @@ static void test_stream_pipe_size(gconstpointer opaque)
     }
     close(fds[0]);
 }
-
-/* -- resume ---------------------------------------------------------------- */
 
 static void limit_file_size(uint64_t bytes)
 {
@@ -1016,7 +1002,7 @@ static void test_reserve(void)
     if (st.st_blocks) {
         g_assert_cmpint(st.st_blocks * 512, >=, MiB);
     } else {
-        g_test_skip("this file system reserves nothing");
+        g_test_skip("this file system does not support fallocate()");
     }
     g_assert_false(dump_sink_reserve(sink, 1, INT64_MAX, "y", &err));
     g_assert_cmpstr(error_get_pretty(err), ==,
@@ -1047,8 +1033,6 @@ static void add_channel_tests(Channel kind)
         g_test_add_data_func(path, GINT_TO_POINTER(kind), tests[i].func);
     }
 }
-
-/* -- asynchronous sinks ---------------------------------------------------- */
 
 /* Accepts all writes and reports errors on sync. */
 typedef struct LateSink {
@@ -1096,7 +1080,7 @@ static const DumpSinkOps late_ops = {
     .free = late_free,
 };
 
-/* A failed write is reported by sync, and does not count as room. */
+/* A failed write is reported by sync, and does not count as free space. */
 static void test_late(void)
 {
     g_autofree uint8_t *p = pattern(1000, 1);

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The limit, with a made-up clock.
+ * The bandwidth limit, with a simulated clock.
  */
 
 #include "qemu/osdep.h"
@@ -47,12 +47,12 @@ static void test_piece(void)
     g_assert_cmpuint(dump_throttle_piece(&t), ==, 4096);
     dump_throttle_init(&t, UINT64_MAX, 0);
     g_assert_cmpuint(dump_throttle_piece(&t), ==, UINT64_MAX / 10 & ~4095ull);
-    /* Whole pages, and less rather than more. */
+    /* Rounded down to whole pages. */
     dump_throttle_init(&t, 500000, 0);
     g_assert_cmpuint(dump_throttle_piece(&t), ==, 12 * 4096);
 }
 
-/* However it is cut, it takes its time, and hardly more. */
+/* For any size of pieces the total time is exact, up to rounding. */
 static void test_time(void)
 {
     static const uint64_t pieces[] = { 4096, 65536, 10000, 1, 2 * MiB };
@@ -64,13 +64,13 @@ static void test_time(void)
 
         dump_throttle_init(&t, rate, begin);
         took = spend(&t, begin, bytes, pieces[i]) - begin;
-        /* Of each wait, up to a microsecond is not used up by the next. */
+        /* Each wait is rounded up to a microsecond. */
         g_assert_cmpuint(took, >=, bytes * SECOND / rate);
         g_assert_cmpuint(took, <=, bytes * SECOND / rate + 1000);
     }
 }
 
-/* Nothing may be written before its time has passed. */
+/* A piece may be written only after the time that it takes. */
 static void test_begin(void)
 {
     DumpThrottle t;
@@ -80,13 +80,13 @@ static void test_begin(void)
     g_assert_cmpuint(dump_throttle_wait(&t, 25000, 50000), >=, 25000);
     g_assert_cmpuint(dump_throttle_wait(&t, 25000, 50000), <=, 25001);
     g_assert_cmpuint(dump_throttle_wait(&t, 50001, 50000), ==, 0);
-    /* It is still to be spent. */
+    /* Nothing was spent, so there is no further wait. */
     g_assert_cmpuint(dump_throttle_wait(&t, 50001, 50000), ==, 0);
     dump_throttle_spend(&t, 50000);
     g_assert_cmpuint(dump_throttle_wait(&t, 50001, 50000), >, 49000);
 }
 
-/* Who did nothing for an hour may not write an hour's worth at once. */
+/* After an idle hour the burst is limited to one piece. */
 static void test_burst(void)
 {
     DumpThrottle t;
@@ -98,12 +98,12 @@ static void test_burst(void)
     g_assert_cmpuint(dump_throttle_wait(&t, now, 1024), ==, 0);
     now = spend(&t, now, piece, 1024);
     g_assert_cmpuint(now, ==, 3600 * SECOND);
-    /* One byte of it costs one microsecond. */
+    /* At this rate a byte takes one microsecond. */
     now = spend(&t, now, piece, 1024) - now;
     g_assert_cmpuint(now, >=, piece);
 }
 
-/* More than a piece at once, as a block node's requests are: slowly. */
+/* Writes larger than a piece, such as a block node's requests. */
 static void test_large(void)
 {
     DumpThrottle t;
@@ -115,7 +115,7 @@ static void test_large(void)
     g_assert_cmpuint(took, <=, 5 * 512 * KiB * 100ULL + 10);
 }
 
-/* Rates and sizes at the edges of what there is. */
+/* Extreme rates and sizes. */
 static void test_extremes(void)
 {
     DumpThrottle t;

@@ -92,7 +92,7 @@ static uint64_t walk(Mapping *m, uint64_t step, const bool *touched)
     return proven;
 }
 
-/* From every page on, and from inside of it. */
+/* Query from the start of each page, and from inside it. */
 static void check_ahead(const Mapping *m, const bool *touched)
 {
     const GuestRamRun *run = guest_ram_run(&m->ram, 0);
@@ -141,7 +141,7 @@ static void test_ahead(gconstpointer opaque)
     check_ahead(&m, touched);
     dump_untouched_set_no_scan(m.u);
     check_ahead(&m, touched);
-    /* What is not RAM, and what is not known. */
+    /* Not RAM; no information; unknown backing. */
     g_assert_cmpuint(dump_untouched_ahead(m.u, &m.ram, 0xff000, 8192), ==, 0);
     g_assert_cmpuint(dump_untouched_ahead(NULL, &m.ram, 0x100000, 8192), ==,
                      0);
@@ -151,7 +151,7 @@ static void test_ahead(gconstpointer opaque)
     unmap(&m);
 }
 
-/* More than one look goes through, and nothing of it is mapped by that. */
+/* A range that takes several steps to scan. */
 static void test_far_ahead(void)
 {
     const size_t size = (size_t)(sizeof(size_t) > 4 ? 5 : 1) << 30;
@@ -329,7 +329,7 @@ static void test_huge(gconstpointer opaque)
                     shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
     }
     if (host == MAP_FAILED) {
-        g_test_skip("no huge pages here (/proc/sys/vm/nr_hugepages)");
+        g_test_skip("no free huge pages (/proc/sys/vm/nr_hugepages)");
         close(fd);
         return;
     }

@@ -40,8 +40,6 @@ static size_t header_size(bool is64)
     return is64 ? 0x2000 : 0x1000;
 }
 
-/* -- header -------------------------------------------------------------- */
-
 static void check_read(bool is64)
 {
     uint8_t buf[WINDMP_HEADER_SIZE64];
@@ -171,8 +169,6 @@ static void test_runs(void)
     check_runs(true);
     check_runs(false);
 }
-
-/* -- CONTEXT ------------------------------------------------------------- */
 
 static void make_cpu(WinDmpCpu *cpu)
 {

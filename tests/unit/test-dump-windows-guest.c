@@ -205,8 +205,6 @@ static void test_bugcheck_in_header(void)
     g_assert_cmphex(field(&w, WINDMP_BUGCHECK_PARAM1), ==, 17);
 }
 
-/* -- invalid data -------------------------------------------------------- */
-
 /* After @lie, @lost contexts are missing and a warning has @word. */
 static void check_lie(void (*lie)(TestWindows *w), unsigned lost,
                       const char *word)

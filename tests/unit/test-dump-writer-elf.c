@@ -17,8 +17,6 @@ static const DumpAbi abis[] = {
     { ELFCLASS32, ELFDATA2MSB, EM_PPC },
 };
 
-/* -- a reader ------------------------------------------------------------ */
-
 typedef struct Segment {
     uint64_t type, offset, vaddr, paddr, filesz, memsz, align;
 } Segment;
@@ -119,8 +117,6 @@ static void check_load(const TestImage *f, const TestGuest *t, uint64_t i,
     g_assert_cmpmem(test_at(f, s.offset, size), size, want, size);
 }
 
-/* -- memory -------------------------------------------------------------- */
-
 static void add_notes(TestGuest *t)
 {
     for (int i = 0; i < 100; i++) {
@@ -187,7 +183,7 @@ static void test_clip(void)
     check_load(f, &t, 2, 0x20000, 0x20000, 0x10);
 }
 
-/* Segments describe the kept pages, cut to memory. */
+/* Segments describe the kept pages, clipped to memory. */
 static void test_kept(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -244,8 +240,6 @@ static void test_many_kept(void)
                      (1ULL << 30) - (1 + 10000 * 4) * 4096);
     dump_writer_free(w);
 }
-
-/* -- memory that changes while it is written --------------------------- */
 
 static const DumpPagesOps *true_ops;
 static uint8_t untrue[1 << 20];
@@ -393,8 +387,6 @@ static void test_holes(void)
     check_load(f, &t, 1, 0, 0, 8 << 20);
 }
 
-/* -- paging -------------------------------------------------------------- */
-
 static void map(TestGuest *t, uint64_t paddr, uint64_t vaddr, uint64_t size)
 {
     DumpMapping m = { .paddr = paddr, .vaddr = vaddr, .size = size };
@@ -458,8 +450,6 @@ static void test_paging_nothing(void)
     g_assert_cmpuint(get_phnum(f), ==, 1);
     check_note(f, &t);
 }
-
-/* -- sections ------------------------------------------------------------ */
 
 static void check_names(const TestImage *f, uint64_t shnum)
 {
@@ -632,8 +622,6 @@ static void test_extra_fails(void)
     error_free(err);
 }
 
-/* -- refusals and failures ----------------------------------------------- */
-
 /* Planning does not read memory, so any size can be tested. */
 static char *plan_error(const DumpAbi *abi, uint64_t paddr, uint64_t size)
 {
@@ -686,8 +674,6 @@ static void test_failures(void)
     cancel = test_cancel_error(&elf, &t.g, 1);
     g_assert_cmpstr(cancel, ==, "dump: cancelled");
 }
-
-/* -- incomplete dumps -------------------------------------------------- */
 
 /*
  * Dump to a file that cannot grow beyond @limit. Memory in the file must be

@@ -43,8 +43,6 @@ static const uint32_t codec_flags[DUMP_CODEC__MAX] = {
     [DUMP_CODEC_ZSTD] = 0x20,
 };
 
-/* -- rearranging a flattened file ---------------------------------------- */
-
 static uint64_t get_be64(const TestImage *f, uint64_t offset)
 {
     const uint8_t *p = test_at(f, offset, 8);
@@ -122,8 +120,6 @@ static TestImage *rearrange(const TestImage *flat, FlatStats *stats)
     stats->records = records->len;
     return image;
 }
-
-/* -- a reader ------------------------------------------------------------ */
 
 typedef struct Kdump {
     const TestImage *f;
@@ -326,8 +322,6 @@ static TestImage *dump(const DumpFormat *format, TestGuest *t,
     return image;
 }
 
-/* -- pages --------------------------------------------------------------- */
-
 /*
  * Unaligned blocks, two that meet inside a page, two in one page with a gap,
  * and enough memory for several chunks.
@@ -472,9 +466,7 @@ static void test_given(void)
     g_assert_cmpuint(giving.bytes, ==, UINT64_MAX);
 }
 
-/* -- memory that was never touched --------------------------------------- */
-
-/* Anonymous memory in the guest, of which nothing is there yet. */
+/* Anonymous memory of the guest, initially untouched. */
 typedef struct Sparse {
     uint8_t *host;
     uint64_t size;
@@ -501,8 +493,8 @@ static void sparse_add(TestGuest *t, const Sparse *s, uint64_t at,
 }
 
 /*
- * Long stretches and short ones; gaps, a part of a page, pages that are left
- * out; chunks that are zero first, last and in between.
+ * Long and short untouched ranges; gaps, a partial page, excluded pages; chunks
+ * with zero pages at the start, at the end and in the middle.
  */
 static void sparse_guest(TestGuest *t, const Sparse *s, bool told)
 {
@@ -529,7 +521,7 @@ static void sparse_touch(const Sparse *s)
     }
 }
 
-/* The same bytes, with the same records, as if all of it had been read. */
+/* The file, including its records, is the same as if all were read. */
 static void test_untouched(void)
 {
     for (unsigned threads = 1; threads <= 3; threads++) {
@@ -550,7 +542,7 @@ static void test_untouched(void)
     }
 }
 
-/* Nobody reads it, and a guest that runs has it back, once. */
+/* Untouched memory is not read, and is released exactly once. */
 static void check_untouched_given(void)
 {
     g_autoptr(TestImage) f = NULL;
@@ -576,7 +568,7 @@ static void test_untouched_given(void)
     }
 }
 
-/* A million islands (32-bit hosts: 100,000), each 256th with a page of data. */
+/* A million runs (32-bit hosts: 100,000), each 256th with a page of data. */
 static void test_islands(void)
 {
     const size_t islands = sizeof(size_t) > 4 ? 1000000 : 100000;
@@ -698,8 +690,6 @@ static void test_threads_agree(void)
     }
 }
 
-/* -- headers ------------------------------------------------------------- */
-
 static void describe(TestGuest *t)
 {
     DumpGuest *g = &t->g;
@@ -782,8 +772,6 @@ static void test_no_vmcoreinfo(void)
     g_assert_cmpuint(test_get(f, 4096 + 40, 8), ==, 0);
     g_assert_cmpuint(test_get(f, 4096 + 56, 8), ==, 0);
 }
-
-/* -- refusals and failures ----------------------------------------------- */
 
 static void test_nothing_kept(void)
 {
@@ -903,8 +891,6 @@ static void test_failures(void)
         }
     }
 }
-
-/* -- incomplete dumps ----------------------------------------------------- */
 
 /* A lot of memory, of which one page in eight is incompressible. */
 static void add_large_memory(TestGuest *t)

@@ -9,8 +9,6 @@
 
 static const DumpFormat windmp = { .kind = DUMP_KIND_WINDMP };
 
-/* -- a reader ------------------------------------------------------------ */
-
 typedef struct Run {
     uint64_t first, count;
 } Run;
@@ -66,8 +64,6 @@ static void check_file(const TestImage *f, TestGuest *t)
     g_assert_cmpuint(test_get(f, is64(f) ? 0xf98 : 0xf88, 4), ==, 1);
     g_assert_cmpuint(test_get(f, 0xfa0, 8), ==, at);
 }
-
-/* -- dumps --------------------------------------------------------------- */
 
 static void check_dump(bool wide, TestOutput kind)
 {
@@ -157,8 +153,6 @@ static void test_holes(void)
     check_file(f, &w.t);
     g_assert_cmpuint(f->blocks * 512, <=, WIN_RAM_SIZE + 256 * 1024);
 }
-
-/* -- failures ------------------------------------------------------------ */
 
 /* The maximum number of 32-bit page frames fits, one more does not. */
 static void test_too_large(void)

@@ -1,10 +1,10 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * As much of QEMU as dump/guest-state.c and its parts see, for
- * test-guest-state.c, which defines the functions. The compiler reads it
- * first, as typedefs that come with osdep.h are here too; the headers beside
- * this one, under the names that they have in QEMU, hold nothing but this.
+ * Stand-in for the QEMU interfaces that dump/guest-state.c and related files
+ * use; test-guest-state.c defines the functions. It is included first (by a
+ * compiler option), as it also has typedefs that QEMU's osdep.h provides. The
+ * other headers in this folder have the names of QEMU's and only include it.
  */
 
 #ifndef QEMU_STAND_IN_H

@@ -23,7 +23,7 @@ typedef uint64_t aligned_uint64_t __attribute__((aligned(8)));
     __sync_val_compare_and_swap(ptr, old, new)
 
 #ifdef __SANITIZE_THREAD__
-/* The thread sanitizer knows no fences, but what orders as much. */
+/* The thread sanitizer does not support fences. */
 static inline void smp_rmb(void)
 {
     static int nothing;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
-/* Bytes of a vector. */
+/* Total size of a vector. */
 static inline size_t iov_size(const struct iovec *iov, unsigned int count)
 {
     size_t len = 0;
@@ -22,8 +22,8 @@ static inline size_t iov_size(const struct iovec *iov, unsigned int count)
 }
 
 /*
- * Step over elements that are used up, and shorten the next one. Those that
- * were stepped over stay as they are.
+ * Skip @bytes: advance over whole elements, which are not changed, and shorten
+ * the next one.
  */
 static inline size_t iov_discard_front(struct iovec **iov, unsigned int *count,
                                        size_t bytes)

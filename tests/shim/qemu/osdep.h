@@ -22,7 +22,7 @@
 #define HOST_X86_64 1
 #endif
 
-/* For tests that the thread sanitizer cannot understand. */
+/* For tests with intentional data races. */
 #ifdef __SANITIZE_THREAD__
 #define DUMP_UNDER_TSAN 1
 #endif
