@@ -55,7 +55,10 @@ static bool store_grow(PageStore *store)
     return true;
 }
 
-/* Prefers freed pages: they are in use by the process, and perhaps cached. */
+/*
+ * Prefers freed pages, which the process has already, in the order in which
+ * they were freed, so that adjacent ones are likely to be so again.
+ */
 static void *store_pop(PageStore *store)
 {
     FreePage *page = store->free;
@@ -89,11 +92,18 @@ void *page_store_take(PageStore *store)
 
 void page_store_give(PageStore *store, void *page)
 {
-    FreePage *head = page;
+    FreePage *freed = page;
 
+    freed->next = NULL;
     qemu_mutex_lock(&store->lock);
-    head->next = store->free;
-    store->free = head;
+    if (store->free) {
+        FreePage *last = store->last_free;
+
+        last->next = freed;
+    } else {
+        store->free = freed;
+    }
+    store->last_free = freed;
     qatomic_set_u64(&store->held, store->held - store->page);
     qemu_mutex_unlock(&store->lock);
 }

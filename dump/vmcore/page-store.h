@@ -17,7 +17,7 @@
 typedef struct PageStore {
     QemuMutex lock;
     size_t page;                /* bytes of a page */
-    void *free;                 /* list of free pages; under lock */
+    void *free, *last_free;     /* list of free pages; under lock */
     void *pieces;               /* list of all pieces; under lock */
     uint8_t *fresh, *end;       /* unused part of the newest; under lock */
     aligned_uint64_t held;      /* bytes allocated; atomic */
@@ -31,7 +31,10 @@ void page_store_init(PageStore *store, size_t page);
 /* Frees all pages. */
 void page_store_deinit(PageStore *store);
 
-/* Allocate a page, uninitialized; NULL if out of memory. */
+/*
+ * Allocate a page, uninitialized; NULL if out of memory. Successive pages are
+ * mostly adjacent if they were freed in that order, or never allocated before.
+ */
 void *page_store_take(PageStore *store);
 
 /* Free @page, which is not NULL. */

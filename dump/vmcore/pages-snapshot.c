@@ -656,20 +656,38 @@ static PageState page_settled(const DumpSnapshot *s, const Region *r,
     return state;
 }
 
+static uint8_t *page_copy(const Region *r, uint64_t page)
+{
+    return r->copies[page / SNAPSHOT_TABLE][page % SNAPSHOT_TABLE];
+}
+
+/* Bytes of the copies of @page and of the next pages that are adjacent. */
+static uint64_t region_copied(const DumpSnapshot *s, const Region *r,
+                              uint64_t page, uint64_t max)
+{
+    const uint8_t *next = page_copy(r, page);
+    uint64_t len = 0;
+
+    do {
+        len += s->page;
+        next += s->page;
+    } while (len < max && page_state(r, ++page) == PAGE_SAVED &&
+             page_copy(r, page) == next);
+    return len;
+}
+
 static DumpPagesKind region_look(const DumpSnapshot *s, const Region *r,
                                  uint64_t at, uint64_t *len,
                                  const uint8_t **bytes)
 {
     uint64_t page = at / s->page;
-    uint64_t rest = s->page - at % s->page;
+    uint64_t inside = at % s->page;
+    uint64_t rest = s->page - inside;
     PageState state = page_settled(s, r, page);
 
     if (state == PAGE_SAVED) {
-        const uint8_t *copy = r->copies[page / SNAPSHOT_TABLE]
-                                       [page % SNAPSHOT_TABLE];
-
-        *bytes = copy + at % s->page;
-        *len = MIN(*len, rest);
+        *bytes = page_copy(r, page) + inside;
+        *len = MIN(*len, region_copied(s, r, page, inside + *len) - inside);
         return DUMP_PAGES_DATA;
     }
     while (rest < *len && page_state(r, ++page) == state) {
@@ -767,8 +785,7 @@ static bool page_give(DumpSnapshot *s, Region *r, uint64_t page)
         qatomic_store_release(&r->states[page], PAGE_GIVEN);
     }
     if (state == PAGE_SAVED) {
-        page_store_give(&s->store, r->copies[page / SNAPSHOT_TABLE]
-                                            [page % SNAPSHOT_TABLE]);
+        page_store_give(&s->store, page_copy(r, page));
     }
     return true;
 }

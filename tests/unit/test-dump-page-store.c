@@ -44,6 +44,29 @@ static void test_again(void)
     page_store_deinit(&store);
 }
 
+/* Pages are allocated again in the order in which they were freed. */
+static void test_order(void)
+{
+    PageStore store;
+    uint8_t *pages[PAGES];
+
+    page_store_init(&store, 4096);
+    for (unsigned i = 0; i < PAGES; i++) {
+        pages[i] = page_store_take(&store);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < PAGES; i++) {
+            page_store_give(&store, pages[i]);
+        }
+        g_assert_cmpuint(page_store_held(&store), ==, 0);
+        for (unsigned i = 0; i < PAGES; i++) {
+            g_assert_true(page_store_take(&store) == pages[i]);
+        }
+    }
+    g_assert_true(page_store_take(&store) != pages[0]);
+    page_store_deinit(&store);
+}
+
 /* Host pages of 64 KiB. */
 static void test_large(void)
 {
@@ -62,6 +85,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dump/page-store/take", test_take);
     g_test_add_func("/dump/page-store/again", test_again);
+    g_test_add_func("/dump/page-store/order", test_order);
     g_test_add_func("/dump/page-store/large", test_large);
     return g_test_run();
 }
