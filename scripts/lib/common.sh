@@ -34,6 +34,7 @@ install_packages() {
     say "installing ${missing[*]}"
     apt-get -qq update || die "apt-get update failed"
     apt-get -qq -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 \
-        install --no-install-recommends "${missing[@]}" >/dev/null ||
+        install --no-install-recommends --no-remove "${missing[@]}" \
+        >/dev/null ||
         die "apt-get could not install: ${missing[*]}"
 }
