@@ -778,7 +778,9 @@ static void test_examined_once(void)
             check_page(&t, i, buf + i * t.page);
         }
         g_assert_cmpuint(gets, >, PAGES / 2);
-        g_assert_cmpuint(gets, <, PAGES * 7 / 8);
+        if (t.page < 64 * KiB) {
+            g_assert_cmpuint(gets, <, PAGES * 7 / 8);
+        }
         g_assert_cmpuint(c->asked, >=, t.size / 4);
         g_assert_cmpuint(c->asked, <=, t.size);
         dump_pages_reader_free(reader);
