@@ -82,7 +82,7 @@ static void keep_from_merging(GuestLive *live, RAMBlock *rb,
     }
 }
 
-/* @rb may grow, for example by ACPI tables, but all of it is mapped. */
+/* All of max_length is mapped; unlike used_length, it never changes. */
 static bool watch_block(GuestLive *live, RAMBlock *rb, Error **errp)
 {
     ERRP_GUARD();

@@ -23,7 +23,7 @@
 typedef struct FdOutput {
     DumpOutput parent;
     int fd;                     /* until the sink owns it; else -1 */
-    char *created;              /* path to remove if nothing was written */
+    char *created;              /* path to remove if the dump never begins */
     char *fifo;                 /* path of a named pipe without a reader */
     bool truncate;              /* before writing */
     bool direct;                /* keep data out of the page cache */

@@ -4,7 +4,8 @@
  * System calls on output descriptors that differ between hosts. Implemented by
  * fd-posix.c, or by fd-win32.c on Windows.
  *
- * Functions that return -1 set errno. No state is shared between calls.
+ * Functions that return -1 set errno. No state is shared between calls. On
+ * Windows, all writes block, and sockets are not supported.
  */
 
 #ifndef DUMP_VMCORE_FD_HOST_H
@@ -20,15 +21,16 @@ typedef enum FdKind {
 } FdKind;
 
 /*
- * Prepare *@fd for fd_host_write() and return its kind. It may be replaced by
- * a descriptor for the same file; then the old one is closed.
+ * Prepare *@fd for fd_host_write() and return its kind. A pipe's capacity is
+ * increased. *@fd may be replaced by a descriptor for the same file; then the
+ * old one is closed.
  */
 FdKind fd_host_prepare(int *fd);
 
 /*
  * Write some of @iov at the descriptor's position, like writev(). Fails with
- * EAGAIN instead of blocking. Both *@fd and *@kind may change, as above; the
- * call then fails with EINTR. On Windows, writes to pipes block.
+ * EAGAIN instead of blocking, except for files and disks. Both *@fd and *@kind
+ * may change, as above; the call then fails with EINTR.
  */
 ssize_t fd_host_write(int *fd, FdKind *kind, const struct iovec *iov,
                       int niov);
@@ -39,7 +41,10 @@ ssize_t fd_host_write(int *fd, FdKind *kind, const struct iovec *iov,
  */
 ssize_t fd_host_pwritev(int fd, const struct iovec *iov, int niov, off_t at);
 
-/* Wait until @fd is writable, for @ms milliseconds at most. */
+/*
+ * Wait until @fd is writable or has an error, for @ms milliseconds at most.
+ * False if it has neither, or if interrupted by a signal.
+ */
 bool fd_host_wait(int fd, int ms);
 
 /*

@@ -1,7 +1,8 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Writing to a descriptor of any type; a cancel ends a blocked write.
+ * Writing to a descriptor of any type; a cancel ends a write that waits for a
+ * reader, but not one to a file or disk.
  *
  * One thread at a time may use a writer.
  */

@@ -95,8 +95,8 @@ static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
 }
 
 /*
- * What the snapshot has of the memory at @paddr, if that is final. Otherwise
- * reduces *@len to memory that has not changed yet.
+ * Get the memory at @paddr if the snapshot has a copy of it, or knows that it
+ * is zero. Otherwise reduces *@len to memory of the same state.
  */
 static bool live_get_saved(const LivePages *l, uint64_t paddr, uint64_t *len,
                            const uint8_t **bytes, DumpPagesKind *kind)

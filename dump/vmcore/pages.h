@@ -22,7 +22,7 @@ typedef enum DumpPagesKind {
     DUMP_PAGES_NONE,            /* not memory */
     DUMP_PAGES_ZERO,            /* memory that is zero: no need to read it */
     DUMP_PAGES_DATA,            /* memory to be read */
-    DUMP_PAGES_LEFT_OUT,        /* memory excluded from the dump */
+    DUMP_PAGES_LEFT_OUT,        /* excluded; not returned by any source yet */
     DUMP_PAGES_LOST,            /* memory that cannot be read */
 } DumpPagesKind;
 
@@ -109,9 +109,10 @@ uint64_t dump_pages_zero_ahead(DumpPagesReader *reader, uint64_t paddr,
                                uint64_t len);
 
 /*
- * Must be called after each get, when the first @len bytes of its result, at
- * @paddr, have been read. False if they are not those of the moment: get them
- * again.
+ * Must be called when the first @len bytes of the last get, which returned
+ * DUMP_PAGES_DATA for @paddr, have been read, and before they are relied on.
+ * False if they are not those of the moment: get them again. Has no effect if
+ * the last get did not return DUMP_PAGES_DATA.
  */
 bool dump_pages_put(DumpPagesReader *reader, uint64_t paddr, uint64_t len);
 

@@ -112,7 +112,7 @@ bool write_watch_open(WriteWatch *w, int device, Error **errp)
         return false;
     }
     if (pipe2(w->stop, O_CLOEXEC) < 0) {
-        error_setg_errno(errp, errno, "no pipe to be had");
+        error_setg_errno(errp, errno, "failed to create a pipe");
         write_watch_close(w);
         return false;
     }
