@@ -364,7 +364,7 @@ def desc(i, field, value):
 BAD_KDUMP = {
     'signature': dict(text='no dump', signature=b'DISKDUMP'),
     'header version': dict(
-        text='no sensible header version and block size', version=5),
+        text='invalid header version or block size', version=5),
     'split': dict(text='split', split=1),
     'nr_cpus': dict(text='nr_cpus', nr_cpus=1),
     # Without the last page, part of which is RAM, as in unmodified QEMU.
@@ -372,7 +372,7 @@ BAD_KDUMP = {
     'max_mapnr of 32 bits': dict(text='max_mapnr', max_mapnr32=12),
     'odd bitmaps': dict(text='odd number of bitmap blocks', bitmap_blocks=3),
     'no bitmaps': dict(
-        text='no sensible header version and block size',
+        text='invalid header version or block size',
         bitmap_blocks=0, ram=[], pages=[]),
     'page that is no RAM': dict(
         text='page in the file that is no RAM', ram=[0, 1, 2, 3, 9]),
