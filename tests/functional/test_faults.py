@@ -783,6 +783,7 @@ def test_no_memory(ram_file, tmp_path):
 
 # The second base is not run with all of these tests.
 @pytest.mark.once
+@pytest.mark.slow               # like some of the tests that fill the table
 def test_table_in_docs(request):
     """Must be last; needs the results of all tests above."""
     if len(request.config.args) != 1 or request.session.testsfailed:
