@@ -95,43 +95,30 @@ static uint64_t shared_stretch(const LivePages *l, const uint8_t *host,
 }
 
 /*
- * Get the memory at @paddr if the snapshot has a copy of it, or knows that it
- * is zero. Otherwise reduces *@len to memory of the same state.
+ * The snapshot is asked first: the host's answer is for all of *@len, which
+ * would be examined again after each page that was saved. A page that changes
+ * after it was asked is noticed by put.
  */
-static bool live_get_saved(const LivePages *l, uint64_t paddr, uint64_t *len,
-                           const uint8_t **bytes, DumpPagesKind *kind)
-{
-    uint64_t n;
-    const uint8_t *host = guest_ram_host(l->ram, paddr, &n);
-
-    if (!host) {
-        return false;
-    }
-    *len = MIN(*len, n);
-    *kind = dump_snapshot_look(l->snapshot, host, len, bytes);
-    return *kind == DUMP_PAGES_ZERO || *bytes;
-}
-
 static DumpPagesKind live_get(DumpPagesReader *reader, uint64_t paddr,
                               uint64_t *len, const uint8_t **bytes)
 {
     LiveReader *r = container_of(reader, LiveReader, parent);
     const LivePages *l = container_of(reader->pages, LivePages, parent);
-    const uint8_t *host;
+    uint64_t n;
+    const uint8_t *host = guest_ram_host(l->ram, paddr, &n);
     DumpPagesKind kind;
 
     r->host = NULL;
-    /* Looking at all of *len for each page that was saved would take long. */
-    if (live_get_saved(l, paddr, len, bytes, &kind)) {
-        return kind;
+    if (host) {
+        *len = MIN(*len, n);
+        kind = dump_snapshot_look(l->snapshot, host, len, bytes);
+        if (kind != DUMP_PAGES_DATA || *bytes) {
+            return kind;
+        }
     }
-    kind = dump_pages_get(r->still, paddr, len, &host);
-    if (kind != DUMP_PAGES_DATA) {
-        return kind;
-    }
-    kind = dump_snapshot_look(l->snapshot, host, len, bytes);
-    if (kind == DUMP_PAGES_DATA && !*bytes) {
-        *bytes = r->host = host;
+    kind = dump_pages_get(r->still, paddr, len, bytes);
+    if (kind == DUMP_PAGES_DATA) {
+        r->host = *bytes;
     }
     return kind;
 }

@@ -661,19 +661,13 @@ static uint8_t *page_copy(const Region *r, uint64_t page)
     return r->copies[page / SNAPSHOT_TABLE][page % SNAPSHOT_TABLE];
 }
 
-/* Bytes of the copies of @page and of the next pages that are adjacent. */
-static uint64_t region_copied(const DumpSnapshot *s, const Region *r,
-                              uint64_t page, uint64_t max)
+/* Can @page be read together with the one before it, whose state is @state? */
+static bool page_continues(const DumpSnapshot *s, const Region *r,
+                           uint64_t page, PageState state)
 {
-    const uint8_t *next = page_copy(r, page);
-    uint64_t len = 0;
-
-    do {
-        len += s->page;
-        next += s->page;
-    } while (len < max && page_state(r, ++page) == PAGE_SAVED &&
-             page_copy(r, page) == next);
-    return len;
+    return page_state(r, page) == state &&
+           (state != PAGE_SAVED ||
+            page_copy(r, page) == page_copy(r, page - 1) + s->page);
 }
 
 static DumpPagesKind region_look(const DumpSnapshot *s, const Region *r,
@@ -687,14 +681,12 @@ static DumpPagesKind region_look(const DumpSnapshot *s, const Region *r,
 
     if (state == PAGE_SAVED) {
         *bytes = page_copy(r, page) + inside;
-        *len = MIN(*len, region_copied(s, r, page, inside + *len) - inside);
-        return DUMP_PAGES_DATA;
     }
-    while (rest < *len && page_state(r, ++page) == state) {
+    while (rest < *len && page_continues(s, r, ++page, state)) {
         rest += s->page;
     }
     *len = MIN(*len, rest);
-    return state == PAGE_KEPT ? DUMP_PAGES_DATA :
+    return state == PAGE_KEPT || state == PAGE_SAVED ? DUMP_PAGES_DATA :
            state == PAGE_ZERO ? DUMP_PAGES_ZERO : DUMP_PAGES_LOST;
 }
 
