@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Machines shared by the tests."""
 
+import contextlib
+import fcntl
 import os
 import subprocess
 
@@ -10,6 +12,28 @@ import ram
 from vm import HERE, VM
 
 SIZE = 32 << 20
+
+
+@contextlib.contextmanager
+def locked(path, how):
+    with open(path, 'w') as f:
+        fcntl.flock(f, how)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def room(request, tmp_path_factory):
+    """Hold off tests of other workers while one changes the host."""
+    top = tmp_path_factory.getbasetemp()
+    if 'PYTEST_XDIST_WORKER' in os.environ:
+        top = top.parent
+    alone = 'change_host' in request.fixturenames
+    with contextlib.ExitStack() as held:
+        # Whoever waits for the room holds the door, so others wait behind it.
+        with locked(top / 'door.lock', fcntl.LOCK_EX):
+            held.enter_context(locked(
+                top / 'room.lock', fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +95,7 @@ def faults_so(tmp_path_factory):
 @pytest.fixture(scope='session')
 def change_host():
     """For tests that change global settings of the host, such as the number of
-    huge pages. They restore them, unless they are killed."""
+    huge pages. They restore them, unless they are killed, and run alone."""
     if os.environ.get('DUMP_CHANGE_HOST') != '1':
         pytest.skip('changes host settings; set DUMP_CHANGE_HOST=1')
 
