@@ -25,6 +25,7 @@
 #include "qobject/qstring.h"
 #include "dump-job.h"
 #include "vmcoreinfo-query.h"
+#include "vmcore/pipeline.h"
 
 /*
  * Flags that select a format, and the corresponding raw format (-R). Formats
@@ -100,7 +101,8 @@ static bool hmp_get_threads(const QDict *qdict, DumpGuestMemoryArguments *args,
         return true;
     }
     if (qemu_strtoui(text, NULL, 10, &value) < 0 || value > UINT8_MAX) {
-        error_setg(errp, "Parameter 'threads' expects a small number");
+        error_setg(errp, "Parameter 'threads' expects a number from 1 to %d",
+                   DUMP_PIPELINE_MAX_THREADS);
         return false;
     }
     args->has_threads = true;

@@ -124,7 +124,7 @@ static bool unset_all(QDict *dict, const QDict *given,
 {
     for (; unset; unset = unset->next) {
         if (dict_has(given, unset->value)) {
-            error_setg(errp, "Parameter '%s' cannot be set and be in 'unset'",
+            error_setg(errp, "Parameter '%s' cannot be both set and in 'unset'",
                        DumpParameter_str(unset->value));
             return false;
         }

@@ -243,8 +243,8 @@ static bool dump_check_vmcoreinfo(const DumpShape *shape,
 {
     if (dump_level(params) & ~PAGE_CLASS_BIT(PAGE_CLASS_ZERO) &&
         dump_vmcoreinfo(params) == DUMP_VMCOREINFO_OFF) {
-        error_setg(errp, "Parameter 'exclude' needs VMCOREINFO, which "
-                   "'vmcoreinfo' turns off");
+        error_setg(errp, "Parameter 'exclude' requires VMCOREINFO, which "
+                   "'vmcoreinfo' disables");
         return false;
     }
     return true;
@@ -267,8 +267,7 @@ static bool dump_check_bandwidth(const DumpShape *shape,
                                  const DumpParameters *params, Error **errp)
 {
     if (params->max_bandwidth && !shape->detach) {
-        error_setg(errp, "Parameter 'max-bandwidth' is only for a dump with "
-                   "'detach'");
+        error_setg(errp, "Parameter 'max-bandwidth' requires 'detach'");
         return false;
     }
     return true;
@@ -278,8 +277,8 @@ static bool dump_check_direct(const DumpShape *shape,
                               const DumpParameters *params, Error **errp)
 {
     if (params->direct && shape->node) {
-        error_setg(errp, "Parameter 'direct' is not for a block node, which "
-                   "has its own 'cache' option");
+        error_setg(errp, "Parameter 'direct' cannot be used with a block node, "
+                   "which has its own 'cache' option");
         return false;
     }
     return true;
@@ -337,7 +336,7 @@ static bool dump_check_only_live(const DumpParameters *given,
 {
     if (dump_live(params) == ON_OFF_AUTO_OFF &&
         (given->has_live_buffer || given->live_fd)) {
-        error_setg(errp, "Parameter '%s' is only for a dump with 'live'",
+        error_setg(errp, "Parameter '%s' requires 'live'",
                    given->has_live_buffer ? "live-buffer" : "live-fd");
         return false;
     }
@@ -355,7 +354,7 @@ bool dump_check_defaults(const DumpParameters *params, Error **errp)
     }
     if (dump_writer_must_seek(&opts.format)) {
         error_setg(errp, "Parameter 'format': '%s' cannot be a default, as it "
-                   "needs an output that can seek",
+                   "requires a seekable output",
                    DumpGuestMemoryFormat_str(params->format));
         return false;
     }
@@ -374,8 +373,7 @@ static bool dump_set_options(DumpOptions *opts, DumpChoice *choice,
 
     dump_drop_defaults(&shape, choice);
     if (args->job_id && !shape.detach) {
-        error_setg(errp, "Parameter 'job-id' is only for a dump with "
-                   "'detach'");
+        error_setg(errp, "Parameter 'job-id' requires 'detach'");
         return false;
     }
     opts->paging = shape.paging;

@@ -134,7 +134,7 @@ bool dump_job_cancel(Error **errp)
     }
     g_mutex_unlock(&dump_lock);
     if (!running) {
-        error_setg(errp, "There is no dump in progress.");
+        error_setg(errp, "There is no dump in progress");
     }
     return running;
 }
@@ -800,7 +800,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
     /* Reading a page that has not arrived yet would block. */
     if (migration_in_incoming_postcopy()) {
         error_setg(errp, "Dump not allowed during incoming postcopy "
-                   "migration: pages of the guest are still missing.");
+                   "migration: pages of the guest are still missing");
         return false;
     }
     if (dump_job) {

@@ -143,9 +143,8 @@ static bool watch_blocks(GuestLive *live, const GuestPhysBlockList *blocks,
 static bool check_in_place(const DumpPages *pages, Error **errp)
 {
     if (!dump_pages_still_in_place(pages)) {
-        error_setg(errp, "guest memory cannot be read where it is mapped: some "
-                   "of it is inaccessible, or the host's Linux is older than "
-                   "5.14");
+        error_setg(errp, "some guest memory is not accessible to QEMU, or the "
+                   "host's Linux is older than 5.14");
         return false;
     }
     return true;

@@ -208,7 +208,7 @@ static unsigned guest_pause_settle(GuestPause *pause)
     }
     if (busy && !dump_progress_cancelled(pause->progress)) {
         dump_report_warn(pause->report, "%u of the guest's disks had requests "
-                         "under way when it was stopped: memory that the "
+                         "in flight when it was stopped: memory that the "
                          "guest has given to its devices may have changed "
                          "while it was being written", busy);
     }

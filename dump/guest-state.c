@@ -63,8 +63,8 @@ static bool check_classes(const ArchDumpInfo *info, unsigned dump_level,
         kernel_space_known_target(&abi)) {
         return true;
     }
-    error_setg(errp, "leaving out pages of other classes than 'zero' is only "
-               "supported for guests of x86_64 and aarch64");
+    error_setg(errp, "page classes other than 'zero' can only be excluded for "
+               "x86_64 and aarch64 guests");
     return false;
 }
 

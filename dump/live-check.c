@@ -59,7 +59,7 @@ static bool check_net(Error **errp)
         if (driver == NET_CLIENT_DRIVER_VHOST_USER ||
             driver == NET_CLIENT_DRIVER_VHOST_VDPA) {
             error_setg(errp, "the network backend '%s' is of type '%s', "
-                       "which writes to guest memory by itself",
+                       "which writes to guest memory directly",
                        clients[i]->name, NetClientDriver_str(driver));
             return false;
         }
@@ -83,7 +83,7 @@ bool live_check_guest(Error **errp)
     }
     if (ram_block_discard_is_disabled()) {
         error_setg(errp, "guest memory is pinned for hardware that writes to "
-                   "it, as by VFIO");
+                   "it, for example by VFIO");
         return false;
     }
     return object_child_foreach_recursive(object_get_root(), check_object,

@@ -100,7 +100,7 @@ static bool block_check_size(DumpOutput *parent, uint64_t bytes, Error **errp)
         blk_truncate(out->blk, out->length, true, PREALLOC_MODE_OFF, 0, NULL);
         return true;
     }
-    error_propagate_prepend(errp, err, "dump: no place for %" PRIu64 " bytes "
+    error_propagate_prepend(errp, err, "dump: no space for %" PRIu64 " bytes "
                             "of guest memory: ", bytes);
     return false;
 }

@@ -99,7 +99,7 @@ static bool output_avoid_direct(FdOutput *out, const char *name, int flags,
     fd = fd_reopen(out->fd, flags & (O_ACCMODE | O_APPEND));
     if (fd < 0) {
         error_setg_errno(errp, errno, "dump: descriptor '%s' is open with "
-                         "O_DIRECT, and not to be opened without", name);
+                         "O_DIRECT, and cannot be reopened without it", name);
         return false;
     }
     lseek(fd, MAX(lseek(out->fd, 0, SEEK_CUR), 0), SEEK_SET);
@@ -198,7 +198,7 @@ static bool output_check_size(DumpOutput *parent, uint64_t bytes,
         ret = output_disk_error(out->fd, end);
     }
     if (ret) {
-        error_setg_errno(errp, -ret, "dump: no place for %" PRIu64 " bytes of "
+        error_setg_errno(errp, -ret, "dump: no space for %" PRIu64 " bytes of "
                          "guest memory", bytes);
     }
     return !ret;
@@ -270,8 +270,7 @@ static bool output_open(FdOutput *out, const DumpOutputName *name,
     out->direct = name->direct;
     if (out->direct && !(fd_is_storage(out->fd) &&
                          dump_fd_can_seek(out->fd))) {
-        error_setg(errp, "Parameter 'direct' needs a file or a disk that can "
-                   "be written at any place");
+        error_setg(errp, "Parameter 'direct' requires a seekable file or disk");
         return false;
     }
     return out->fd < 0 || guest_files_check(out->fd, errp);

@@ -85,8 +85,7 @@ static bool query_admit(Error **errp)
         return false;
     }
     if (query_now) {
-        error_setg(errp, "There is a query for VMCOREINFO in process, please "
-                   "wait.");
+        error_setg(errp, "There is a query for VMCOREINFO in progress");
         return false;
     }
     return true;

@@ -193,7 +193,7 @@ static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
                          "have been started by kexec: its VMCOREINFO was "
                          "found in memory and is used instead",
                          s->driver_idle ? "no CPU runs its kernel" :
-                         "guest memory does not confirm it");
+                         "guest memory does not match it");
     }
     return true;
 }
@@ -247,16 +247,16 @@ static void warn_sources(const Sources *s, const DumpFindings *findings,
         return;
     }
     if (s->driver_gone) {
-        dump_report_warn(report, "guest note: guest memory does not confirm "
-                         "it; another kernel may have been started by kexec");
+        dump_report_warn(report, "guest note: guest memory does not match it; "
+                         "another kernel may have been started by kexec");
     } else if (findings->guest_note && !s->driver) {
         dump_report_warn(report, "guest note has no VMCOREINFO");
     } else if (findings->note_awaited) {
         dump_report_warn(report, "guest note is not present");
     }
     if (s->found && !s->found->len && !s->driver_idle) {
-        dump_report_warn(report, "guest memory has no VMCOREINFO of a Linux "
-                         "kernel (4.13 or later) that runs");
+        dump_report_warn(report, "guest memory has no VMCOREINFO of a "
+                         "running Linux kernel (4.13 or later)");
     }
 }
 
@@ -427,8 +427,8 @@ static void analyse_mappings(DumpGuest *guest, const DumpFindings *findings,
     guest->mappings = x86_paging_mappings(tables, &guest->all, mem, progress,
                                           &whole);
     if (!whole && !dump_progress_cancelled(progress)) {
-        dump_report_warn(guest->report, "the guest's page tables map too "
-                         "much: %u mappings are included, others left out",
+        dump_report_warn(guest->report, "the guest's page tables have too "
+                         "many mappings: %u are included, others left out",
                          guest->mappings->len);
     }
     dump_mappings_drop_aliases(guest->mappings, X86_PAGING_PAGE_SIZE);

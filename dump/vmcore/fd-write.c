@@ -83,7 +83,7 @@ static bool fd_open_fifo(FdWriter *w, Error **errp)
         return false;
     }
     if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode)) {
-        error_setg(errp, "dump: '%s' is a named pipe no more", w->fifo);
+        error_setg(errp, "dump: '%s' is no longer a named pipe", w->fifo);
         qemu_close(fd);
         return false;
     }

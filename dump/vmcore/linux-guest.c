@@ -218,8 +218,8 @@ static void describe_kernel(DumpGuest *guest, DumpPagesReader *mem,
         break;
     case LINUX_KERNEL_GONE:
         dump_report_warn(guest->report, "guest note: guest memory does not "
-                         "confirm it; another kernel may have been started "
-                         "by kexec; physical base and release are not taken "
+                         "match it; another kernel may have been started by "
+                         "kexec; physical base and release are not taken "
                          "from it");
         return;
     case LINUX_KERNEL_NOT_KNOWN:

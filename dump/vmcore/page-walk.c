@@ -57,7 +57,7 @@ typedef struct WalkSlot {
 
 static bool no_memory(Error **errp)
 {
-    error_setg(errp, "dump: no memory to look for pages to be left out");
+    error_setg(errp, "dump: no memory to find pages to exclude");
     return false;
 }
 
@@ -313,7 +313,7 @@ bool page_walk(DumpGuest *guest, DumpPagesReader *mem, const VmcoreInfo *info,
     Error *err = NULL;
 
     if (!walk_prepare(&w, mem, info, &space, &map, &err)) {
-        error_setg(errp, "dump: cannot tell which pages to leave out: %s",
+        error_setg(errp, "dump: cannot determine which pages to exclude: %s",
                    error_get_pretty(err));
         error_free(err);
         return false;

@@ -230,7 +230,7 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
     }
     r = region_new(s, range);
     if (!r || !r->states || !r->copies || !r->dirty || !r->given) {
-        error_setg(errp, "no memory to keep account of pages");
+        error_setg(errp, "no memory to track pages");
     } else if (write_watch_register(&s->watch, range->start, range->len,
                                     range->anon || range->fd >= 0, errp)) {
         qemu_mutex_lock(&s->lock);

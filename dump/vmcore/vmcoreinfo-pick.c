@@ -135,7 +135,7 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
     }
     if (c.word == VMCOREINFO_DENIED) {
         dump_report_warn(guest->report, "VMCOREINFO in guest memory is left "
-                         "out: it is of a kernel that no CPU runs");
+                         "out: no CPU runs its kernel");
         return NULL;
     }
     if (c.rivals) {
@@ -147,8 +147,8 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
     if (c.word == VMCOREINFO_UNKNOWN &&
         vmcoreinfo_cpus_can_tell(guest, paging)) {
         dump_report_warn(guest->report, "VMCOREINFO was found in guest "
-                         "memory, but no CPU's page tables show its kernel, "
-                         "which may have ended");
+                         "memory, but no CPU's page tables map its kernel, "
+                         "which may no longer run");
     }
     return c.best;
 }

@@ -63,7 +63,7 @@ VmcoreInfoNote *vmcoreinfo_note_in(const DumpAbi *abi, const uint8_t *buf,
                                    size_t len, uint64_t paddr);
 
 /*
- * The note at @paddr; NULL if there is none or memory does not confirm it.
+ * The note at @paddr; NULL if there is none or memory does not match it.
  *
  * @mem: all memory of @guest
  */

@@ -71,10 +71,10 @@ static void watch_explain(int device, int err, Error **errp)
         error_setg_errno(errp, err, "the descriptor is not one of "
                          "/dev/userfaultfd");
     } else if (err == EPERM || err == EACCES) {
-        error_setg(errp, "this process may not use userfaultfd: allow "
-                   "it to open /dev/userfaultfd, pass it a descriptor of "
-                   "that, or set the sysctl vm.unprivileged_userfaultfd to "
-                   "1");
+        error_setg(errp, "this process is not permitted to use userfaultfd: "
+                   "allow it to open /dev/userfaultfd, pass it a descriptor "
+                   "of that, or set the sysctl vm.unprivileged_userfaultfd "
+                   "to 1");
     } else {
         error_setg_errno(errp, err, "this host has no userfaultfd");
     }
@@ -100,8 +100,8 @@ static bool watch_open_best(WriteWatch *w, int device, Error **errp)
         close(w->fd);
         w->fd = -1;
     }
-    error_setg(errp, "the userfaultfd of this host cannot protect "
-               "memory from writes");
+    error_setg(errp, "userfaultfd of this host does not support write "
+               "protection");
     return false;
 }
 
@@ -154,13 +154,13 @@ bool write_watch_register(const WriteWatch *w, const void *host, size_t len,
                                UINT64_C(1) << _UFFDIO_COPY : 0);
 
     if (watch_ioctl(w, UFFDIO_REGISTER, &reg) < 0) {
-        error_setg_errno(errp, errno, "the kernel cannot watch it for "
-                         "writes");
+        error_setg_errno(errp, errno, "the kernel cannot track writes to "
+                         "it");
         return false;
     }
     if ((reg.ioctls & need) != need) {
         write_watch_unregister(w, host, len);
-        error_setg(errp, "the kernel cannot protect it from writes");
+        error_setg(errp, "the kernel cannot write-protect it");
         return false;
     }
     return true;
@@ -338,7 +338,7 @@ void write_watch_stop(const WriteWatch *w)
 bool write_watch_open(WriteWatch *w, int device, Error **errp)
 {
     *w = (WriteWatch) { .fd = -1, .stop = { -1, -1 } };
-    error_setg(errp, "this host cannot watch memory for writes");
+    error_setg(errp, "this host cannot track writes to memory");
     return false;
 }
 

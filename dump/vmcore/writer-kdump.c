@@ -325,7 +325,7 @@ static bool kdump_available(const DumpFormat *format)
 static const char *kdump_must_seek(const DumpFormat *format)
 {
     return format->flat ? NULL :
-           "kdump-raw formats need an output that can seek; "
+           "kdump-raw formats require a seekable output; "
            "use a flattened format for a pipe";
 }
 

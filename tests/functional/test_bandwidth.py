@@ -125,7 +125,7 @@ def test_refused(running, out):
     with pytest.raises(QMPError) as e:
         running.dump(out, max_bandwidth=MIB)
     assert str(e.value) == \
-        "Parameter 'max-bandwidth' is only for a dump with 'detach'"
+        "Parameter 'max-bandwidth' requires 'detach'"
     assert running.qmp.event_names() == [] and not os.path.exists(out)
 
 
@@ -141,6 +141,6 @@ def test_hmp_wrong(running, out):
     for value in 'x', '-1', '4Q':
         assert "Parameter 'bandwidth' expects" in running.qmp.hmp(
             f'dump-guest-memory -d -b {value} {out}')
-    assert "is only for a dump with 'detach'" in running.qmp.hmp(
+    assert "requires 'detach'" in running.qmp.hmp(
         f'dump-guest-memory -b 4M {out}')
     assert not os.path.exists(out)

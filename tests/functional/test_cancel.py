@@ -14,7 +14,7 @@ from vm import VM
 from vmcore import open_dump
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy', 'kdump-zstd']
-NONE = 'There is no dump in progress.'
+NONE = 'There is no dump in progress'
 
 
 def nothing_left(vm):
@@ -325,7 +325,7 @@ def test_job_paused(full):
 
 
 @pytest.mark.parametrize('arguments,text', [
-    ({'job_id': 'j', 'detach': False}, "'job-id' is only for a dump with"),
+    ({'job_id': 'j', 'detach': False}, "'job-id' requires 'detach'"),
     ({'job_id': '9 lives'}, 'Invalid job ID'),
     ({'job_id': ''}, 'Invalid job ID'),
 ])

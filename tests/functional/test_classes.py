@@ -221,7 +221,7 @@ def test_not_understood(silent, tmp_path, detach):
     path = str(tmp_path / 'dump')
     with open(path, 'w') as f:
         f.write('old')
-    text = 'cannot tell which pages to leave out: there is no VMCOREINFO'
+    text = 'cannot determine which pages to exclude: there is no VMCOREINFO'
     arguments = {'exclude': ['zero', 'user'], 'vmcoreinfo': 'device'}
     silent.qmp.event_names()
     if detach:
@@ -247,9 +247,9 @@ def bare():
 REFUSED = [
     ({'paging': True}, "'exclude' cannot be used with 'paging'"),
     ({'format': 'win-dmp'}, "'exclude' cannot be used with"),
-    ({'vmcoreinfo': 'off'}, "'exclude' needs VMCOREINFO"),
+    ({'vmcoreinfo': 'off'}, "'exclude' requires VMCOREINFO"),
     # The CPU runs firmware, which is 32-bit code.
-    ({}, 'only supported for guests of x86_64 and aarch64'),
+    ({}, 'only be excluded for x86_64 and aarch64 guests'),
 ]
 
 

@@ -288,7 +288,7 @@ def test_small_device(full, loop, tmp_path, ram_file, name):
     path, device = str(tmp_path / 'copy'), loop(2 << 20)
     if name == 'elf':
         full.qmp.event_names()
-        with pytest.raises(QMPError, match='dump: no place for') as e:
+        with pytest.raises(QMPError, match='dump: no space for') as e:
             full.dump(device, detach=True)
         assert full.qmp.event_names() == []
         answer = re.sub(r'\d+ bytes', 'N bytes', str(e.value))

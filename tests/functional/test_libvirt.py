@@ -84,7 +84,7 @@ def test_failure_is_told(domain):
 
 @pytest.mark.parametrize('name', FORMATS)
 def test_live(live, name):
-    """QEMU may not use userfaultfd, and libvirt does not pass 'live'."""
+    """QEMU is not permitted to use userfaultfd, and libvirt does not pass 'live'."""
     path = live.path('live-' + name)
     live.watch()
     r = live.virsh('dump', NAME, path, '--memory-only', '--live', '--format',

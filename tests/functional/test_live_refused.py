@@ -70,7 +70,7 @@ def test_protected(tmp_path, faults_so, out):
     env = faults.environment(faults_so, path, 'protect')
     with Idle(env=env) as vm:
         protect(vm, path, [8 * MIB + 2 * PAGE])
-        not_live(vm, out, 'cannot be read where it is mapped')
+        not_live(vm, out, 'is not accessible to QEMU')
 
 
 # -- arguments ----------------------------------------------------------------

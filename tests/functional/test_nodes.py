@@ -263,7 +263,7 @@ def test_own_memory(tmp_path):
 def test_too_small(vm, node, kind):
     """Nothing is written to the node."""
     made = node(kind, SIZE - 4096)
-    refused(vm, 'dump: no place for')
+    refused(vm, 'dump: no space for')
     nodes.delete(vm)
     back = made.read()
     with open(back, 'rb') as f:

@@ -146,7 +146,7 @@ def test_fifo_reader_stalls(full, fifo):
 def test_fifo_cannot_seek(full, fifo):
     with pytest.raises(QMPError) as e:
         full.dump(fifo, format='kdump-raw-zlib')
-    assert 'need an output that can seek' in str(e.value)
+    assert 'require a seekable output' in str(e.value)
 
 
 # -- terminals -------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_fdset_twice(full, out, first, second):
 
 # -- outputs that are too small --------------------------------------------------
 
-NO_PLACE = 'dump: no place for '
+NO_SPACE = 'dump: no space for '
 
 
 def refused(vm, text, path=None, **arguments):
@@ -281,7 +281,7 @@ def test_file_size_limit(limited, tmp_path):
     """Existing files are not changed, new ones are not created."""
     old = tmp_path / 'old'
     old.write_bytes(b'old')
-    refused(limited, NO_PLACE, str(old))
+    refused(limited, NO_SPACE, str(old))
     assert old.read_bytes() == b'old'
     refused(limited, 'File too large', str(tmp_path / 'new'))
     assert os.listdir(tmp_path) == ['old']
@@ -303,7 +303,7 @@ def test_file_size_limit_position(limited, tmp_path):
             os.lseek(fd, 0 if flags else (8 << 20) - 1000, os.SEEK_SET)
             before = os.lseek(fd, 0, os.SEEK_CUR)
             limited.qmp.getfd('out', fd)
-            refused(limited, NO_PLACE, protocol='fd:out', begin=0,
+            refused(limited, NO_SPACE, protocol='fd:out', begin=0,
                     length=640 << 10)
             assert os.lseek(fd, 0, os.SEEK_CUR) == before
             os.close(fd)

@@ -207,7 +207,7 @@ def test_resets_are_told_once(awake):
 
 # -- slow and hanging disks ---------------------------------------------------------
 
-BUSY = "of the guest's disks had requests under way"
+BUSY = "of the guest's disks had requests in flight"
 DISKS = {
     'virtio-blk': ['-device', 'virtio-blk-pci,drive=disk'],
     'iothread': ['-object', 'iothread,id=thread', '-device',

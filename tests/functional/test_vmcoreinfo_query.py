@@ -25,8 +25,8 @@ from vmcore import open_dump
 
 pytestmark = [pytest.mark.guest, pytest.mark.once]
 
-BUSY = 'There is a query for VMCOREINFO in process'
-NOTHING = 'guest memory has no VMCOREINFO of a Linux kernel'
+BUSY = 'There is a query for VMCOREINFO in progress'
+NOTHING = 'guest memory has no VMCOREINFO of a running Linux'
 
 
 def query(vm, **arguments):
@@ -145,7 +145,7 @@ def test_drivers_kernel_gone(made_up):  # noqa: F811
     publish(made_up, note(old))
     answer = query(made_up)
     assert (answer['source'], answer['text']) == ('device', old)
-    assert 'does not confirm it' in answer['warnings'][0]
+    assert 'does not match it' in answer['warnings'][0]
     put(made_up.memory, 9 * MiB, note(new))
     put(made_up.memory, 5 * MiB, uts('6.1.0'))
     answer = query(made_up)

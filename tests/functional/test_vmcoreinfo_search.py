@@ -289,7 +289,7 @@ def test_kernel_that_ended(made_up, tmp_path):
     put(memory, 7 * MiB, note(text(KERNEL_MAP, 6 * MiB)))
     dump_of(made_up, tmp_path)
     assert source(made_up) == 'none'
-    assert 'of a kernel that no CPU runs' in warnings(made_up)[0]
+    assert 'no CPU runs its kernel' in warnings(made_up)[0]
 
 
 def test_drivers_kernel_gone(made_up, tmp_path):

@@ -50,3 +50,20 @@ def test_explained_messages_exist():
 def test_planted():
     assert unknown(["Parameter 'format': '...' is no default"]) == [
         'is no default']
+
+
+def sentences(text):
+    """Error messages that end with a period."""
+    return re.findall(r'\berror_setg\w*\([^";]*"([^"]*\.)"', text)
+
+
+def test_no_period():
+    """As QEMU's coding style demands; these are QEMU's own messages."""
+    assert set(sentences(code())) == {
+        'Dump not allowed during incoming migration.',
+        'There is a dump in process, please wait.'}
+
+
+def test_planted_period():
+    assert sentences('error_setg(errp, "dump: \0 failed.", 1);') == [
+        'dump: \0 failed.']

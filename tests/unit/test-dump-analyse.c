@@ -227,7 +227,7 @@ static void test_driver_gone_only(void)
     case_init(&c);
     c.findings.want_search = false;
     tell(&c, OTHER_PADDR);
-    check(&c, OTHER_PADDR, DRIVER_AT + 24, false, "does not confirm it");
+    check(&c, OTHER_PADDR, DRIVER_AT + 24, false, "does not match it");
 }
 
 static void test_driver_without(void)

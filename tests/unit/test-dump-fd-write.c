@@ -221,7 +221,7 @@ static void test_fifo_replaced(void)
     fifo_begin(&t);
     unlink(t.path);
     g_assert_true(g_file_set_contents(t.path, "old", 3, NULL));
-    check_fifo_error(&t, "dump: '%s' is a named pipe no more");
+    check_fifo_error(&t, "dump: '%s' is no longer a named pipe");
     test_end(&t);
 }
 

@@ -196,8 +196,8 @@ static void test_pointer(void)
 static void check_refused(TestLinux *l, const char *key, const char *value,
                           const char *reason)
 {
-    g_autofree char *text = g_strconcat("dump: cannot tell which pages to "
-                                        "leave out: ", reason, NULL);
+    g_autofree char *text = g_strconcat("dump: cannot determine which pages "
+                                        "to exclude: ", reason, NULL);
     g_autofree char *said = g_strdup(l->text->str);
     Error *err = NULL;
 
@@ -250,8 +250,8 @@ static void test_no_note(void)
     dump_progress_init(&progress);
     mem = dump_pages_reader_new(l.t.g.pages, &error_abort);
     g_assert_false(page_walk(&l.t.g, mem, NULL, 31, 1, &progress, &err));
-    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cannot tell which pages "
-                    "to leave out: there is no VMCOREINFO");
+    g_assert_cmpstr(error_get_pretty(err), ==, "dump: cannot determine which "
+                    "pages to exclude: there is no VMCOREINFO");
     error_free(err);
     g_clear_pointer(&mem, dump_pages_reader_free);
 }

@@ -603,7 +603,7 @@ static void test_refused(void)
     } else if (t.snapshot &&
                !dump_snapshot_add(t.snapshot, &range, &err)) {
         g_assert_nonnull(strstr(error_get_pretty(err),
-                                "the kernel cannot watch it for writes"));
+                                "the kernel cannot track writes to it"));
         error_free(err);
     }
     dump_snapshot_free(t.snapshot);

@@ -161,7 +161,7 @@ static void test_silent(void)
     case_init(&c);
     add_kernel(&c, 0x8000, 0x10000, "6.1.0", "");
     add_cpu(&c, 0x100000, 0x100000, 0);
-    check(&c, 0x8000, "no CPU's page tables show");
+    check(&c, 0x8000, "no CPU's page tables map");
 }
 
 /* Paging is disabled or unknown. */
@@ -184,7 +184,7 @@ static void test_32bit_cpu(void)
     case_init(&c);
     add_kernel(&c, 0x8000, 0x10000, "6.1.0", "");
     g_array_append_val(c.paging, p);
-    check(&c, 0x8000, "no CPU's page tables show");
+    check(&c, 0x8000, "no CPU's page tables map");
 }
 
 /* CPU in user mode, with page table isolation. */

@@ -178,7 +178,7 @@ class Soak:
             try:
                 self.vm.second().cmd('dump-cancel')
             except QMPError as e:
-                self.need(str(e) == 'There is no dump in progress.', str(e))
+                self.need(str(e) == 'There is no dump in progress', str(e))
 
         failed = self.dump(cancel, protocol='file:' + path, **args)
         self.need(failed in (None, 'dump: cancelled'), failed)
