@@ -85,8 +85,11 @@ def manual(source, tree):
                 'qapi/qapi-schema.json', schema),
             schema: SCHEMA}.items():
         tree_apply.replace(os.path.join(tree, path), text)
-    for path, names in (('hmp-commands.hx', ['dump-guest-memory']),
-                        ('hmp-commands-info.hx', ['dump'])):
+    for path, names in (
+            ('hmp-commands.hx', ['dump-guest-memory', 'dump-cancel',
+                                 'dump_set_parameter']),
+            ('hmp-commands-info.hx', ['dump', 'vmcoreinfo',
+                                      'dump_parameters'])):
         full = os.path.join(tree, path)
         tree_apply.replace(full, only_ours(tree_apply.read(full), names))
     for index in ('docs/system/index.rst', 'docs/interop/index.rst',
