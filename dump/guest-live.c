@@ -222,7 +222,7 @@ bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
     if (!copy_blocks(live, state, errp)) {
         return false;
     }
-    /* Untouched pages of hugetlbfs cannot be told once the guest runs. */
+    /* Untouched pages of hugetlbfs cannot be recognized later. */
     dump_guest_judge_huge_pages(guest);
     guest->pages = dump_pages_live_new(guest->pages, &guest->all,
                                        live->snapshot);

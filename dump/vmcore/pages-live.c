@@ -6,8 +6,8 @@
  * The kind of a page is determined as for a stopped guest; the snapshot then
  * tells whether the page has changed since the moment. A page that is absent
  * now was absent at the moment, as QEMU discards no memory meanwhile. (A hole
- * that another process punches in a file of guest memory cannot be told from
- * memory that was never used.)
+ * that another process punches in a file of guest memory cannot be
+ * distinguished from memory that was never used.)
  */
 
 #include "qemu/osdep.h"

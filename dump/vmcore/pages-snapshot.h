@@ -100,9 +100,8 @@ bool dump_snapshot_prepare(DumpSnapshot *s, const DumpProgress *progress,
 
 /*
  * Take the snapshot: readers get what is in memory now. Other threads may be
- * writing: each write is in the snapshot, as are all earlier ones of its
- * thread, or it is not. False with @errp set on failure; then nothing is
- * protected.
+ * writing: if a write is in the snapshot, so are all earlier ones of the same
+ * thread. False with @errp set on failure; then nothing is protected.
  */
 bool dump_snapshot_take(DumpSnapshot *s, Error **errp);
 
