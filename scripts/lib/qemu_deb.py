@@ -8,9 +8,11 @@ the distribution.
 """
 
 import email.utils
+import getpass
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -42,6 +44,18 @@ def read(path):
 def write(path, text):
     with open(path, 'w', encoding='utf-8') as f:
         f.write(text)
+
+
+def author(given):
+    """As for the series; but if git is not configured, this user, as the
+    packages are normally for this host."""
+    try:
+        return tree_series.identity_from_git(given)
+    except Failure:
+        if given:
+            raise
+        user = getpass.getuser()
+        return f'{user} <{user}@{socket.gethostname()}>'
 
 
 def splice_codecs(top):
@@ -91,7 +105,7 @@ def add_patches(top, tree, identity):
 def make_source(dsc, tree, out, identity):
     """Unpack @dsc to a folder in @out, add this subsystem as patches for
     @tree, and pack it. Returns the paths of the new .dsc and of the folder."""
-    identity = tree_series.identity_from_git(identity)
+    identity = author(identity)
     if os.path.isdir(out) and os.listdir(out):
         raise Failure(f"'{out}' is not empty")
     os.makedirs(out, exist_ok=True)

@@ -346,7 +346,8 @@ def arguments():
                        'an empty folder for the packages')
         p.add_argument('--author', metavar='NAME <ADDRESS>',
                        help="author, for From: and Signed-off-by: (default: "
-                       "git's user.name and user.email)")
+                       "git's user.name and user.email" +
+                       (')' if p is series else '; else this user and host)'))
     deb.add_argument('--build', action='store_true',
                      help='also build the binary packages (requires root, to '
                      'install the build dependencies)')

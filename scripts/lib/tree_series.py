@@ -205,8 +205,10 @@ def identity_from_git(given):
         said = git('-c', 'user.useConfigOnly=true', 'var',
                    'GIT_COMMITTER_IDENT', cwd=tree_apply.REPO)
     except ApplyError as e:
-        raise ApplyError('no author for the patches: configure git or use '
-                         f"--author 'NAME <ADDRESS>'; {e}") from None
+        raise ApplyError(
+            "no author for the patches: set git's user.name and user.email, "
+            f"or use --author 'NAME <ADDRESS>'; {str(e).splitlines()[-1]}"
+        ) from None
     return said[:said.rindex('>') + 1]
 
 

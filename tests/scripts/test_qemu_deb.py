@@ -90,6 +90,22 @@ def test_folder_of_somebody(tmp_path):
     assert os.listdir(tmp_path) == ['precious']
 
 
+def test_author(monkeypatch, tmp_path):
+    """On a new machine git is not configured."""
+    config = tmp_path / 'config'
+    monkeypatch.setenv('GIT_CONFIG_GLOBAL', str(config))
+    monkeypatch.setenv('GIT_CONFIG_SYSTEM', '/dev/null')
+    monkeypatch.setenv('LOGNAME', 'somebody')
+    monkeypatch.setattr(qemu_deb.socket, 'gethostname', lambda: 'here')
+    config.write_text('')
+    assert qemu_deb.author(None) == 'somebody <somebody@here>'
+    config.write_text('[user]\n name = Some Body\n email = s@b.example\n')
+    assert qemu_deb.author(None) == 'Some Body <s@b.example>'
+    assert qemu_deb.author(AUTHOR) == AUTHOR
+    with pytest.raises(qemu_deb.Failure):
+        qemu_deb.author('Nobody')
+
+
 def test_only_a_known_base(tmp_path):
     r = tool(str(tmp_path), '-o', str(tmp_path / 'out'))
     assert r.returncode == 1
