@@ -15,6 +15,13 @@ die() {
     exit 1
 }
 
+# help_wanted ARGUMENT: for -h or --help, print the script's first comment, and exit.
+help_wanted() {
+    case $1 in
+    -h | --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    esac
+}
+
 # install_packages GROUP...: install the packages of these groups in
 # scripts/packages that are missing.
 install_packages() {
