@@ -34,7 +34,8 @@ install_packages() {
     there=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $names \
                 2>/dev/null | sed -n 's/^installed //p' || true)
     for name in $names; do
-        grep -qx "$name" <<< "$there" || missing+=("$name")
+        grep -qx "$name" <<< "$there" ||
+            [[ " ${missing[*]} " = *" $name "* ]] || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] || die "run as root, or install: ${missing[*]}"

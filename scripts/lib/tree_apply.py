@@ -394,12 +394,23 @@ def only_here(store, before, changes):
     return sorted(there and uncommitted(store.tree, there) & there)
 
 
+def summary(paths):
+    """@paths; of a folder with many of them, only the number."""
+    parts = []
+    for folder, group in itertools.groupby(
+            sorted(paths, key=os.path.split), os.path.dirname):
+        names = list(group)
+        parts += [f'{folder}/ ({len(names)} files)'] if len(names) > 10 \
+            else names
+    return ', '.join(parts)
+
+
 def report(changes, say):
-    removed = sorted(p for p, text in changes.items() if text is None)
-    written = sorted(set(changes) - set(removed))
+    removed = [p for p, text in changes.items() if text is None]
+    written = set(changes) - set(removed)
     for what, paths in ('removed', removed), ('written', written):
         if paths:
-            say(f'{what}: {", ".join(paths)}')
+            say(f'{what}: {summary(paths)}')
     if not changes:
         say('the subsystem is up to date: nothing to do')
 

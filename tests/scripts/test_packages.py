@@ -32,8 +32,9 @@ def test_nothing_missing(tmp_path):
 
 
 def test_one_missing(tmp_path):
-    """A package unknown to dpkg, as on a new machine."""
-    r = install(tmp_path, 'bash no-such-package', 0)
+    """A package unknown to dpkg, as on a new machine, that is listed for two
+    purposes."""
+    r = install(tmp_path, 'bash no-such-package\nsome: no-such-package', 0)
     assert (r.returncode, r.stderr) == \
         (0, '== installing no-such-package\n')
 

@@ -61,6 +61,8 @@ def test_apply_twice(tree):
     r = tool('apply', tree)
     assert r.returncode == 0, r.stderr
     assert 'removed: dump/win_dump.c' in r.stderr
+    assert re.search(r'written: .*hmp-commands.hx,.* dump/vmcore/ \(\d+ ',
+                     r.stderr)
     first = digest(tree)
     assert 'dump/vmcore/writer-elf.c' in first
     assert 'dump/win_dump.c' not in first
