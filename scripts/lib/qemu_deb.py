@@ -89,7 +89,7 @@ def add_changelog(top, identity, date):
 def add_patches(top, tree, identity):
     with tempfile.TemporaryDirectory() as tmp:
         made = os.path.join(tmp, 'patches')
-        tree_series.make(tree, made, identity, say, FORMAT)
+        tree_series.make(tree, made, identity, lambda text: None, FORMAT)
         names = sorted(n for n in os.listdir(made) if not n.startswith('0000'))
         folder = os.path.join(top, 'debian/patches/guest-memory-dump')
         os.makedirs(folder)
