@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import devices
 import ram
 from vm import HERE, VM
 
@@ -108,6 +109,7 @@ def out(tmp_path):
 @pytest.fixture
 def loop(tmp_path):
     """A function that attaches a loop device of that size."""
+    devices.require(devices.LOOP)
     made = []
 
     def attach(size):

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import devices
 import faults
 from live import Before, Held, Idle, is_old, live
 from qmp import QMPError
@@ -158,8 +159,9 @@ def test_nobody(tmp_path, out):
 
 def test_nobody_with_descriptor(out):
     """A client that may open the device can pass its descriptor."""
+    devices.require(devices.USERFAULTFD)
     with nobody() as vm:
-        fd = os.open('/dev/userfaultfd', os.O_RDWR)
+        fd = os.open(devices.USERFAULTFD, os.O_RDWR)
         before = Before(vm)
         vm.qmp.getfd('uffd', fd)
         os.close(fd)

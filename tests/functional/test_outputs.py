@@ -11,6 +11,7 @@ import tty
 
 import pytest
 
+import devices
 from qmp import QMPError
 from test_cancel import cancelled, nothing_left
 from vm import VM, as_nobody
@@ -323,6 +324,7 @@ LARGEST = (12 + 256 + 256 ** 2 + 256 ** 3) << 10
 
 def test_largest_file(full, tmp_path):
     """The maximum file size of its file system."""
+    devices.require(devices.LOOP)
     image, folder = str(tmp_path / 'image'), str(tmp_path / 'mnt')
     with open(image, 'wb') as f:
         f.truncate(8 << 20)

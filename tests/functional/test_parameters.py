@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import devices
 from live import Before, Held, Idle, descriptors, is_old, live
 from qmp import QMPError
 from sweep import Sweep
@@ -322,18 +323,19 @@ def test_live_auto_without_detach(vm, out):
 @pytest.fixture
 def nobody():
     """A QEMU not permitted to use userfaultfd, and a folder for its dumps."""
-    folder = tempfile.mkdtemp(prefix='dump-', dir='/tmp')
-    os.chmod(folder, 0o777)
     with open('/proc/sys/vm/unprivileged_userfaultfd') as f:
         if int(f.read()):
             pytest.skip('unprivileged users may use userfaultfd')
+    folder = tempfile.mkdtemp(prefix='dump-', dir='/tmp')
+    os.chmod(folder, 0o777)
     with Sweep(16 << 20, args=as_nobody()) as vm:
         vm.dumps = folder + '/dump'
         yield vm
     shutil.rmtree(folder)
 
 
-def pass_device(vm, path='/dev/userfaultfd'):
+def pass_device(vm, path=devices.USERFAULTFD):
+    devices.require(path)
     fd = os.open(path, os.O_RDWR)
     vm.qmp.getfd('uffd', fd)
     os.close(fd)

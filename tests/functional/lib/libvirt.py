@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 
+import devices
 from guest import image
 from vm import FIRMWARE, qemu_binary
 
@@ -140,7 +141,8 @@ class Libvirt:
 
     def pass_userfaultfd(self):
         """Pass a descriptor that libvirt's QEMU may not open itself."""
-        fd = os.open('/dev/userfaultfd', os.O_RDWR)
+        devices.require(devices.USERFAULTFD)
+        fd = os.open(devices.USERFAULTFD, os.O_RDWR)
         self.qmp('getfd', fd, fdname='uffd')
         os.close(fd)
 

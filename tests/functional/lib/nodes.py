@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 
+import devices
 from qmp import QMPError
 from readers import run
 
@@ -290,6 +291,10 @@ class Loop(Nbd):
     """A block device."""
 
     wiped = False
+
+    def __init__(self, *args):
+        devices.require(devices.LOOP)
+        super().__init__(*args)
 
     def make(self):
         fill_old(self.path, self.size)
