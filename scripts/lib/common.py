@@ -5,6 +5,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,16 @@ class Failure(Exception):
 
 def say(text):
     print('== ' + text, file=sys.stderr, flush=True)
+
+
+def catch_signals():
+    """Turn signals that end this process into an exception, which also ends
+    child processes and removes temporary files."""
+    def stop(number, _):
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, stop)
 
 
 def cache_dir():

@@ -11,14 +11,11 @@ import time
 sys.path.insert(0, os.path.join(
     os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tests',
     'functional', 'lib'))
+from common import catch_signals, say  # noqa: E402
 from guest import Guest  # noqa: E402
 from qmp import QMPError  # noqa: E402
 
 MEMORY = '512M'
-
-
-def say(text):
-    print('== ' + text, file=sys.stderr, flush=True)
 
 
 def run(*argv, **kwargs):
@@ -256,7 +253,10 @@ address (elf-paging only).""")
 
 
 if __name__ == '__main__':
+    catch_signals()
     try:
         main()
     except (OSError, RuntimeError, QMPError) as e:
         sys.exit(f'error: {e}')
+    except KeyboardInterrupt:
+        sys.exit('\nerror: interrupted')

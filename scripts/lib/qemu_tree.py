@@ -23,7 +23,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -31,7 +30,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import qemu_deb  # noqa: E402
 import tree_apply  # noqa: E402
 import tree_series  # noqa: E402
-from common import Failure, cache_dir, locked, run, say  # noqa: E402
+from common import (Failure, cache_dir, catch_signals, locked,  # noqa: E402
+                    run, say)
 from debian import Archive, own_codename, unpack_source  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
@@ -354,14 +354,8 @@ def arguments():
     return parser.parse_args()
 
 
-def stop(number, _):
-    """Turn a signal into an exception, which also ends child processes."""
-    sys.exit(128 + number)
-
-
 def main():
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGHUP, stop)
+    catch_signals()
     args = arguments()
     try:
         args.func(args)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/demo ends in order when it is interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from guest import image
+from vm import REPO
+
+pytestmark = [pytest.mark.guest, pytest.mark.once]
+
+DEMO = os.path.join(REPO, 'scripts/lib/demo.py')
+
+
+def machine(demo, folder):
+    """The folder of the demo's machine, once its QEMU accepts commands."""
+    while demo.poll() is None:
+        for name in os.listdir(folder):
+            if os.path.exists(folder / name / 'qmp'):
+                return folder / name
+        time.sleep(0.05)
+    raise AssertionError(demo.stderr.read())
+
+
+@pytest.mark.parametrize('number, code', [
+    (signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_interrupted(tmp_path, number, code):
+    """QEMU ends, and its files are removed; no traceback."""
+    image()
+    cache = os.environ.get('XDG_CACHE_HOME') or \
+        os.path.expanduser('~/.cache')
+    home, tmp = tmp_path / 'cache', tmp_path / 'tmp'
+    home.mkdir()
+    tmp.mkdir()
+    (home / 'qemu-guest-memory-dump').mkdir()
+    (home / 'qemu-guest-memory-dump/guest').symlink_to(
+        os.path.join(cache, 'qemu-guest-memory-dump/guest'))
+    demo = subprocess.Popen(
+        [sys.executable, DEMO], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, 'XDG_CACHE_HOME': str(home), 'TMPDIR': str(tmp)})
+    folder = machine(demo, tmp)
+    demo.send_signal(number)
+    _, said = demo.communicate(timeout=60)
+    assert demo.returncode == code, said
+    assert 'Traceback' not in said
+    assert not os.path.exists(folder)
+    assert subprocess.run(['pgrep', '-f', str(folder)],
+                          capture_output=True).returncode == 1
