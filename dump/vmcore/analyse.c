@@ -303,12 +303,13 @@ static bool leave_out_stretch(DumpGuest *guest, uint64_t keep, uint64_t paddr,
                               uint64_t len, Error **errp)
 {
     uint64_t size = guest->page_size, removed;
-    PfnRun run = { .first = MAX(DIV_ROUND_UP(paddr, size), keep) };
-
+    uint64_t first = MAX(DIV_ROUND_UP(paddr, size), keep);
     /* Use the last byte, as the end may be 2^64. */
-    run.count = (paddr + (len - 1)) / size - run.first +
-                ((paddr + len) % size == 0);
-    return pfn_set_remove(guest->kept, &run, &removed, errp);
+    uint64_t end = (paddr + (len - 1)) / size + ((paddr + len) % size == 0);
+    const PfnRun run = { .first = first, .count = end - first };
+
+    return first >= end ||
+           pfn_set_remove(guest->kept, &run, &removed, errp);
 }
 
 static bool leave_out_untouched_of(DumpGuest *guest, uint64_t keep,

@@ -403,6 +403,22 @@ static void test_zero(void)
     }
 }
 
+/* All that precedes the untouched range, and more, is excluded already. */
+static void test_zero_after_others(void)
+{
+    const PfnRun rest = { .first = 0x148800, .count = 0x100 };
+    uint64_t size = 6 * GiB;
+    g_auto(Case) c;
+    uint8_t *host = sparse_init(&c, 0, size, 0x148000000);
+
+    c.t.g.kept = pfn_set_new(&rest, 1, &error_abort);
+    g_assert_true(dump_guest_analyse(&c.t.g, &c.findings, &c.progress,
+                                     &error_abort));
+    g_assert_cmpuint(pfn_set_count(c.t.g.kept), ==, 0x100);
+    g_assert_cmpuint(pfn_set_nth(c.t.g.kept, 0xff), ==, 0x1488ff);
+    munmap(host, size);
+}
+
 static void test_zero_cancelled(void)
 {
     uint64_t size = 5 * GiB;
@@ -424,6 +440,8 @@ int main(int argc, char **argv)
     /* These map more than the address space of a 32-bit host. */
     if (sizeof(size_t) > 4) {
         g_test_add_func("/dump/analyse/zero", test_zero);
+        g_test_add_func("/dump/analyse/zero-after-others",
+                        test_zero_after_others);
         g_test_add_func("/dump/analyse/zero-cancelled", test_zero_cancelled);
     }
     g_test_add_func("/dump/analyse/none", test_none);
