@@ -12,7 +12,8 @@
  * After the moment, a page is unprotected only when it is no longer KEPT. Where
  * missing pages are registered, an absent page is zero: in private memory
  * without a file, one that is absent according to pagemap; in shared memory of
- * a file, a hole. Other processes must not fill holes.
+ * a file, a hole, unless all of the file was allocated in advance. Other
+ * processes must not fill holes.
  */
 
 #include "qemu/osdep.h"
@@ -161,7 +162,7 @@ static bool region_hole(const DumpSnapshot *s, const Region *r, uint64_t at,
 {
     uint64_t n = *len;
 
-    if (r->range.fd < 0 ||
+    if (r->range.fd < 0 || dump_untouched_allocated(r->range.fd) ||
         !dump_untouched_hole(r->range.fd, r->range.fd_offset + at,
                              SNAPSHOT_GRAIN, &n)) {
         *len = QEMU_ALIGN_UP(n, s->page);

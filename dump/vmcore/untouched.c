@@ -412,6 +412,17 @@ bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
     return false;
 }
 
+bool dump_untouched_allocated(int fd)
+{
+#ifdef CONFIG_LINUX
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_blocks >= st.st_size / 512;
+#else
+    return false;
+#endif
+}
+
 static bool probe_file(int fd, uint64_t offset, uint64_t *len)
 {
     return dump_untouched_hole(fd, offset, FILE_GRAIN, len);

@@ -92,6 +92,12 @@ bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
                          uint64_t *len);
 
 /*
+ * Does the file have space for all of its pages? On tmpfs, those allocated by
+ * fallocate() are reported as holes until they are written to.
+ */
+bool dump_untouched_allocated(int fd);
+
+/*
  * Is the memory at @host in the page tables of this process, so that it can
  * be read without a page fault? @u and @len: as above. False if not known.
  */

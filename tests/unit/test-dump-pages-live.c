@@ -682,6 +682,37 @@ static void test_sparse(gconstpointer opaque)
     dump_untouched_free(t.untouched);
 }
 
+/*
+ * A file whose pages were allocated in advance, but never written to: tmpfs
+ * reports holes, but access to them is not a fault of a missing page.
+ */
+static void test_allocated(void)
+{
+    const size_t size = 8 * MiB;
+    Live t = { .untouched = dump_untouched_new() };
+    DumpSnapshotRange range = { .len = size };
+    uint8_t *host;
+
+    range.page = qemu_real_host_page_size();
+    range.fd = memfd_create("memory", 0);
+    g_assert_cmpint(fallocate(range.fd, 0, 0, size), ==, 0);
+    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, range.fd, 0);
+    g_assert_true(host != MAP_FAILED);
+    range.start = host;
+    t.snapshot = snapshot_new(&t, 1 * GiB);
+    if (t.snapshot) {
+        dump_snapshot_add(t.snapshot, &range, &error_abort);
+        dump_snapshot_take(t.snapshot, &error_abort);
+        host[size / 2] = 2;
+        check_saved(t.snapshot, host + size / 2, 0);
+        g_assert_cmpuint(host[size / 2], ==, 2);
+    }
+    dump_snapshot_free(t.snapshot);
+    munmap(host, size);
+    close(range.fd);
+    dump_untouched_free(t.untouched);
+}
+
 /* Memory of a stopped guest that counts the bytes which it is asked for. */
 typedef struct Counted {
     DumpPages parent;
@@ -805,6 +836,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/dump/pages-live/sparse", &alone, test_sparse);
     g_test_add_data_func("/dump/pages-live/sparse-file", &swept_file,
                          test_sparse);
+    g_test_add_func("/dump/pages-live/allocated", test_allocated);
     g_test_add_func("/dump/pages-live/cut", test_cut);
     g_test_add_func("/dump/pages-live/ended-at-once", test_ended_at_once);
     g_test_add_func("/dump/pages-live/full", test_full);
