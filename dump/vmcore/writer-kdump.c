@@ -10,7 +10,8 @@
  *
  * The sub header is written first, because crash --osrelease expects it at the
  * start of a flattened file. Bitmap 2 and the main header are written last, so
- * that a truncated file has no signature and is not taken for a dump.
+ * that a truncated file has no signature and is not taken for a dump; that of
+ * an older dump in the output is removed first.
  *
  * When writing fails or is cancelled, the dump is closed as an incomplete one:
  * it is rewound to a mark at which all pages so far have their data and
@@ -240,6 +241,16 @@ static bool kdump_write_pages(KdumpWriter *w, Error **errp)
                                    w->sink, errp);
 }
 
+/* Remove the signature of an older dump. */
+static bool kdump_wipe_signature(KdumpWriter *w, Error **errp)
+{
+    static const uint8_t zero[sizeof(KDUMP_SIGNATURE) - 1];
+
+    return dump_sink_has_holes(w->sink) ||
+           dump_sink_write(w->sink, 0, zero, sizeof(zero), "kdump header",
+                           errp);
+}
+
 /* Write what precedes the pages, and reserve space for the rest. */
 static bool kdump_begin(KdumpWriter *w, Error **errp)
 {
@@ -249,6 +260,7 @@ static bool kdump_begin(KdumpWriter *w, Error **errp)
         !kdump_data_batch_init(&w->data_batch, &w->chunks, errp) ||
         !dump_sink_reserve(w->sink, 0, kdump_layout_data(&w->parts),
                            "headers and page descriptors", errp) ||
+        !kdump_wipe_signature(w, errp) ||
         !kdump_layout_write_sub_header(&w->parts, w->sink, errp) ||
         !kdump_layout_write_bitmap1(&w->parts, w->sink, errp) ||
         !dump_sink_sync(w->sink, errp)) {

@@ -6,6 +6,8 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <zlib.h>
 #ifdef CONFIG_LZO
 #include <lzo/lzo1x.h>
@@ -993,6 +995,48 @@ static void test_disk_full(void)
     check_disks_full(&zlib_flat, 3);
 }
 
+/* In a child process: overwrite @path, and be killed halfway. */
+static void be_killed(const DumpFormat *format, const TestGuest *t,
+                      const char *path, uint64_t size)
+{
+    const struct rlimit limit = { size / 2, size / 2 }, none = { 0 };
+    uint64_t plan;
+
+    signal(SIGXFSZ, SIG_DFL);
+    setrlimit(RLIMIT_CORE, &none);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    test_dump_fd(format, &t->g, open(path, O_RDWR), 1, &plan, NULL);
+    _exit(0);
+}
+
+/* What is left of an older dump in the output is not taken for the new one. */
+static void test_killed(void)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(TestImage) f = NULL;
+    g_auto(TestGuest) t;
+    uint64_t size;
+    struct stat st;
+    int fd = test_output_open(TEST_FILE, &path), status;
+    pid_t pid;
+
+    test_guest_init(&t, &abis[0], 4096);
+    add_large_memory(&t);
+    g_assert_true(test_dump_fd(&zlib_raw, &t.g, fd, 1, &size, &error_abort));
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (!pid) {
+        be_killed(&zlib_raw, &t, path, st.st_size);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
+    f = test_image_load(path, false);
+    g_assert_cmpuint(f->len, ==, st.st_size);
+    g_assert_cmpint(memcmp(f->data, "KDUMP   ", 8), !=, 0);
+    g_unlink(path);
+}
+
 /* A reader that cancels the dump but keeps its end open. */
 typedef struct CancellingReader {
     int fd;
@@ -1098,6 +1142,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/writer-kdump/refused", test_refused);
     g_test_add_func("/dump/writer-kdump/lost", test_lost);
     g_test_add_func("/dump/writer-kdump/failures", test_failures);
+    g_test_add_func("/dump/writer-kdump/killed", test_killed);
     g_test_add_func("/dump/writer-kdump/disk-full", test_disk_full);
     g_test_add_func("/dump/writer-kdump/cancel", test_cancel);
     return g_test_run();
