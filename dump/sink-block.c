@@ -396,7 +396,6 @@ static void block_free(DumpSink *sink)
 }
 
 static const DumpSinkOps block_ops = {
-    .name = "block",
     .write = block_write,
     .finish = block_finish,
     .flush = block_flush,

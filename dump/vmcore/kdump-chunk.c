@@ -297,8 +297,7 @@ static void kdump_stretch(const KdumpChunks *c, KdumpWorker *worker,
             kdump_compress_page(c, worker, bytes, slot, &pages[i]);
             bytes += c->guest->page_size;
         } else {
-            pages[i] = (KdumpPage) { .missing = kind == DUMP_PAGES_LOST ||
-                                                kind == DUMP_PAGES_LEFT_OUT };
+            pages[i] = (KdumpPage) { .missing = kind == DUMP_PAGES_LOST };
         }
     }
 }

@@ -30,7 +30,7 @@ typedef struct KdumpChunks {
 typedef struct KdumpPage {
     uint32_t size;              /* bytes in the slot's data; 0: zero page */
     uint32_t flags;             /* KDUMP_PAGE_* */
-    bool missing;               /* lost or left out: not in the file */
+    bool missing;               /* lost: not in the file */
 } KdumpPage;
 
 /* One chunk's results. */

@@ -22,7 +22,6 @@ typedef enum DumpPagesKind {
     DUMP_PAGES_NONE,            /* not memory */
     DUMP_PAGES_ZERO,            /* memory that is zero: no need to read it */
     DUMP_PAGES_DATA,            /* memory to be read */
-    DUMP_PAGES_LEFT_OUT,        /* excluded; not returned by any source yet */
     DUMP_PAGES_LOST,            /* memory that cannot be read */
 } DumpPagesKind;
 
@@ -134,9 +133,9 @@ void dump_pages_give(DumpPages *pages, uint64_t paddr, uint64_t len);
 
 /*
  * Copy @len bytes from @paddr to @buf. All that is not memory, which includes
- * addresses from 2^64 on, or is LOST or LEFT_OUT, reads as zero.
+ * addresses from 2^64 on, or is LOST, reads as zero.
  *
- * @lost: if not NULL, set to the number of bytes that are LOST or LEFT_OUT
+ * @lost: if not NULL, set to the number of bytes that are LOST
  *
  * Returns the number of bytes that are DATA or ZERO.
  */

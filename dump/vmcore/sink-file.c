@@ -154,7 +154,6 @@ static void file_free(DumpSink *sink)
 }
 
 static const DumpSinkOps file_ops = {
-    .name = "file",
     .write = file_write,
     .finish = file_finish,
     .flush = file_flush,

@@ -189,7 +189,6 @@ static void flat_free(DumpSink *sink)
 }
 
 static const DumpSinkOps flat_ops = {
-    .name = "flat",
     .write = flat_write,
     .finish = flat_finish,
     .seal = flat_seal,

@@ -97,7 +97,6 @@ static void stream_free(DumpSink *sink)
 }
 
 static const DumpSinkOps stream_ops = {
-    .name = "stream",
     .write = stream_write,
     .finish = stream_finish,
     .flush = stream_flush,

@@ -37,8 +37,6 @@ typedef struct DumpSinkMark {
 
 /* Implemented by each kind. Error messages contain errno's text and @what. */
 typedef struct DumpSinkOps {
-    const char *name;
-
     /*
      * Write all of @iov at @offset. Must retry after short writes and EINTR,
      * and wait on EAGAIN. After a failure @iov is the unwritten rest.

@@ -22,7 +22,6 @@ typedef enum DumpFormatKind {
     DUMP_KIND_ELF,
     DUMP_KIND_KDUMP,
     DUMP_KIND_WINDMP,
-    DUMP_KIND__MAX,
 } DumpFormatKind;
 
 /* Format parameters; set by the commands from the user's arguments. */

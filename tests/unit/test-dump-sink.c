@@ -1072,7 +1072,6 @@ static void late_free(DumpSink *sink)
 }
 
 static const DumpSinkOps late_ops = {
-    .name = "late",
     .write = late_write,
     .sync = late_sync,
     .arrived = late_arrived,
