@@ -45,7 +45,7 @@ struct GuestLive {
     GuestPhysBlockList blocks;  /* references that keep memory mapped */
     DumpUntouched *untouched;
     DumpSnapshot *snapshot;
-    bool discard_disabled;
+    bool admitted;              /* discards and some devices are refused */
     bool merging;               /* the host runs KSM */
     GArray *mergeable;          /* LiveMergeable */
     GPtrArray *copies;          /* of memory that cannot be tracked */
@@ -257,7 +257,8 @@ static bool live_admit(GuestLive *live, Error **errp)
                    "virtio-mem");
         return false;
     }
-    live->discard_disabled = true;
+    live->admitted = true;
+    live_check_begin();
     return true;
 }
 
@@ -310,7 +311,8 @@ void guest_live_free(GuestLive *live)
     dump_snapshot_free(live->snapshot);
     dump_untouched_free(live->untouched);
     allow_merging(live, QEMU_MADV_MERGEABLE);
-    if (live->discard_disabled) {
+    if (live->admitted) {
+        live_check_end();
         ram_block_discard_disable(false);
     }
     guest_phys_blocks_free(&live->blocks);

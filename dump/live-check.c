@@ -10,9 +10,11 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "exec/replay-core.h"
+#include "hw/qdev-core.h"
 #include "migration/colo.h"
 #include "net/net.h"
 #include "qemu/cutils.h"
+#include "qobject/qdict.h"
 #include "qom/object.h"
 #include "system/memory.h"
 #include "system/xen.h"
@@ -28,22 +30,33 @@ static const struct {
     { "vhost-vdpa", "hardware writes to guest memory" },
     { "x-pci-proxy-dev", "another process writes to guest memory" },
     { "x-vfio-user-server", "another process writes to guest memory" },
+    { "vfio-user", "another process writes to guest memory" },
+    { "vfio-", "hardware writes to guest memory" },
+    { "pvrdma", "hardware writes to guest memory" },
     { "hv-balloon", "it discards guest memory" },
 };
+
+/* NULL if the type is supported. */
+static const char *why_not_type(const char *type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(live_types); i++) {
+        if (strstart(type, live_types[i].type, NULL)) {
+            return live_types[i].why;
+        }
+    }
+    return NULL;
+}
 
 static int check_object(Object *obj, void *opaque)
 {
     Error **errp = opaque;
     const char *type = object_get_typename(obj);
+    const char *why = why_not_type(type);
 
-    for (size_t i = 0; i < ARRAY_SIZE(live_types); i++) {
-        if (strstart(type, live_types[i].type, NULL)) {
-            error_setg(errp, "the guest has a '%s': %s", type,
-                       live_types[i].why);
-            return 1;
-        }
+    if (why) {
+        error_setg(errp, "the guest has a '%s': %s", type, why);
     }
-    return 0;
+    return why != NULL;
 }
 
 /* Network backends are not QOM objects. */
@@ -67,6 +80,44 @@ static bool check_net(Error **errp)
     return true;
 }
 
+static bool check_devices(Error **errp)
+{
+    return object_child_foreach_recursive(object_get_root(), check_object,
+                                          errp) == 0 && check_net(errp);
+}
+
+/* For device_add; always returns false: the device is not hidden. */
+static bool check_new_device(DeviceListener *listener, const QDict *options,
+                             bool from_json, Error **errp)
+{
+    ERRP_GUARD();
+    const char *type = qdict_get_try_str(options, "driver");
+    const char *why = type ? why_not_type(type) : NULL;
+
+    if (why) {
+        error_setg(errp, "with '%s', %s", type, why);
+    } else {
+        /* It may be for a backend that was just added. */
+        check_devices(errp);
+    }
+    if (*errp) {
+        error_prepend(errp, "not possible during a live dump: ");
+    }
+    return false;
+}
+
+static DeviceListener live_listener = { .hide_device = check_new_device };
+
+void live_check_begin(void)
+{
+    device_listener_register(&live_listener);
+}
+
+void live_check_end(void)
+{
+    device_listener_unregister(&live_listener);
+}
+
 bool live_check_guest(Error **errp)
 {
     if (xen_enabled()) {
@@ -86,8 +137,7 @@ bool live_check_guest(Error **errp)
                    "it, for example by VFIO");
         return false;
     }
-    return object_child_foreach_recursive(object_get_root(), check_object,
-                                          errp) == 0 && check_net(errp);
+    return check_devices(errp);
 }
 
 /* Read a number from a file in sysfs or procfs; 0 if not available. */

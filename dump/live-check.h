@@ -13,9 +13,13 @@
 /* Returns false, with @errp set, if not. No side effects. */
 bool live_check_guest(Error **errp);
 
+/* From begin to end, a device of which that is not true cannot be added. */
+void live_check_begin(void);
+void live_check_end(void);
+
 /*
- * The same for the host's samepage merging (KSM): merged pages lose their write
- * protection. *@on: whether the host has KSM enabled, so that it must be
+ * The same check for the host's samepage merging (KSM): merged pages lose their
+ * write protection. *@on: whether the host has KSM enabled, so that it must be
  * disabled for guest memory.
  */
 bool live_check_merging(bool *on, Error **errp);

@@ -302,6 +302,33 @@ def test_vhost_user(tmp_path, out, device):
             not_live(vm, out, 'vhost-user')
 
 
+def test_vhost_user_added(tmp_path, out):
+    """No other process gets guest memory while a live dump is made."""
+    with VhostUser(str(tmp_path / 'vhost')) as other, \
+            Idle(kind='memfd', args=('-m', '16M')) as vm:
+        before = Before(vm)
+        dump = Held(vm)
+        vm.qmp.cmd('chardev-add', id='vhost', backend={
+            'type': 'socket', 'data': {'server': False, 'addr': {
+                'type': 'unix', 'data': {'path': other.path}}}})
+        for driver, options in (('vhost-user-rng-pci', {'chardev': 'vhost'}),
+                                ('vfio-pci', {'sysfsdev': '/'})):
+            with pytest.raises(QMPError, match='live dump.*' + driver):
+                vm.qmp.cmd('device_add', driver=driver, **options)
+        vm.qmp.cmd('netdev_add', type='vhost-user', id='net',
+                   chardev='vhost')
+        nic = {'driver': 'virtio-net-pci', 'netdev': 'net', 'id': 'nic'}
+        with pytest.raises(QMPError, match="live dump.*'vhost-user'"):
+            vm.qmp.cmd('device_add', **nic)
+        vm.qmp.cmd('netdev_del', id='net')
+        vm.qmp.cmd('device_add', driver='virtio-rng-pci')
+        assert dump.finish(out)['result']['status'] == 'completed'
+        is_old(open_dump(out), vm.pages())
+        before.nothing_left()
+        with pytest.raises(QMPError, match='vfio'):
+            vm.qmp.cmd('device_add', driver='vfio-pci', sysfsdev='/')
+
+
 def test_record(tmp_path, out):
     with VM('-m', '16M', '-icount',
             f'shift=7,rr=record,rrfile={tmp_path}/replay') as vm:
