@@ -33,16 +33,36 @@ static bool flat_append(FlatSink *s, struct iovec *iov, int niov,
     return ok;
 }
 
+/*
+ * If possible, the header is zero until the end: together with the rest of an
+ * older dump in the output, an incomplete one might look complete.
+ */
 static bool flat_start(FlatSink *s, Error **errp)
 {
-    uint8_t head[FLAT_HEADER_SIZE];
+    uint8_t head[FLAT_HEADER_SIZE] = { 0 };
     struct iovec iov = { .iov_base = head, .iov_len = sizeof(head) };
 
     if (s->pos) {
         return true;
     }
-    flat_put_header(head);
+    if (!s->parent.rewinds) {
+        flat_put_header(head);
+    }
     return flat_append(s, &iov, 1, "flattened header", errp);
+}
+
+/* Write the header that was left out. */
+static bool flat_sign(FlatSink *s, Error **errp)
+{
+    uint8_t head[FLAT_HEADER_SIZE];
+
+    if (!s->parent.rewinds) {
+        return true;
+    }
+    flat_put_header(head);
+    return dump_sink_sync(s->base, errp) &&
+           dump_sink_write(s->base, 0, head, sizeof(head), "flattened header",
+                           errp);
 }
 
 static bool flat_write(DumpSink *sink, uint64_t offset, struct iovec *iov,
@@ -94,6 +114,7 @@ static bool flat_finish(DumpSink *sink, uint64_t size, Error **errp)
     ok = flat_start(s, errp) &&
          flat_reach(s, size, errp) &&
          flat_append(s, &iov, 1, "flattened end record", errp) &&
+         flat_sign(s, errp) &&
          dump_sink_finish(s->base, s->pos, errp);
     sink->finished = s->base->finished;
     return ok;

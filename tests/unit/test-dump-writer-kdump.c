@@ -1009,32 +1009,43 @@ static void be_killed(const DumpFormat *format, const TestGuest *t,
     _exit(0);
 }
 
-/* What is left of an older dump in the output is not taken for the new one. */
-static void test_killed(void)
+/* Returns the file that is left of an older dump and a new one. */
+static TestImage *dump_killed(const DumpFormat *format, const TestGuest *t)
 {
     g_autofree char *path = NULL;
-    g_autoptr(TestImage) f = NULL;
-    g_auto(TestGuest) t;
-    uint64_t size;
-    struct stat st;
     int fd = test_output_open(TEST_FILE, &path), status;
+    TestImage *image;
+    uint64_t plan;
+    struct stat st;
     pid_t pid;
 
-    test_guest_init(&t, &abis[0], 4096);
-    add_large_memory(&t);
-    g_assert_true(test_dump_fd(&zlib_raw, &t.g, fd, 1, &size, &error_abort));
+    g_assert_true(test_dump_fd(format, &t->g, fd, 1, &plan, &error_abort));
     g_assert_cmpint(stat(path, &st), ==, 0);
     pid = fork();
     g_assert_cmpint(pid, >=, 0);
     if (!pid) {
-        be_killed(&zlib_raw, &t, path, st.st_size);
+        be_killed(format, t, path, st.st_size);
     }
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     g_assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
-    f = test_image_load(path, false);
-    g_assert_cmpuint(f->len, ==, st.st_size);
-    g_assert_cmpint(memcmp(f->data, "KDUMP   ", 8), !=, 0);
+    image = test_image_load(path, false);
+    g_assert_cmpuint(image->len, ==, st.st_size);
     g_unlink(path);
+    return image;
+}
+
+static void test_killed(void)
+{
+    g_autoptr(TestImage) raw = NULL;
+    g_autoptr(TestImage) flat = NULL;
+    g_auto(TestGuest) t;
+
+    test_guest_init(&t, &abis[0], 4096);
+    add_large_memory(&t);
+    raw = dump_killed(&zlib_raw, &t);
+    g_assert_cmpint(memcmp(raw->data, "KDUMP   ", 8), !=, 0);
+    flat = dump_killed(&zlib_flat, &t);
+    g_assert_cmpint(memcmp(flat->data, "makedumpfile", 12), !=, 0);
 }
 
 /* A reader that cancels the dump but keeps its end open. */
