@@ -59,7 +59,10 @@ DEVICES = {
 }
 MESON_MIN_10 = (1, 5)
 
+# No C++ is compiled. 7.2 turns _FORTIFY_SOURCE off if c++, its default, is
+# clang's, as it is once scripts/fuzz has installed clang and g++ is missing.
 CONFIGURE = [
+    '--cxx=g++',
     '--without-default-features', '--enable-tcg', '--enable-kvm',
     '--enable-slirp', '--enable-lzo', '--enable-snappy', '--enable-zstd',
     '--enable-fdt=system', '--enable-seccomp', '--enable-gnutls',
