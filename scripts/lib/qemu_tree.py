@@ -185,7 +185,7 @@ class Tree:
             argv.append('--meson=/usr/bin/meson')
         key = json.dumps([argv, lists, self.src, build_packages()])
         stamp = os.path.join(build, 'configured-as')
-        if tree_apply.has(build, 'configured-as', key):
+        if tree_apply.content(stamp) == key:
             return
         shutil.rmtree(build, ignore_errors=True)
         os.makedirs(build)

@@ -27,7 +27,8 @@ import re
 import tempfile
 
 import tree_apply
-from tree_apply import PLAIN, ApplyError, git
+from common import Failure
+from tree_apply import PLAIN, git
 
 TEXTS = os.path.join(tree_apply.REPO, 'scripts', 'series')
 KEYS = {'Subject', 'Files', 'New', 'Action', 'Optional'}
@@ -74,7 +75,7 @@ class Patch:
         self.optional = 'Optional' in text
         unknown = sorted(set(text) - KEYS)
         if unknown or not self.subject or not self.body:
-            raise ApplyError(f'scripts/series/{name}: no text, no Subject, '
+            raise Failure(f'scripts/series/{name}: no text, no Subject, '
                              f'or unknown keys: {unknown}')
 
 
@@ -100,7 +101,7 @@ def assign(plan, base, patches):
             names = ', '.join(patches[i].name for i in found)
             wrong.append(f'{path}: {names or "in no patch"}')
     if wrong:
-        raise ApplyError('scripts/series/ must list each file in exactly '
+        raise Failure('scripts/series/ must list each file in exactly '
                          'one patch:\n  ' + '\n  '.join(wrong))
     return arrives
 
@@ -116,7 +117,7 @@ def grown(path, text, files):
     for pattern, named in GROWS.get(path, []):
         matches = list(re.finditer(pattern, text))
         if not matches:
-            raise ApplyError(f'{path}: no match for {pattern!r}; '
+            raise Failure(f'{path}: no match for {pattern!r}; '
                              'see GROWS')
         for m in reversed(matches):
             if named.format(*m.groups()) not in files:
@@ -130,7 +131,7 @@ class Cutter:
     def __init__(self, tree, plan, patches):
         self.base = base_files(tree, plan)
         if 'dump/vmcore/meson.build' in self.base:
-            raise ApplyError(f"'{tree}' already has the subsystem")
+            raise Failure(f"'{tree}' already has the subsystem")
         self.plan = plan
         self.arrives = assign(plan, self.base, patches)
         self.patches = patches
@@ -187,7 +188,8 @@ class Scratch:
 
     def commit(self, files, message):
         """Commit a tree of exactly @files."""
-        with tree_apply.written(files) as top:
+        with tempfile.TemporaryDirectory() as top:
+            tree_apply.write(top, files)
             where = {'cwd': top, 'GIT_DIR': self.folder, 'GIT_WORK_TREE': top}
             self.git('add', '--all', '--force', **where)
             self.git('commit', '-q', '--allow-empty', '-F', '-',
@@ -199,13 +201,13 @@ def identity_from_git(given):
     if given:
         name, address = email.utils.parseaddr(given)
         if not name or '@' not in address:
-            raise ApplyError(f"'{given}' is not NAME <ADDRESS>")
+            raise Failure(f"'{given}' is not NAME <ADDRESS>")
         return f'{name} <{address}>'
     try:
         said = git('-c', 'user.useConfigOnly=true', 'var',
                    'GIT_COMMITTER_IDENT', cwd=tree_apply.REPO)
-    except ApplyError as e:
-        raise ApplyError(
+    except Failure as e:
+        raise Failure(
             "no author for the patches: set git's user.name and user.email, "
             f"or use --author 'NAME <ADDRESS>'; {str(e).splitlines()[-1]}"
         ) from None
@@ -218,8 +220,8 @@ def date_of_series():
     epoch = os.environ.get('SOURCE_DATE_EPOCH')
     try:
         epoch = epoch or git('log', '-1', '--format=%ct', cwd=tree_apply.REPO)
-    except ApplyError as e:
-        raise ApplyError('no date for the patches: no commit, and '
+    except Failure as e:
+        raise Failure('no date for the patches: no commit, and '
                          f'SOURCE_DATE_EPOCH is not set: {e}') from None
     return f'@{epoch.strip()} +0000'
 
@@ -230,7 +232,7 @@ def check_clean(tree, paths):
         return
     said = git('status', '--porcelain', '--', *paths, cwd=tree)
     if said:
-        raise ApplyError(f"'{tree}' has uncommitted changes; the series "
+        raise Failure(f"'{tree}' has uncommitted changes; the series "
                          f'would apply only to a tree with them:\n{said}')
 
 
@@ -250,9 +252,9 @@ def commit_all(scratch, cutter, identity):
                            f'Signed-off-by: {identity}\n')
             used, before = used + 1, files
         elif not patch.optional:
-            raise ApplyError(f'scripts/series/{patch.name} changes nothing')
+            raise Failure(f'scripts/series/{patch.name} changes nothing')
     if before != {p: t for p, t in cutter.plan.items() if t is not None}:
-        raise ApplyError("the series' result differs from that of "
+        raise Failure("the series' result differs from that of "
                          "'qemu-tree apply': a bug in tree_series.py")
     return used
 
@@ -293,6 +295,6 @@ def earlier(out):
     names = sorted(os.listdir(out)) if os.path.lexists(out) else []
     foreign = [n for n in names if not re.fullmatch(r'\d{4}-.*\.patch', n)]
     if foreign:
-        raise ApplyError(f"'{out}' has files other than patches: "
+        raise Failure(f"'{out}' has files other than patches: "
                          f'{" ".join(foreign[:5])}')
     return [os.path.join(out, n) for n in names]

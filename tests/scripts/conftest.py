@@ -28,7 +28,8 @@ def source(request):
 def tree(source, tmp_path):
     """A modifiable copy of the files that apply needs."""
     copy = str(tmp_path / 'tree')
-    for path in [*tree_apply.marks(), 'dump', 'include/system',
+    spliced = tree_apply.paths_of(tree_apply.splices(source))
+    for path in [*tree_apply.MARKS, *spliced, 'dump', 'include/system',
                  'include/sysemu', 'include/exec',
                  'scripts/qapi', 'scripts/qapi-gen.py', 'qapi']:
         full, to = os.path.join(source, path), os.path.join(copy, path)

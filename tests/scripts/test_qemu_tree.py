@@ -211,14 +211,14 @@ def test_nothing_to_rewrite(folder, path):
     assert all(rewritten[p] != files[p] for p in files)
     for changed in ({**files, path: 'something else\n'},
                     {p: t for p, t in files.items() if p != path}):
-        with pytest.raises(tree_apply.ApplyError, match=f'in {path} for'):
+        with pytest.raises(tree_apply.Failure, match=f'in {path} for'):
             tree_apply.rewritten(changed, folders)
 
 
 def test_no_file_of_ours(tree, monkeypatch):
     """A pattern of WHOLE that does not match any file."""
     monkeypatch.setattr(tree_apply, 'WHOLE', ['dump/*.c', 'tests/unit/tset-*.c'])
-    with pytest.raises(tree_apply.ApplyError, match='no tests/unit/tset'):
+    with pytest.raises(tree_apply.Failure, match='no tests/unit/tset'):
         tree_apply.plan(tree)
 
 
@@ -236,107 +236,112 @@ def contents(top):
     return {path: value[0] for path, value in digest(top).items()}
 
 
-class Killed(BaseException):
-    """Simulates a kill, after which no code runs: see killed()."""
+class Steps:
+    """Counts the replacements and removals of files in @tree, of which each
+    apply consists, and calls @action instead of number @last (from 0)."""
+
+    def __init__(self, monkeypatch, tree, last=-1, action=None):
+        self.count = 0
+        for name in 'replace', 'unlink':
+            real = getattr(os, name)
+
+            def step(*args, real=real, **kwargs):
+                if not args[0].startswith(f'{tree}/'):
+                    return real(*args, **kwargs)
+                self.count += 1
+                return action() if self.count - 1 == last else real(*args)
+
+            monkeypatch.setattr(tree_apply.os, name, step)
 
 
-def midway(monkeypatch, steps, error):
-    """Make git fail with @error after it has written that many files, the
-    last one only half."""
-    real = tree_apply.git
-
-    def git(*args, cwd, **kwargs):
-        if args[0] == 'read-tree' and '-u' in args and steps:
-            names = real('diff-index', '--cached', '--name-only', '-z',
-                         args[-1], cwd=cwd, **kwargs).split('\0')[:-1]
-            for path in names[:steps.pop()]:
-                full = os.path.join(cwd, path)
-                try:
-                    text = real('show', f'{args[-1]}:{path}', cwd=cwd,
-                                **kwargs)
-                except tree_apply.ApplyError:
-                    os.unlink(full)
-                    continue
-                os.makedirs(os.path.dirname(full), exist_ok=True)
-                with open(full, 'w') as f:
-                    f.write(text if path != names[-1] else text[:99])
-            with open(os.path.join(kwargs['GIT_DIR'], 'index.lock'), 'w'):
-                pass
-            raise error
-        return real(*args, cwd=cwd, **kwargs)
-
-    monkeypatch.setattr(tree_apply, 'git', git)
+def fail():
+    raise tree_apply.Failure('disk full')
 
 
-def killed(tree, monkeypatch, steps):
-    """Apply, and be killed while doing so."""
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def apply_quietly(tree):
+    tree_apply.apply(tree, lambda text: None)
+
+
+def killed(tree, monkeypatch, step):
+    """Apply, and be killed before that step."""
+    child = os.fork()
+    if child == 0:
+        Steps(monkeypatch, tree, step, kill)
+        apply_quietly(tree)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def steps_of(tree, monkeypatch):
+    """The number of steps to apply to @tree; for a copy."""
     with monkeypatch.context() as m:
-        midway(m, [steps], Killed())
-        m.setattr(tree_apply.Store, 'back', lambda *args: None)
-        with pytest.raises(Killed):
-            tree_apply.apply(tree, lambda text: None)
+        steps = Steps(m, tree)
+        apply_quietly(tree)
+        return steps.count
 
 
 @pytest.fixture
 def whole(tree):
     """The result of a complete apply."""
     copy = shutil.copytree(tree, tree + '-whole')
-    tree_apply.apply(copy, lambda text: None)
+    apply_quietly(copy)
     return copy
 
 
-STEPS = [0, 1, 7, 70, 1000]
+# Negative: counted from the end. The first step writes the journal, the next
+# ones write copies of the files to be kept, the last one removes the journal.
+STEPS = [0, 1, 7, 70, -30, -1]
 
 
-@pytest.mark.parametrize('steps', STEPS)
-def test_failure_midway_is_undone(tree, monkeypatch, steps):
+@pytest.mark.parametrize('step', STEPS)
+def test_failure_midway_is_undone(tree, monkeypatch, step):
     before = everything(tree)
-    midway(monkeypatch, [steps], tree_apply.ApplyError('disk full'))
-    with pytest.raises(tree_apply.ApplyError, match='^disk full$'):
-        tree_apply.apply(tree, lambda text: None)
+    if step < 0:
+        step += steps_of(shutil.copytree(tree, tree + '-copy'), monkeypatch)
+    Steps(monkeypatch, tree, step, fail)
+    with pytest.raises(tree_apply.Failure, match='^disk full$'):
+        apply_quietly(tree)
     assert everything(tree) == before
 
 
-@pytest.mark.parametrize('steps', STEPS)
-def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, whole, steps):
-    before = contents(tree)
-    killed(tree, monkeypatch, steps)
-    assert (contents(tree) == before) == (steps == 0)
+@pytest.mark.parametrize('step', STEPS)
+def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, step):
+    before, old = everything(tree), contents(tree)
+    whole = shutil.copytree(tree, tree + '-whole')
+    count = steps_of(whole, monkeypatch)
+    killed(tree, monkeypatch, step % count)
+    assert (contents(tree) == old) == (step in (0, 1, 7))
     undone = shutil.copytree(tree, tree + '-undone')
-    tree_apply.Store(undone).back()
-    assert contents(undone) == before
+    assert tree_apply.undo(undone) == (step != 0)
+    assert everything(undone) == before
     said = []
     tree_apply.apply(tree, said.append)
-    assert any('interrupted' in s for s in said)
-    assert contents(tree) == contents(whole)
+    assert any('interrupted' in s for s in said) == (step != 0)
+    assert everything(tree) == everything(whole)
 
 
 def test_killed_again(tree, monkeypatch, whole):
     """Killed while undoing what the first kill left."""
-    killed(tree, monkeypatch, 70)
-    with monkeypatch.context() as m:
-        midway(m, [20], Killed())
-        with pytest.raises(Killed):
-            tree_apply.apply(tree, lambda text: None)
-    tree_apply.apply(tree, lambda text: None)
-    assert contents(tree) == contents(whole)
+    killed(tree, monkeypatch, 150)
+    killed(tree, monkeypatch, 20)
+    apply_quietly(tree)
+    assert everything(tree) == everything(whole)
 
 
-def test_kill_at_the_end(tree, monkeypatch, whole):
-    """Killed when everything is done except recording it: apply is repeated,
-    and the user's files are still kept."""
+def test_kill_keeps_the_users_files(tree, monkeypatch, whole):
+    """Killed when everything is done except removing the journal: apply is
+    repeated, and the user's files are still kept."""
     mine = edit(tree, 'dump/meson.build')
-    with monkeypatch.context() as m:
-        def die(*args):
-            raise Killed
-        m.setattr(tree_apply.Store, 'save', die)
-        m.setattr(tree_apply.Store, 'back', lambda *args: None)
-        with pytest.raises(Killed):
-            tree_apply.apply(tree, lambda text: None)
-    assert contents(tree) == contents(whole) and kept(tree) == {}
+    count = steps_of(shutil.copytree(tree, tree + '-copy'), monkeypatch)
+    killed(tree, monkeypatch, count - 1)
+    assert contents(tree) == contents(whole)
     assert tool('apply', tree).returncode == 0
     assert contents(tree) == contents(whole)
-    assert kept(tree)['dump/meson.build'] == mine
+    assert kept(tree)['dump/meson.build'] == mine and kept(tree, 2) == {}
 
 
 def test_failure_that_cannot_be_undone(tree, monkeypatch, whole):
@@ -346,13 +351,46 @@ def test_failure_that_cannot_be_undone(tree, monkeypatch, whole):
         raise OSError('disk gone')
 
     with monkeypatch.context() as m:
-        midway(m, [7], tree_apply.ApplyError('disk full'))
-        m.setattr(tree_apply.Store, 'back', gone)
-        with pytest.raises(tree_apply.ApplyError,
+        Steps(m, tree, 7, fail)
+        m.setattr(tree_apply, 'undo', lambda tree: None)
+        locked = tree_apply.plan
+
+        def plan(*args):
+            m.setattr(tree_apply, 'undo', gone)
+            return locked(*args)
+
+        m.setattr(tree_apply, 'plan', plan)
+        with pytest.raises(tree_apply.Failure,
                            match='disk full; .*disk gone'):
-            tree_apply.apply(tree, lambda text: None)
-    tree_apply.apply(tree, lambda text: None)
+            apply_quietly(tree)
+    apply_quietly(tree)
     assert contents(tree) == contents(whole)
+
+
+def test_interrupted_earlier_version(tree):
+    """Versions of qemu-tree that had a git repository in the state folder."""
+    state = os.path.join(tree, tree_apply.STATE)
+    os.mkdir(state)
+    with open(os.path.join(state, 'undo'), 'w') as f:
+        f.write('8e1b706\0dump/dump.c')
+    before = everything(tree)
+    r = tool('apply', tree)
+    assert r.returncode != 0 and 'earlier version' in r.stderr
+    assert everything(tree) == before
+
+
+@pytest.mark.parametrize('path', ['dump/link.c', 'MAINTAINERS'])
+def test_link(tree, path):
+    """A link is not replaced."""
+    full = os.path.join(tree, path)
+    if os.path.exists(full):
+        os.rename(full, full + '.real')
+    os.symlink(full + '.real', full)
+    before = digest(tree)
+    r = tool('apply', tree)
+    assert r.returncode != 0
+    assert f"'{full}' is not a regular file" in r.stderr
+    assert digest(tree) == before
 
 
 def test_state_is_lost(tree, monkeypatch, tmp_path):
@@ -395,7 +433,7 @@ def test_after_other_splices(tree, monkeypatch, tmp_path, whole):
 
 def everything(top):
     """Names of all files and folders, and contents, including our state."""
-    return {os.path.join(folder, name):
+    return {os.path.relpath(os.path.join(folder, name), top):
             os.path.isfile(os.path.join(folder, name)) and
             tree_apply.read(os.path.join(folder, name))
             for folder, dirs, names in os.walk(top) for name in dirs + names}

@@ -221,7 +221,7 @@ def test_file_of_dump_that_stays(tree):
 def test_file_in_no_patch(tree):
     plan = tree_apply.plan(tree)
     plan['dump/vmcore/brand-new.c'] = '/* new */\n'
-    with pytest.raises(tree_apply.ApplyError,
+    with pytest.raises(tree_apply.Failure,
                        match=r'brand-new\.c: in no patch'):
         tree_series.Cutter(tree, plan, tree_series.load()[1])
 
@@ -231,7 +231,7 @@ def test_file_in_two_patches(tree, texts):
     path = texts / '40-pipeline'
     path.write_text(path.read_text().replace(
         'Files:', 'Files: dump/vmcore/codec.c'))
-    with pytest.raises(tree_apply.ApplyError,
+    with pytest.raises(tree_apply.Failure,
                        match=r'codec\.c: 35-codecs, 40-pipeline'):
         cutter(tree)
 
@@ -243,7 +243,7 @@ def test_patch_without_files(tree, texts, tmp_path):
     cover, patches = tree_series.load()
     c = tree_series.Cutter(tree, tree_apply.plan(tree), patches)
     scratch = tree_series.Scratch(str(tmp_path / 'git'), AUTHOR, '@1 +0000')
-    with pytest.raises(tree_apply.ApplyError, match='36-nothing changes'):
+    with pytest.raises(tree_apply.Failure, match='36-nothing changes'):
         tree_series.commit_all(scratch, c, AUTHOR)
 
 
@@ -252,7 +252,7 @@ def test_patch_without_files(tree, texts, tmp_path):
     'Subject: dump: a\nFile: dump/dump.c\n\nA key that is not known.\n'])
 def test_malformed_text(texts, text):
     (texts / '36-malformed').write_text(text)
-    with pytest.raises(tree_apply.ApplyError, match='36-malformed'):
+    with pytest.raises(tree_apply.Failure, match='36-malformed'):
         tree_series.load()
 
 
@@ -261,5 +261,5 @@ def test_growing_file_that_looks_otherwise(tree):
     plan = tree_apply.plan(tree)
     plan['dump/vmcore/writer.c'] = '/* no table */\n'
     c = tree_series.Cutter(tree, plan, tree_series.load()[1])
-    with pytest.raises(tree_apply.ApplyError, match='see GROWS'):
+    with pytest.raises(tree_apply.Failure, match='see GROWS'):
         c.state(len(c.patches) - 1)
