@@ -77,7 +77,7 @@ def add_changelog(top, identity, date):
         raise Failure('cannot parse the first line of debian/changelog')
     name, version, suite = m.groups()
     version += SUFFIX
-    when = email.utils.formatdate(int(date[1:].split()[0]))
+    when = email.utils.formatdate(date)
     write(path, f'{name} ({version}) {suite}; urgency=medium\n\n'
           '  * The guest memory dump of this build is the one of\n'
           '    debian/patches/guest-memory-dump.\n'

@@ -28,12 +28,12 @@ import tempfile
 
 import tree_apply
 from common import Failure
-from tree_apply import PLAIN, git
+from tree_apply import PIPED, PLAIN, REPO, content, git, read
 
-TEXTS = os.path.join(tree_apply.REPO, 'scripts', 'series')
+TEXTS = os.path.join(REPO, 'scripts', 'series')
 KEYS = {'Subject', 'Files', 'New', 'Action', 'Optional'}
-OLD = 'dump/old'
-BUILD = 'dump/meson.build'
+BUILD, VMCORE_BUILD = 'dump/meson.build', 'dump/vmcore/meson.build'
+# dump/meson.build between the patches that move the old code and that switch.
 MEANWHILE = """\
 # SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -43,21 +43,16 @@ subdir('old')
 # Path -> (pattern of text that names a file, path of that file) ...: the text
 # is included once the file exists.
 GROWS = {
-    'dump/vmcore/meson.build': [
-        (r"(?m)^  '(\S+\.c)',\n", 'dump/vmcore/{}'),
-        (r"(?m)^if (?:.+\n)*?  vmcore_sources \+= files\('(\S+)'\)\n"
-         r'(?:.+\n)*?endif\n', 'dump/vmcore/{}'),
-        (r"(?m)^if .+\n  codec_zlib = files\('(\S+)'.*\)\n"
-         r'(?:.+\n)*?endif\n', 'dump/vmcore/{}'),
-        (r"(?m)^# zlib pages (?:.+\n)*?codec_zlib = files\('(\S+)'\)\n"
-         r'(?:.+\n)*\n', 'dump/vmcore/{}'),
-    ],
+    VMCORE_BUILD: [
+        (r"^  '(\S+\.c)',\n", 'dump/vmcore/{}'),
+        (r"^if (?:.+\n)*?.*files\('(\S+\.c)'.*\n(?:.+\n)*?endif\n",
+         'dump/vmcore/{}'),
+        (r"^# .+\n(?:.+\n)*?.*files\('(\S+\.c)'\)\n(?:.+\n)*\n",
+         'dump/vmcore/{}')],
     'dump/vmcore/writer.c': [
-        (r'(?m)^    &dump_writer_(\w+),\n', 'dump/vmcore/writer-{}.c'),
-    ],
+        (r'^    &dump_writer_(\w+),\n', 'dump/vmcore/writer-{}.c')],
     'tests/unit/meson.build': [
-        (r"(?m)^    '(test-dump-\S+)': \[vmcore\],\n", 'tests/unit/{}.c'),
-    ],
+        (r"^    '(test-dump-\S+)': \[vmcore\],\n", 'tests/unit/{}.c')],
 }
 
 
@@ -66,8 +61,7 @@ class Patch:
 
     def __init__(self, name):
         self.name = name
-        text = email.message_from_string(
-            tree_apply.read(os.path.join(TEXTS, name)))
+        text = email.message_from_string(read(TEXTS, name))
         self.subject, self.action = text['Subject'], text['Action']
         self.body = text.get_payload().strip()
         self.files = text.get('Files', '').split()
@@ -76,7 +70,7 @@ class Patch:
         unknown = sorted(set(text) - KEYS)
         if unknown or not self.subject or not self.body:
             raise Failure(f'scripts/series/{name}: no text, no Subject, '
-                             f'or unknown keys: {unknown}')
+                          f'or unknown keys: {unknown}')
 
 
 def load():
@@ -88,40 +82,33 @@ def load():
 
 def assign(plan, base, patches):
     """Path -> number of the patch that adds or changes it."""
-    def takers(path, globs):
+    def takers(path, kind):
         return [i for i, patch in enumerate(patches) if any(
-            fnmatch.fnmatchcase(path, g) for g in globs(patch))]
+            fnmatch.fnmatchcase(path, g) for g in getattr(patch, kind))]
 
     arrives, wrong = {}, []
-    for path in sorted(p for p, text in plan.items() if text is not None):
-        found = path not in base and takers(path, lambda patch: patch.new) \
-            or takers(path, lambda patch: patch.files)
-        arrives[path] = found[0] if found else None
-        if len(found) != 1:
+    for path in sorted(plan):
+        found = path not in base and takers(path, 'new') \
+            or takers(path, 'files')
+        if len(found) == 1:
+            arrives[path] = found[0]
+        else:
             names = ', '.join(patches[i].name for i in found)
-            wrong.append(f'{path}: {names or "in no patch"}')
+            wrong.append(f'\n  {path}: {names or "in no patch"}')
     if wrong:
-        raise Failure('scripts/series/ must list each file in exactly '
-                         'one patch:\n  ' + '\n  '.join(wrong))
+        raise Failure('scripts/series/ must list each file in exactly one '
+                      'patch:' + ''.join(wrong))
     return arrives
-
-
-def base_files(tree, plan):
-    """Path -> text of those paths of a plan that the base has."""
-    return {p: tree_apply.read(os.path.join(tree, p)) for p in plan
-            if os.path.lexists(os.path.join(tree, p))}
 
 
 def grown(path, text, files):
     """@text of @path without lines that name files missing in @files."""
-    for pattern, named in GROWS.get(path, []):
-        matches = list(re.finditer(pattern, text))
-        if not matches:
-            raise Failure(f'{path}: no match for {pattern!r}; '
-                             'see GROWS')
-        for m in reversed(matches):
-            if named.format(*m.groups()) not in files:
-                text = text[:m.start()] + text[m.end():]
+    for pattern, named in GROWS[path]:
+        text, found = re.subn(
+            pattern, lambda m: m[0] if named.format(m[1]) in files else '',
+            text, flags=re.M)
+        if not found:
+            raise Failure(f'{path}: no match for {pattern!r}; see GROWS')
     return text.rstrip('\n') + '\n'
 
 
@@ -129,71 +116,38 @@ class Cutter:
     """The states between the base and the tree after apply."""
 
     def __init__(self, tree, plan, patches):
-        self.base = base_files(tree, plan)
-        if 'dump/vmcore/meson.build' in self.base:
+        self.plan = {p: t for p, t in plan.items() if t is not None}
+        self.base = {p: content(tree, p) for p in plan
+                     if content(tree, p) is not None}
+        if VMCORE_BUILD in self.base:
             raise Failure(f"'{tree}' already has the subsystem")
-        self.plan = plan
-        self.arrives = assign(plan, self.base, patches)
+        self.arrives = assign(self.plan, self.base, patches)
         self.patches = patches
         actions = [p.action for p in patches]
         self.moved = actions.index('move')
         self.removed = actions.index('remove')
 
-    def old(self, number):
-        """The base's files in dump/ as of patch @number."""
-        if number >= self.removed:
-            return {}
-        own = {p: t for p, t in self.base.items() if p.startswith('dump/')}
-        if number < self.moved:
-            return own
-        return {OLD + p[len('dump'):]: t for p, t in own.items()}
-
     def state(self, number):
         """Path -> text after patch @number of all files that the series
         changes; -1: the base."""
-        files = {p: t for p, t in self.base.items()
-                 if not p.startswith('dump/')}
-        files.update(self.old(number))
-        files.update({p: self.plan[p] for p, n in self.arrives.items()
-                      if n <= number})
+        files = {}
+        for path, text in self.base.items():
+            if not path.startswith('dump/') or number < self.moved:
+                files[path] = text
+            elif number < self.removed:
+                files['dump/old/' + path.removeprefix('dump/')] = text
+        files.update({path: self.plan[path] for path, n in
+                      self.arrives.items() if n <= number})
         for path in GROWS:
-            if path in files and self.arrives.get(path, number) <= number:
+            if self.arrives.get(path, len(self.patches)) <= number:
                 files[path] = grown(path, files[path], files)
-        if number >= self.moved and self.arrives[BUILD] > number:
-            files[BUILD] = MEANWHILE
-            if 'dump/vmcore/meson.build' in files:
-                files[BUILD] += "subdir('vmcore')\n"
+        if self.moved <= number < self.arrives[BUILD]:
+            files[BUILD] = MEANWHILE + (
+                "subdir('vmcore')\n" if VMCORE_BUILD in files else '')
         return files
 
 
 # -- git -------------------------------------------------------------------
-
-
-class Scratch:
-    """A repository whose commits depend only on their contents, @identity and
-    @date."""
-
-    def __init__(self, folder, identity, date):
-        name, address = email.utils.parseaddr(identity)
-        self.folder = folder
-        self.env = dict(
-            PLAIN, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date,
-            GIT_AUTHOR_NAME=name, GIT_AUTHOR_EMAIL=address,
-            GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=address)
-        os.makedirs(folder)
-        self.git('init', '-q', '--bare', '-b', 'series', '.')
-
-    def git(self, *args, **kwargs):
-        return git(*args, **{'cwd': self.folder, **self.env, **kwargs})
-
-    def commit(self, files, message):
-        """Commit a tree of exactly @files."""
-        with tempfile.TemporaryDirectory() as top:
-            tree_apply.write(top, files)
-            where = {'cwd': top, 'GIT_DIR': self.folder, 'GIT_WORK_TREE': top}
-            self.git('add', '--all', '--force', **where)
-            self.git('commit', '-q', '--allow-empty', '-F', '-',
-                     stdin=message, **where)
 
 
 def identity_from_git(given):
@@ -205,7 +159,7 @@ def identity_from_git(given):
         return f'{name} <{address}>'
     try:
         said = git('-c', 'user.useConfigOnly=true', 'var',
-                   'GIT_COMMITTER_IDENT', cwd=tree_apply.REPO)
+                   'GIT_COMMITTER_IDENT', cwd=REPO)
     except Failure as e:
         raise Failure(
             "no author for the patches: set git's user.name and user.email, "
@@ -215,15 +169,14 @@ def identity_from_git(given):
 
 
 def date_of_series():
-    """The date of the commit that the series is made from, which makes the
-    patches reproducible."""
-    epoch = os.environ.get('SOURCE_DATE_EPOCH')
+    """The date, in seconds, of the commit that the series is made from, which
+    makes the patches reproducible."""
     try:
-        epoch = epoch or git('log', '-1', '--format=%ct', cwd=tree_apply.REPO)
+        return int(os.environ.get('SOURCE_DATE_EPOCH') or
+                   git('log', '-1', '--format=%ct', cwd=REPO))
     except Failure as e:
         raise Failure('no date for the patches: no commit, and '
-                         f'SOURCE_DATE_EPOCH is not set: {e}') from None
-    return f'@{epoch.strip()} +0000'
+                      f'SOURCE_DATE_EPOCH is not set: {e}') from None
 
 
 def check_clean(tree, paths):
@@ -232,31 +185,38 @@ def check_clean(tree, paths):
         return
     said = git('status', '--porcelain', '--', *paths, cwd=tree)
     if said:
-        raise Failure(f"'{tree}' has uncommitted changes; the series "
-                         f'would apply only to a tree with them:\n{said}')
+        raise Failure(f"'{tree}' has uncommitted changes; the series would "
+                      f'apply only to a tree with them:\n{said}')
+
+
+def data(text):
+    return f'data {len(text.encode(**PIPED))}\n{text}\n'
+
+
+def commits(cutter, identity, date):
+    """The base and the patches that change something in it, one commit each,
+    as git fast-import reads them."""
+    made, before = [], None
+    for number in range(-1, len(cutter.patches)):
+        patch, files = cutter.patches[number], cutter.state(number)
+        message = 'base' if number < 0 else (
+            f'{patch.subject}\n\n{patch.body}\n\nSigned-off-by: {identity}\n')
+        if files != before:
+            made.append(
+                'commit refs/heads/series\n'
+                f'committer {identity} {date} +0000\n{data(message)}deleteall'
+                '\n' + ''.join(f'M 644 inline {path}\n{data(text)}'
+                               for path, text in files.items()))
+        elif not patch.optional:
+            raise Failure(f'scripts/series/{patch.name} changes nothing')
+        before = files
+    if before != cutter.plan:
+        raise Failure("the series' result differs from that of "
+                      "'qemu-tree apply': a bug in tree_series.py")
+    return made
 
 
 # -- the series --------------------------------------------------------------
-
-
-def commit_all(scratch, cutter, identity):
-    """Returns the number of patches that change something in this base."""
-    before = cutter.state(-1)
-    scratch.commit(before, 'base')
-    scratch.git('tag', 'base')
-    used = 0
-    for number, patch in enumerate(cutter.patches):
-        files = cutter.state(number)
-        if files != before:
-            scratch.commit(files, f'{patch.subject}\n\n{patch.body}\n\n'
-                           f'Signed-off-by: {identity}\n')
-            used, before = used + 1, files
-        elif not patch.optional:
-            raise Failure(f'scripts/series/{patch.name} changes nothing')
-    if before != {p: t for p, t in cutter.plan.items() if t is not None}:
-        raise Failure("the series' result differs from that of "
-                         "'qemu-tree apply': a bug in tree_series.py")
-    return used
 
 
 # Options of git format-patch, for readability.
@@ -273,20 +233,24 @@ def make(tree, out, identity, say, options=FORMAT):
     cover, patches = load()
     plan = tree_apply.plan(tree)
     check_clean(tree, sorted(plan))
-    cutter = Cutter(tree, plan, patches)
-    version = tree_apply.read(os.path.join(tree, 'VERSION')).strip()
+    version = read(tree, 'VERSION').strip()
+    made = commits(Cutter(tree, plan, patches), identity, date)
+    letter = f'{cover.subject}\n\n{cover.body}\n\nFor QEMU {version}.'
+    # The author of the cover letter.
+    name, address = email.utils.parseaddr(identity)
+    env = dict(PLAIN, GIT_COMMITTER_NAME=name, GIT_COMMITTER_EMAIL=address,
+               GIT_COMMITTER_DATE=f'@{date} +0000')
     with tempfile.TemporaryDirectory() as tmp:
-        scratch = Scratch(os.path.join(tmp, 'git'), identity, date)
-        used = commit_all(scratch, cutter, identity)
-        scratch.git('config', 'branch.series.description',
-                    f'{cover.subject}\n\n{cover.body}\n\n'
-                    f'For QEMU {version}.')
+        git('init', '-q', '--bare', '.', cwd=tmp, **env)
+        git('fast-import', '--quiet', cwd=tmp, stdin=''.join(made), **env)
         for path in replaced:
             os.unlink(path)
-        scratch.git('format-patch', '-q', *options, '-o',
-                    os.path.abspath(out), '--cover-letter',
-                    '--cover-from-description=subject', 'base..series')
-    say(f'{used} patches and a cover letter for QEMU {version} in {out}')
+        git('-c', f'branch.series.description={letter}', 'format-patch', '-q',
+            *options, '-o', os.path.abspath(out), '--cover-letter',
+            '--cover-from-description=subject',
+            f'series~{len(made) - 1}..series', cwd=tmp, **env)
+    say(f'{len(made) - 1} patches and a cover letter for QEMU {version} in '
+        f'{out}')
 
 
 def earlier(out):
@@ -296,5 +260,5 @@ def earlier(out):
     foreign = [n for n in names if not re.fullmatch(r'\d{4}-.*\.patch', n)]
     if foreign:
         raise Failure(f"'{out}' has files other than patches: "
-                         f'{" ".join(foreign[:5])}')
+                      f'{" ".join(foreign[:5])}')
     return [os.path.join(out, n) for n in names]

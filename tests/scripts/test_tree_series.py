@@ -204,7 +204,7 @@ def test_states(tree):
             for name in re.findall(pattern, files.get(path, '')):
                 assert named.format(name) in files
         last = files
-    assert last == {p: t for p, t in c.plan.items() if t is not None}
+    assert last == c.plan
 
 
 @one_base
@@ -237,14 +237,11 @@ def test_file_in_two_patches(tree, texts):
 
 
 @one_base
-def test_patch_without_files(tree, texts, tmp_path):
+def test_patch_without_files(tree, texts):
     (texts / '36-nothing').write_text('Subject: dump: nothing\n'
                                       'Files: dump/nothing.c\n\nNothing.\n')
-    cover, patches = tree_series.load()
-    c = tree_series.Cutter(tree, tree_apply.plan(tree), patches)
-    scratch = tree_series.Scratch(str(tmp_path / 'git'), AUTHOR, '@1 +0000')
     with pytest.raises(tree_apply.Failure, match='36-nothing changes'):
-        tree_series.commit_all(scratch, c, AUTHOR)
+        tree_series.commits(cutter(tree), AUTHOR, 1)
 
 
 @pytest.mark.parametrize('text', [
