@@ -5,6 +5,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,17 @@ def cache_dir():
 
 
 @contextlib.contextmanager
+def complete(folder):
+    """A new folder, which replaces @folder when it is complete."""
+    part = folder + '.new'
+    shutil.rmtree(part, ignore_errors=True)
+    os.makedirs(part)
+    yield part
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(part, folder)
+
+
+@contextlib.contextmanager
 def locked(folder):
     """Hold the lock on a folder, which is created if missing; waits while
     another process holds it."""
@@ -58,13 +70,12 @@ def run(step, argv, log, **kwargs):
     """Run a long step with its output in a log file."""
     say(step)
     start = time.monotonic()
-    with open(log, 'w') as f:
+    with open(log, 'w+', errors='replace') as f:
         code = subprocess.run(argv, stdout=f, stderr=subprocess.STDOUT,
                               stdin=subprocess.DEVNULL, close_fds=False,
                               **kwargs).returncode
-    if code:
-        with open(log, errors='replace') as f:
-            tail = ''.join(f.readlines()[-25:])
-        raise Failure(f'{step}: failed with exit code {code}; the end of '
-                      f'{log}:\n{tail}')
+        f.seek(0)
+        if code:
+            raise Failure(f'{step}: failed with exit code {code}; the end of '
+                          f'{log}:\n{"".join(f.readlines()[-25:])}')
     say(f'{step}: done in {time.monotonic() - start:.0f} s')

@@ -7,17 +7,16 @@
 # 'debian.py SUITE ARCHITECTURE' prints the options for this, one per line, for
 # apt-cache and apt-get; an empty SUITE is the machine's.
 
-import contextlib
 import glob
 import os
+import pathlib
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import time
 
-from common import Failure, cache_dir, run
+from common import Failure, cache_dir, complete, run
 
 LISTS_MAX_AGE = 24 * 3600
 SOURCES_LIST = '/etc/apt/sources.list'
@@ -43,39 +42,19 @@ def archive_uri():
                   f'({own_codename()}) configured')
 
 
-@contextlib.contextmanager
-def complete(folder):
-    """A new folder, renamed to @folder when it is complete."""
-    part = folder + '.new'
-    shutil.rmtree(part, ignore_errors=True)
-    os.makedirs(part)
-    yield part
-    os.rename(part, folder)
-
-
-def unpack_source(dsc, folder):
-    """Unpack the source as the distribution builds it to @folder, which
-    appears when it is complete."""
-    with complete(folder) as part:
-        os.rmdir(part)              # dpkg-source creates it
-        run('unpacking and applying the patches of the distribution',
-            ['dpkg-source', '--no-check', '-x', dsc, part],
-            os.path.join(os.path.dirname(folder), 'unpack.log'))
-
-
 class Archive:
     """One suite: kind 'deb' or 'deb-src'; of another architecture if given.
     Its lists are not older than a day."""
 
     def __init__(self, suite, kind, arch=None):
         self.suite = suite
-        state = os.path.join(cache_dir(), 'apt', f'{suite}-{kind}' +
-                             (f'-{arch}' if arch else ''))
+        state = pathlib.Path(cache_dir(), 'apt', '-'.join(
+            filter(None, (suite, kind, arch))))
         for sub in ('lists/partial', 'archives/partial', 'sources.d'):
-            os.makedirs(os.path.join(state, sub), exist_ok=True)
+            (state / sub).mkdir(parents=True, exist_ok=True)
         options = {'Dir::Etc::SourceList': '/dev/null',
-                   'Dir::Etc::SourceParts': f'{state}/sources.d',
-                   'Dir::State::Lists': f'{state}/lists',
+                   'Dir::Etc::SourceParts': state / 'sources.d',
+                   'Dir::State::Lists': state / 'lists',
                    'Dir::Cache': state,
                    'APT::Sandbox::User': 'root'}
         if arch:
@@ -84,28 +63,17 @@ class Archive:
                             'Dir::State::Status': '/dev/null'})
         self.options = [word for key, value in options.items()
                         for word in ('-o', f'{key}={value}')]
-        self.source = f'{state}/sources.d/private.sources'
-        self.update(f'{state}/update.log',
-                    f'Types: {kind}\nURIs: {archive_uri()}\nSuites: {suite}\n'
-                    f'Components: main\n{SIGNED}\n')
-
-    def update(self, log, stanza):
-        """Update the lists, unless they are recent. The modification time of
-        the file with their @stanza is that of the update."""
-        with contextlib.suppress(FileNotFoundError), open(self.source) as f:
-            if f.read() == stanza and \
-                    time.time() - os.path.getmtime(f.name) < LISTS_MAX_AGE:
-                return
-        with open(self.source, 'w') as f:
-            f.write(stanza)
-        self.distrust()
-        run(f'downloading the package lists of {self.suite}',
-            ['apt-get', *self.options, '-qq', 'update'], log)
-        os.utime(self.source)
-
-    def distrust(self):
-        """Force an update of the lists next time."""
-        os.utime(self.source, (0, 0))
+        # Its modification time is that of the last update.
+        self.updated = state / 'updated'
+        if self.updated.exists() and \
+                time.time() - self.updated.stat().st_mtime < LISTS_MAX_AGE:
+            return
+        (state / 'sources.d/private.sources').write_text(
+            f'Types: {kind}\nURIs: {archive_uri()}\nSuites: {suite}\n'
+            f'Components: main\n{SIGNED}\n')
+        run(f'downloading the package lists of {suite}',
+            ['apt-get', *self.options, '-qq', 'update'], state / 'update.log')
+        self.updated.touch()
 
     def source_version(self, package, prefix):
         """The newest version that starts with @prefix."""
@@ -120,12 +88,14 @@ class Archive:
                           f'{", ".join(versions) or "none"})')
         return good[-1]
 
-    def download(self, what, argv, folder):
+    def download(self, what, words, folder):
+        """Download @what to @folder, as apt-get does for these @words."""
         try:
-            run(f'downloading {what}', argv[:1] + self.options + argv[1:],
+            run(f'downloading {what}', ['apt-get', *self.options, '-qq',
+                                        *words],
                 f'{folder}/download.log', cwd=folder)
         except Failure as e:
-            self.distrust()
+            self.updated.unlink(missing_ok=True)
             if not re.search(r'\b404\b|(?i:not found)', str(e)):
                 raise
             raise Failure(
@@ -134,21 +104,18 @@ class Archive:
                 'being published; the next run will download the index again.'
             ) from e
 
-    def source_package(self, package, version, folder):
-        """Download the source package to @folder, which appears when it is
-        complete. Returns the path of its .dsc."""
-        if not os.path.isdir(folder):
-            with complete(folder) as part:
-                self.download(f'the source of {package} {version}',
-                              ['apt-get', '-qq', 'source', '--download-only',
-                               f'{package}={version}'], part)
-        return os.path.join(folder, *glob.glob('*.dsc', root_dir=folder))
+    def source_package(self, package, version, folder, src):
+        """Download the source package to @folder, and unpack it to @src, with
+        the distribution's patches applied."""
+        with complete(folder) as part:
+            self.download(f'the source of {package} {version}',
+                          ['source', f'{package}={version}'], part)
+        os.rename(*glob.glob(f'{glob.escape(folder)}/*/'), src)
 
     def unpack_package(self, package, folder):
         """Unpack the package to @folder, which appears when complete."""
         with complete(folder) as part:
-            self.download(package, ['apt-get', '-qq', 'download', package],
-                          part)
+            self.download(package, ['download', package], part)
             run(f'unpacking {package}',
                 ['dpkg-deb', '-x', *glob.glob('*.deb', root_dir=part), '.'],
                 os.path.join(part, 'unpack.log'), cwd=part)

@@ -6,9 +6,7 @@
 #   CACHE/tools/meson/           a meson new enough for QEMU 10
 #   CACHE/VERSION/src/           pristine source, never built in
 #   CACHE/VERSION/{stock,ours}/  copies that are built; ours has been applied
-#     build/                     x86_64 with all devices
-#     build-TARGETS/             other targets with the devices below
-#   CACHE/VERSION/*.log          output of the long steps
+#     build/, build-TARGETS/     x86_64 with all devices; others with few
 #   CACHE/base-BASE              link to the VERSION fetched last
 #
 # VERSION is the full version of the source package, or a hash of the path of a
@@ -32,7 +30,7 @@ import tree_apply  # noqa: E402
 import tree_series  # noqa: E402
 from common import (Failure, cache_dir, catch_signals, locked,  # noqa: E402
                     run, say)
-from debian import Archive, own_codename, unpack_source  # noqa: E402
+from debian import Archive, own_codename  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
 BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0'),
@@ -79,22 +77,23 @@ class Tree:
     """A base and its folders."""
 
     def __init__(self, base):
-        self.cache = cache_dir()
-        self.base = base
+        self.base, self.cache = base, cache_dir()
         self.is_dir = base not in BASES
+        # The version fetched last, if any.
+        self.link = f'{self.cache}/base-{base}'
+        self.home = self.src = None
         if self.is_dir:
             if not os.path.isdir(base):
                 raise Failure(f"'{base}' is neither a known base "
                               f"({', '.join(BASES)}) nor a directory")
             self.src = os.path.abspath(base)
             key = hashlib.sha256(self.src.encode()).hexdigest()[:16]
-            self.home = os.path.join(self.cache, f'dir-{key}')
-        else:
-            # The version fetched last, if any.
-            self.link = os.path.join(self.cache, f'base-{base}')
-            there = os.path.isdir(self.link)
-            self.home = os.path.realpath(self.link) if there else None
-            self.src = os.path.join(self.home, 'src') if there else None
+            self.home = f'{self.cache}/dir-{key}'
+        elif os.path.isdir(self.link):
+            self.use(os.path.realpath(self.link))
+
+    def use(self, home):
+        self.home, self.src = home, f'{home}/src'
 
     def fetch(self):
         """Fetch the newest version of a known base. If the archive cannot be
@@ -112,63 +111,57 @@ class Tree:
                 say(f'{e}\n== using the source fetched before')
                 return
             name = re.sub(r'[^\w.+~-]', '_', version)
-            self.home = os.path.join(self.cache, name)
-            self.src = os.path.join(self.home, 'src')
-            dsc = archive.source_package('qemu', version,
-                                         os.path.join(self.home, 'package'))
+            self.use(f'{self.cache}/{name}')
             if not os.path.isdir(self.src):
-                unpack_source(dsc, self.src)
+                archive.source_package('qemu', version, self.package(),
+                                       self.src)
             subprocess.run(['ln', '-sfn', name, self.link], check=True)
 
-    def source_package(self):
-        """The path of the .dsc that was fetched."""
-        return glob.glob(os.path.join(glob.escape(self.home),
-                                      'package/*.dsc'))[0]
+    def package(self):
+        """The folder with the source package."""
+        return f'{self.home}/package'
 
     # -- build ----------------------------------------------------------
 
     def work(self, stock):
-        return os.path.join(self.home, 'stock' if stock else 'ours')
+        return f'{self.home}/{"stock" if stock else "ours"}'
 
     def build_dir(self, stock, targets):
-        name = 'build'
-        if targets != [DEFAULT_TARGETS]:
-            name += '-' + ('all' if targets == list(DEVICES) else
-                           '-'.join(targets))
-        return os.path.join(self.work(stock), name)
+        name = 'all' if targets == list(DEVICES) else '-'.join(targets)
+        name = '' if targets == [DEFAULT_TARGETS] else f'-{name}'
+        return f'{self.work(stock)}/build{name}'
 
     def binary(self, stock, targets):
-        return os.path.join(self.build_dir(stock, targets),
-                            f'qemu-system-{targets[0]}')
+        return f'{self.build_dir(stock, targets)}/qemu-system-{targets[0]}'
 
     def prepare(self, stock):
-        """Update the copy that is built."""
-        work = self.work(stock)
-        if stock and os.path.isdir(os.path.join(self.src, 'dump/vmcore')):
-            raise Failure(f"'{self.src}' already has the subsystem: no "
-                          'unmodified tree to build')
+        """Update the copy that is built, and return its path."""
+        work, new = self.work(stock), {}
         if not os.path.isdir(work):
             say(f'copying the source to {work}')
-        new = {} if stock else tree_apply.plan(self.src, say)
+        if not stock:
+            new = tree_apply.plan(self.src, say)
+        elif os.path.isdir(f'{self.src}/dump/vmcore'):
+            raise Failure(f"'{self.src}' already has the subsystem: no "
+                          'unmodified tree to build')
         changes = tree_apply.mirror(self.src, work, new)
         if not stock:
             tree_apply.report(changes, say)
+        return work
 
     def version(self):
         return tree_apply.version_of(self.src)
 
     def environment(self, work):
         env = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR='1',
-                   CCACHE_DIR=os.path.join(self.cache, 'ccache'),
-                   CCACHE_MAXSIZE='4G')
+                   CCACHE_DIR=f'{self.cache}/ccache', CCACHE_MAXSIZE='4G')
         # Also for ninja, which reruns meson when its input has changed.
         if self.version() >= (10, 0):
             env.update(new_meson(self.cache))
         return env
 
     def configure(self, stock, targets):
-        work = self.work(stock)
-        build = self.build_dir(stock, targets)
+        work, build = self.work(stock), self.build_dir(stock, targets)
         argv = ['../configure', '--cc=ccache gcc', *CONFIGURE, '--target-list='
                 + ','.join(f'{t}-softmmu' for t in targets)]
         lists = {} if targets == [DEFAULT_TARGETS] else {
@@ -184,37 +177,34 @@ class Tree:
         if self.version() < (10, 0):
             argv.append('--meson=/usr/bin/meson')
         key = json.dumps([argv, lists, self.src, build_packages()])
-        stamp = os.path.join(build, 'configured-as')
-        if tree_apply.content(stamp) == key:
+        if tree_apply.content(build, 'configured-as') == key:
             return
         shutil.rmtree(build, ignore_errors=True)
         os.makedirs(build)
-        for target, devices in lists.items():
-            with open(os.path.join(build, f'{target}.mak'), 'w') as f:
-                f.writelines(f'CONFIG_{d}=y\n' for d in devices)
+        tree_apply.write(build, {
+            f'{target}.mak': ''.join(f'CONFIG_{d}=y\n' for d in devices)
+            for target, devices in lists.items()})
         run(f'configuring {os.path.basename(work)}', argv,
-            work + '-configure.log', cwd=build, env=self.environment(work))
-        with open(stamp, 'w') as f:
-            f.write(key)
+            f'{work}-configure.log', cwd=build, env=self.environment(work))
+        tree_apply.write(build, {'configured-as': key})
 
     def build(self, stock, targets):
         self.fetch()
-        work = self.work(stock)
         with locked(self.home):
-            self.prepare(stock)
+            work = self.prepare(stock)
             self.configure(stock, targets)
             programs = [f'qemu-system-{t}' for t in targets]
             run(f'building {", ".join(programs)} '
                 f'({os.path.basename(work)} of {self.base})',
                 ['ninja', '-C', self.build_dir(stock, targets), *programs],
-                work + '-build.log', env=self.environment(work))
+                f'{work}-build.log', env=self.environment(work))
         return self.binary(stock, targets)
 
 
 def build_packages():
     """The versions of compiler and libraries; a change forces a new build."""
     names = re.findall(r'(?m)^build:(.*)$', tree_apply.read(
-        os.path.join(tree_apply.REPO, 'scripts/packages')))
+        tree_apply.REPO, 'scripts/packages'))
     return subprocess.run(['dpkg-query', '-W', *' '.join(names).split()],
                           capture_output=True, text=True).stdout
 
@@ -237,51 +227,50 @@ def new_meson(cache):
 # -- commands --------------------------------------------------------------
 
 
-def default_base():
-    by_suite = {suite: base for base, (suite, _) in BASES.items()}
-    return by_suite.get(own_codename(), '7.2')
-
-
-def cmd_fetch(args):
+def execute(args):
+    """Yields the lines to print."""
     tree = Tree(args.base)
-    tree.fetch()
-    print(tree.src)
+    match args.command:
+        case 'fetch':
+            tree.fetch()
+            yield tree.src
+        case 'apply' if tree.is_dir:
+            tree_apply.apply(tree.src, say)
+        case 'apply':
+            tree.fetch()
+            with locked(tree.home):
+                yield tree.prepare(stock=False)
+        case 'series':
+            tree.fetch()
+            tree_series.make(tree.src, args.output, args.author, say)
+        case 'deb':
+            yield from make_deb(tree, args)
+        case 'build':
+            yield tree.build(args.stock, args.targets)
+        case 'path':
+            binary = tree.home and tree.binary(args.stock, args.targets)
+            if not binary or not os.path.exists(binary):
+                again = f'build {args.base}{" --stock" if args.stock else ""}'
+                raise Failure(f'{args.base} is not built; run '
+                              f'scripts/qemu-tree {again}')
+            yield binary
 
 
-def cmd_apply(args):
-    tree = Tree(args.base)
+def make_deb(tree, args):
     if tree.is_dir:
-        tree_apply.apply(tree.src, say)
-        return
-    tree.fetch()
-    with locked(tree.home):
-        tree.prepare(False)
-    print(tree.work(False))
-
-
-def cmd_series(args):
-    tree = Tree(args.base)
-    tree.fetch()
-    tree_series.make(tree.src, args.output, args.author, say)
-
-
-def cmd_deb(args):
-    if args.base not in BASES:
-        raise Failure('packages can be made only of '
-                      f'{", ".join(BASES)}')
-    suite = BASES[args.base][0]
+        raise Failure(f'packages can be made only of {", ".join(BASES)}')
+    suite = BASES[tree.base][0]
     if args.build and (own_codename() != suite or os.geteuid()):
-        raise Failure(f'packages of QEMU {args.base} must be built as root on '
+        raise Failure(f'packages of QEMU {tree.base} must be built as root on '
                       f'Debian {suite}')
-    tree = Tree(args.base)
     tree.fetch()
-    dsc, top = qemu_deb.make_source(tree.source_package(), tree.src,
-                                    os.path.abspath(args.output),
-                                    args.author)
-    print(dsc)
+    dsc, = glob.glob(f'{glob.escape(tree.package())}/*.dsc')
+    made, top = qemu_deb.make_source(
+        dsc, tree.src, os.path.abspath(args.output), args.author)
+    yield made
     if args.build:
         qemu_deb.build_depends(top)
-        print(*qemu_deb.build_binary(top), sep='\n')
+        yield from qemu_deb.build_binary(top)
 
 
 def target_list(text):
@@ -296,72 +285,58 @@ def target_list(text):
     return [t for t in DEVICES if t in names]
 
 
-def cmd_build(args):
-    print(Tree(args.base).build(args.stock, args.targets))
-
-
-def cmd_path(args):
-    tree = Tree(args.base)
-    binary = tree.home and tree.binary(args.stock, args.targets)
-    if not binary or not os.path.exists(binary):
-        raise Failure(f'{args.base} is not built; run scripts/qemu-tree '
-                      f'build {args.base}{" --stock" if args.stock else ""}')
-    print(binary)
+COMMANDS = {
+    'fetch': 'fetch the source and print its directory',
+    'apply': 'add the subsystem to the tree; local changes to replaced files '
+             'of a directory are saved',
+    'series': 'make a patch series that adds the subsystem',
+    'deb': "add the subsystem to the distribution's source package",
+    'build': 'build the tree with the subsystem and print the path of the '
+             'binary',
+    'path': 'print the path of the built binary'}
 
 
 def arguments():
     parser = argparse.ArgumentParser(
         prog='qemu-tree', description='Fetch a QEMU source tree, add this '
         'subsystem to it, build it. README.md describes the commands.')
-    sub = parser.add_subparsers(dest='command', required=True)
-
-    def command(name, func, text):
-        p = sub.add_parser(name, help=text, description=text)
-        p.set_defaults(func=func)
-        p.add_argument('base', nargs='?', default=default_base(),
+    commands = parser.add_subparsers(dest='command', required=True)
+    own = [base for base, how in BASES.items() if how[0] == own_codename()]
+    for name, text in COMMANDS.items():
+        p = commands.add_parser(name, help=text, description=text)
+        p.add_argument('base', nargs='?', default=[*own, '7.2'][0],
                        help=f'{", ".join(BASES)} or a directory with a QEMU '
                        'tree (default: %(default)s)')
-        return p
-
-    command('fetch', cmd_fetch, 'fetch the source and print its directory')
-    command('apply', cmd_apply, 'add the subsystem to the tree; local '
-            'changes to replaced files of a directory are saved')
-    series = command('series', cmd_series, 'make a patch series that adds the '
-                     'subsystem')
-    deb = command('deb', cmd_deb, "add the subsystem to the distribution's "
-                  'source package')
-    build = command('build', cmd_build, 'build the tree with the subsystem and '
-                    'print the path of the binary')
-    path = command('path', cmd_path, 'print the path of the built binary')
-    for p in build, path:
-        p.add_argument('--stock', action='store_true',
-                       help='use the unmodified tree')
-        p.add_argument('--targets', default=DEFAULT_TARGETS,
-                       type=target_list, metavar='LIST',
-                       help='comma-separated, or "all" (default: %(default)s,'
-                       ' with all devices; other lists are built with few '
-                       'devices, in a separate folder). The binary of the '
-                       'first target is printed.')
-    for p in series, deb:
-        p.add_argument('-o', '--output', metavar='DIR', required=True,
-                       help='an empty folder, or one with patches of an '
-                       'earlier run, which are replaced' if p is series else
-                       'an empty folder for the packages')
-        p.add_argument('--author', metavar='NAME <ADDRESS>',
-                       help="author, for From: and Signed-off-by: (default: "
-                       "git's user.name and user.email" +
-                       (')' if p is series else '; else this user and host)'))
-    deb.add_argument('--build', action='store_true',
-                     help='also build the binary packages (requires root, to '
-                     'install the build dependencies)')
+        if name in ('build', 'path'):
+            p.add_argument('--stock', action='store_true',
+                           help='use the unmodified tree')
+            p.add_argument('--targets', default=DEFAULT_TARGETS,
+                           type=target_list, metavar='LIST',
+                           help='comma-separated, or "all" (default: '
+                           '%(default)s, with all devices; other lists are '
+                           'built with few devices, in a separate folder). '
+                           'The binary of the first target is printed.')
+        if name in ('series', 'deb'):
+            p.add_argument('-o', '--output', metavar='DIR', required=True,
+                           help='an empty folder; that of a series may have '
+                           'patches of an earlier run, which are replaced')
+            p.add_argument('--author', metavar='NAME <ADDRESS>',
+                           help='author, for From: and Signed-off-by: '
+                           "(default: git's user.name and user.email" +
+                           (')' if name == 'series' else
+                            '; else this user and host)'))
+        if name == 'deb':
+            p.add_argument('--build', action='store_true',
+                           help='also build the binary packages (requires '
+                           'root, to install the build dependencies)')
     return parser.parse_args()
 
 
 def main():
     catch_signals()
-    args = arguments()
     try:
-        args.func(args)
+        for line in execute(arguments()):
+            print(line)
     except (Failure, OSError) as e:
         sys.exit(f'error: {e}')
     except KeyboardInterrupt:

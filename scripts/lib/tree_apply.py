@@ -126,12 +126,9 @@ def differing(top, files):
             if text != content(top, path)}
 
 
-def walk(top, skip=()):
-    """Paths of all files and links below @top, relative to it. @skip: names
-    of folders directly in @top."""
+def walk(top):
+    """Paths of all files and links below @top, relative to it."""
     for folder, dirs, names in os.walk(top):
-        if folder == top:
-            dirs[:] = [d for d in dirs if d not in skip]
         links = [d for d in dirs if os.path.islink(os.path.join(folder, d))]
         for name in names + links:
             yield os.path.relpath(os.path.join(folder, name), top)
@@ -334,9 +331,8 @@ def summary(paths):
 
 
 def report(changes, say):
-    removed = [p for p, text in changes.items() if text is None]
-    written = set(changes) - set(removed)
-    for what, paths in ('removed', removed), ('written', written):
+    for what, gone in ('removed', True), ('written', False):
+        paths = [p for p, t in changes.items() if (t is None) == gone]
         if paths:
             say(f'{what}: {summary(paths)}')
     if not changes:
