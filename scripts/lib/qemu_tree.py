@@ -70,9 +70,6 @@ CONFIGURE = [
 ]
 
 
-# -- fetch -----------------------------------------------------------------
-
-
 class Tree:
     """A base and its folders."""
 
@@ -90,10 +87,8 @@ class Tree:
             key = hashlib.sha256(self.src.encode()).hexdigest()[:16]
             self.home = f'{self.cache}/dir-{key}'
         elif os.path.isdir(self.link):
-            self.use(os.path.realpath(self.link))
-
-    def use(self, home):
-        self.home, self.src = home, f'{home}/src'
+            self.home = os.path.realpath(self.link)
+            self.src = f'{self.home}/src'
 
     def fetch(self):
         """Fetch the newest version of a known base. If the archive cannot be
@@ -111,25 +106,21 @@ class Tree:
                 say(f'{e}\n== using the source fetched before')
                 return
             name = re.sub(r'[^\w.+~-]', '_', version)
-            self.use(f'{self.cache}/{name}')
+            self.home = f'{self.cache}/{name}'
+            self.src = f'{self.home}/src'
             if not os.path.isdir(self.src):
-                archive.source_package('qemu', version, self.package(),
-                                       self.src)
+                archive.source_package('qemu', version,
+                                       f'{self.home}/package', self.src)
             subprocess.run(['ln', '-sfn', name, self.link], check=True)
-
-    def package(self):
-        """The folder with the source package."""
-        return f'{self.home}/package'
-
-    # -- build ----------------------------------------------------------
 
     def work(self, stock):
         return f'{self.home}/{"stock" if stock else "ours"}'
 
     def build_dir(self, stock, targets):
-        name = 'all' if targets == list(DEVICES) else '-'.join(targets)
-        name = '' if targets == [DEFAULT_TARGETS] else f'-{name}'
-        return f'{self.work(stock)}/build{name}'
+        names = ['all'] if targets == list(DEVICES) else targets
+        if targets == [DEFAULT_TARGETS]:
+            names = []
+        return f'{self.work(stock)}/' + '-'.join(['build', *names])
 
     def binary(self, stock, targets):
         return f'{self.build_dir(stock, targets)}/qemu-system-{targets[0]}'
@@ -149,19 +140,17 @@ class Tree:
             tree_apply.report(changes, say)
         return work
 
-    def version(self):
-        return tree_apply.version_of(self.src)
-
     def environment(self, work):
         env = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR='1',
                    CCACHE_DIR=f'{self.cache}/ccache', CCACHE_MAXSIZE='4G')
         # Also for ninja, which reruns meson when its input has changed.
-        if self.version() >= (10, 0):
+        if tree_apply.version_of(self.src) >= (10, 0):
             env.update(new_meson(self.cache))
         return env
 
     def configure(self, stock, targets):
         work, build = self.work(stock), self.build_dir(stock, targets)
+        version = tree_apply.version_of(self.src)
         argv = ['../configure', '--cc=ccache gcc', *CONFIGURE, '--target-list='
                 + ','.join(f'{t}-softmmu' for t in targets)]
         lists = {} if targets == [DEFAULT_TARGETS] else {
@@ -171,10 +160,10 @@ class Tree:
             argv += ['--without-default-devices'] + [
                 f'--with-devices-{t}=../../../{os.path.basename(build)}/{t}'
                 for t in lists]
-        if self.version() >= (8, 1) and not self.is_dir:
+        if version >= (8, 1) and not self.is_dir:
             # A checkout may need to download subprojects, a package has them.
             argv.append('--disable-download')
-        if self.version() < (10, 0):
+        if version < (10, 0):
             argv.append('--meson=/usr/bin/meson')
         key = json.dumps([argv, lists, self.src, build_packages()])
         if tree_apply.content(build, 'configured-as') == key:
@@ -224,9 +213,6 @@ def new_meson(cache):
     return {'PYTHONPATH': os.path.join(tool, 'usr/lib/python3/dist-packages')}
 
 
-# -- commands --------------------------------------------------------------
-
-
 def execute(args):
     """Yields the lines to print."""
     tree = Tree(args.base)
@@ -264,7 +250,7 @@ def make_deb(tree, args):
         raise Failure(f'packages of QEMU {tree.base} must be built as root on '
                       f'Debian {suite}')
     tree.fetch()
-    dsc, = glob.glob(f'{glob.escape(tree.package())}/*.dsc')
+    dsc, = glob.glob(f'{glob.escape(tree.home)}/package/*.dsc')
     made, top = qemu_deb.make_source(
         dsc, tree.src, os.path.abspath(args.output), args.author)
     yield made

@@ -350,7 +350,7 @@ def apply(tree, say):
             kept = only_here(tree, sorted(changes))
             aside = next(f'{REPLACED}{n}' for n in itertools.count(1)
                          if not has(tree, f'{REPLACED}{n}'))
-            hashes = {p: digest(text) for p, text in new.items() if text}
+            hashes = {p: digest(t) for p, t in new.items() if t is not None}
             change(tree, {
                 f'{STATE}/.gitignore': '*\n',
                 **{f'{aside}/{p}': read(tree, p) for p in kept}, **changes,

@@ -34,11 +34,8 @@ TEXTS = os.path.join(REPO, 'scripts', 'series')
 KEYS = {'Subject', 'Files', 'New', 'Action', 'Optional'}
 BUILD, VMCORE_BUILD = 'dump/meson.build', 'dump/vmcore/meson.build'
 # dump/meson.build between the patches that move the old code and that switch.
-MEANWHILE = """\
-# SPDX-License-Identifier: GPL-2.0-or-later
-
-subdir('old')
-"""
+MEANWHILE = ('# SPDX-License-Identifier: GPL-2.0-or-later\n\n'
+             "subdir('old')\n")
 
 # Path -> (pattern of text that names a file, path of that file) ...: the text
 # is included once the file exists.

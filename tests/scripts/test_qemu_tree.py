@@ -967,7 +967,7 @@ def test_fetch(archive, capsys):
     assert os.path.basename(tree.home) == '1_7.2'
     assert tree_apply.read(os.path.join(tree.src, 'VERSION')) == '7.2.0\n'
     assert sorted(os.listdir(tree.home)) == ['package', 'src']
-    assert 'qemu_7.2.dsc' in os.listdir(tree.package())
+    assert 'qemu_7.2.dsc' in os.listdir(f'{tree.home}/package')
     # Once more, and as in another run.
     capsys.readouterr()
     qemu_tree.Tree('7.2').fetch()
