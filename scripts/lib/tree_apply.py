@@ -116,8 +116,19 @@ def write(top, files):
             replace(full, text)
             continue
         os.unlink(full)
-        with contextlib.suppress(OSError):
-            os.removedirs(os.path.dirname(full))
+        prune(full)
+
+
+def prune(path):
+    """Remove the folders that @path is in, from the innermost to the first one
+    that is not empty."""
+    while path := os.path.dirname(path):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
 
 
 def differing(top, files):
@@ -293,6 +304,8 @@ def undo(tree):
                       'was interrupted: run that version again')
     old = json.loads(content(journal) or '{}')
     write(tree, {**{path + '.part': None for path in old}, **old})
+    for path in old:
+        prune(os.path.join(tree, path))
     write(tree, {JOURNAL: None, JOURNAL + '.part': None})
     return bool(old)
 

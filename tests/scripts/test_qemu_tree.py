@@ -239,12 +239,13 @@ def contents(top):
 
 
 class Steps:
-    """Counts the replacements and removals of files in @tree, of which each
-    apply consists, and calls @action instead of number @last (from 0)."""
+    """Counts the replacements and removals of files, and new folders, in
+    @tree, of which each apply consists, and calls @action instead of number
+    @last (from 0)."""
 
     def __init__(self, monkeypatch, tree, last=-1, action=None):
         self.count = 0
-        for name in 'replace', 'unlink':
+        for name in 'replace', 'unlink', 'mkdir':
             real = getattr(os, name)
 
             def step(*args, real=real, **kwargs):
@@ -294,8 +295,9 @@ def whole(tree):
     return copy
 
 
-# Negative: counted from the end. The first step writes the journal, the next
-# ones write copies of the files to be kept, the last one removes the journal.
+# Negative: counted from the end. The first steps write the journal in a new
+# folder, the next ones copies of the files to be kept (7: a folder in a new
+# folder), the last one removes the journal.
 STEPS = [0, 1, 7, 70, -30, -1]
 
 
@@ -318,11 +320,12 @@ def test_kill_midway_is_undone_by_the_next(tree, monkeypatch, step):
     killed(tree, monkeypatch, step % count)
     assert (contents(tree) == old) == (step in (0, 1, 7))
     undone = shutil.copytree(tree, tree + '-undone')
-    assert tree_apply.undo(undone) == (step != 0)
+    assert tree_apply.undo(undone) == (step not in (0, 1))
     assert everything(undone) == before
     said = []
     tree_apply.apply(tree, said.append)
-    assert any('interrupted' in s for s in said) == (step != 0)
+    assert any('interrupted' in s for s in said) == \
+        (step not in (0, 1))
     assert everything(tree) == everything(whole)
 
 
@@ -353,7 +356,7 @@ def test_failure_that_cannot_be_undone(tree, monkeypatch, whole):
         raise OSError('disk gone')
 
     with monkeypatch.context() as m:
-        Steps(m, tree, 7, fail)
+        Steps(m, tree, 70, fail)
         m.setattr(tree_apply, 'undo', lambda tree: None)
         locked = tree_apply.plan
 
