@@ -25,9 +25,10 @@ def locked(path, how):
 @pytest.fixture(autouse=True)
 def room(request, tmp_path_factory):
     """Hold off tests of other workers while one changes the host."""
-    top = tmp_path_factory.getbasetemp()
-    if 'PYTEST_XDIST_WORKER' in os.environ:
-        top = top.parent
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        yield
+        return
+    top = tmp_path_factory.getbasetemp().parent
     alone = 'change_host' in request.fixturenames
     with contextlib.ExitStack() as held:
         # Whoever waits for the room holds the door, so others wait behind it.
