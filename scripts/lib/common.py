@@ -52,8 +52,8 @@ def locked(folder):
     another process holds it."""
     os.makedirs(folder, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY)
-    # If this process is killed, the ninja that it started is not: the lock is
-    # inherited, and held until ninja ends, too.
+    # If this process is killed, ninja may take a while to end: the lock is
+    # inherited, and held until then.
     os.set_inheritable(fd, True)
     try:
         try:
@@ -67,11 +67,13 @@ def locked(folder):
 
 
 def run(step, argv, log, **kwargs):
-    """Run a long step with its output in a log file."""
+    """Run a long step with its output in a log file. It is ended, too, when
+    this process ends."""
     say(step)
     start = time.monotonic()
     with open(log, 'w+', errors='replace') as f:
-        code = subprocess.run(argv, stdout=f, stderr=subprocess.STDOUT,
+        code = subprocess.run(['setpriv', '--pdeathsig', 'TERM', *argv],
+                              stdout=f, stderr=subprocess.STDOUT,
                               stdin=subprocess.DEVNULL, close_fds=False,
                               **kwargs).returncode
         f.seek(0)
