@@ -20,6 +20,7 @@
 #include "system/runstate.h"
 #include "system/runstate-action.h"
 #include "block-queue.h"
+#include "vmcore/spare.h"
 
 /* Requests in flight; measured with NBD, see docs/devel/dump.rst. */
 #define QUEUE_DEPTH     16
@@ -314,7 +315,7 @@ static BlockRequest *request_new(BlockQueue *q, BlockRequestKind kind,
     BlockRequest *r = g_try_new0(BlockRequest, 1);
 
     if (!r) {
-        error_setg(errp, "dump: no memory for a request to the block node");
+        dump_no_memory(errp, "for a request to the block node");
         return NULL;
     }
     r->queue = q;
@@ -339,7 +340,7 @@ static BlockRequest *queue_new_write(BlockQueue *q, Error **errp)
     spare = q->nr_buffers && r->write.buf ?
             g_try_malloc((q->nr_buffers + 1) * BLOCK_QUEUE_WRITE_SIZE) : NULL;
     if (!r->write.buf || (q->nr_buffers && !spare)) {
-        error_setg(errp, "dump: no memory for writes to the block node");
+        dump_no_memory(errp, "for writes to the block node");
         request_free(r);
         r = NULL;
     }

@@ -46,6 +46,7 @@
 #include "job-view.h"
 #include "trace.h"
 #include "vmcore/signals.h"
+#include "vmcore/spare.h"
 #include "vmcore/thread.h"
 
 /* How long QEMU's exit waits for a dump to be closed as incomplete. */
@@ -325,6 +326,7 @@ static void dump_job_finish(DumpJob *job, bool published, bool event,
                             Error **errp)
 {
     dump_job_release(job);
+    dump_spare_free();
     if (published) {
         dump_publish(job);
     }
@@ -810,6 +812,7 @@ bool dump_job_start(const DumpOptions *opts, Error **errp)
 
     job = dump_job_new(opts);
     dump_job_set(job);
+    dump_spare_hold();
     if (!dump_job_admit(job, &job->error)) {
         dump_job_finish(job, false, false, errp);
         return false;

@@ -21,6 +21,7 @@
 #include "guest-memory.h"
 #include "live-check.h"
 #include "vmcore/pages-live.h"
+#include "vmcore/spare.h"
 
 /* Maximum number of bytes copied while the guest is stopped. */
 #define LIVE_COPY_MAX       (64 * MiB)
@@ -175,7 +176,7 @@ static bool copy_block(GuestLive *live, DumpGuest *guest,
     size_t lost;
 
     if (!copy) {
-        error_setg(errp, "dump: no memory to copy memory of devices");
+        dump_no_memory(errp, "to copy memory of devices");
         return false;
     }
     g_ptr_array_add(live->copies, copy);

@@ -18,6 +18,7 @@
 #include "dump-job.h"
 #include "guest-state.h"
 #include "trace.h"
+#include "vmcore/spare.h"
 #include "vmcore/thread.h"
 #include "vmcoreinfo-query.h"
 
@@ -109,6 +110,7 @@ VmcoreinfoQuery *vmcoreinfo_query_new(bool search, Error **errp)
     dump_report_init(&q->report);
     what.report = &q->report;
     query_set(q);
+    dump_spare_hold();
     if (!guest_state_check(&what, &why)) {
         dump_report_warn_err(&q->report, why);
         return q;
@@ -242,6 +244,7 @@ void vmcoreinfo_query_free(VmcoreinfoQuery *q)
 {
     query_set(NULL);
     guest_state_free(q->state);
+    dump_spare_free();
     dump_report_deinit(&q->report);
     error_free(q->error);
     g_free(q->found.text);

@@ -9,13 +9,14 @@
 #include "codec.h"
 #include "deflate.h"
 #include "kdump-format.h"
+#include "spare.h"
 
 static void *zlib_create(Error **errp)
 {
     DumpDeflate *state = dump_deflate_new();
 
     if (!state) {
-        error_setg(errp, "dump: no memory for zlib");
+        dump_no_memory(errp, "for zlib");
     }
     return state;
 }

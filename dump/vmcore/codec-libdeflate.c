@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "codec.h"
 #include "kdump-format.h"
+#include "spare.h"
 
 #define LIBDEFLATE_LEVEL 1
 
@@ -26,7 +27,7 @@ static void *zlib_create(Error **errp)
         s->compressor = libdeflate_alloc_compressor(LIBDEFLATE_LEVEL);
     }
     if (!s || !s->compressor) {
-        error_setg(errp, "dump: no memory for zlib");
+        dump_no_memory(errp, "for zlib");
         g_free(s);
         return NULL;
     }

@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "codec.h"
 #include "kdump-format.h"
+#include "spare.h"
 
 static void *lzo_create(Error **errp)
 {
@@ -20,7 +21,7 @@ static void *lzo_create(Error **errp)
     }
     state = g_try_malloc(LZO1X_1_MEM_COMPRESS);
     if (!state) {
-        error_setg(errp, "dump: no memory for LZO");
+        dump_no_memory(errp, "for LZO");
     }
     return state;
 }

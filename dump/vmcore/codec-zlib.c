@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "codec.h"
 #include "kdump-format.h"
+#include "spare.h"
 
 /*
  * zlib's tables are cleared for each page. The smaller ones of this level are
@@ -23,7 +24,7 @@ static void *zlib_create(Error **errp)
 
     if (!z || deflateInit2(z, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS,
                            ZLIB_MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
-        error_setg(errp, "dump: no memory for zlib");
+        dump_no_memory(errp, "for zlib");
         g_free(z);
         return NULL;
     }

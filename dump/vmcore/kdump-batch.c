@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/units.h"
 #include "kdump-batch.h"
+#include "spare.h"
 
 /* Size in bytes at which a batch is due; checked after each chunk. */
 #define KDUMP_DATA_BATCH        (2 * MiB)
@@ -21,7 +22,7 @@ bool kdump_desc_batch_init(KdumpDescBatch *b, unsigned chunk_pages,
     };
     b->buf = g_try_malloc(b->size);
     if (!b->buf) {
-        error_setg(errp, "dump: no memory to buffer the output");
+        dump_no_memory(errp, "to buffer the output");
     }
     return b->buf;
 }
@@ -112,7 +113,7 @@ bool kdump_data_batch_init(KdumpDataBatch *b, const KdumpChunks *chunks,
     *b = (KdumpDataBatch) { .zero_size = chunks->guest->page_size };
     b->zero = g_try_malloc0(b->zero_size);
     if (!b->zero) {
-        error_setg(errp, "dump: no memory to buffer the output");
+        dump_no_memory(errp, "to buffer the output");
         return false;
     }
     kdump_make_spares(b, chunks);

@@ -9,6 +9,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "kdump-chunk.h"
+#include "spare.h"
 
 /* Bytes of guest memory per chunk. */
 #define KDUMP_CHUNK             (512 * KiB)
@@ -204,7 +205,7 @@ void *kdump_chunk_slot_new(void *opaque, Error **errp)
         slot->data = kdump_chunk_data_new(c);
     }
     if (!slot || !slot->pages || !slot->data) {
-        error_setg(errp, "dump: no memory to compress pages");
+        dump_no_memory(errp, "to compress pages");
         kdump_chunk_slot_free(opaque, slot);
         return NULL;
     }
@@ -230,12 +231,12 @@ void *kdump_chunk_worker_new(void *opaque, Error **errp)
     KdumpWorker *worker = g_try_new0(KdumpWorker, 1);
 
     if (!worker) {
-        error_setg(errp, "dump: no memory to compress pages");
+        dump_no_memory(errp, "to compress pages");
         return NULL;
     }
     worker->scratch = g_try_malloc(c->guest->page_size);
     if (!worker->scratch) {
-        error_setg(errp, "dump: no memory to compress pages");
+        dump_no_memory(errp, "to compress pages");
     } else {
         worker->codec = c->codec->create(errp);
     }

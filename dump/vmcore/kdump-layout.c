@@ -9,6 +9,7 @@
 #include "qemu/units.h"
 #include "kdump-format.h"
 #include "kdump-layout.h"
+#include "spare.h"
 
 #define KDUMP_BITMAP_PIECE      (256 * KiB)
 
@@ -104,7 +105,7 @@ static bool kdump_write_bitmap(const KdumpLayout *l, unsigned extent,
     g_autofree uint8_t *buf = g_try_malloc(MIN(size, KDUMP_BITMAP_PIECE));
 
     if (!buf) {
-        error_setg(errp, "dump: no memory to make the page bitmap");
+        dump_no_memory(errp, "to make the page bitmap");
         return false;
     }
     for (uint64_t pos = 0; pos < size; pos += KDUMP_BITMAP_PIECE) {
@@ -215,7 +216,7 @@ bool kdump_layout_write_sub_header(const KdumpLayout *l, DumpSink *sink,
     g_autofree uint8_t *buf = g_try_malloc0(size);
 
     if (!buf) {
-        error_setg(errp, "dump: no memory to write the notes");
+        dump_no_memory(errp, "to write the notes");
         return false;
     }
     kdump_fill_sub_header(l, buf);
@@ -251,7 +252,7 @@ bool kdump_layout_write_header(const KdumpLayout *l, bool incomplete,
     g_autofree uint8_t *buf = g_try_malloc0_n(2, block);
 
     if (!buf) {
-        error_setg(errp, "dump: no memory to write the header");
+        dump_no_memory(errp, "to write the header");
         return false;
     }
     kdump_fill_header(l, KDUMP_STATUS_INCOMPLETE, buf);

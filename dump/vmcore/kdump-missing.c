@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "kdump-missing.h"
+#include "spare.h"
 
 void kdump_missing_deinit(KdumpMissing *m)
 {
@@ -28,7 +29,7 @@ bool kdump_missing_reserve(KdumpMissing *m, const KdumpSlot *slot,
     size = MAX(need, 2 * m->size);
     runs = g_try_renew(PfnRun, m->runs, size);
     if (!runs) {
-        error_setg(errp, "dump: no memory to track missing pages");
+        dump_no_memory(errp, "to track missing pages");
         return false;
     }
     m->runs = runs;

@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/iov.h"
 #include "layout.h"
+#include "spare.h"
 
 typedef struct DumpExtent {
     const char *name;
@@ -112,7 +113,7 @@ unsigned dump_layout_add(DumpLayout *layout, const char *name, uint64_t size,
 bool dump_layout_planned(const DumpLayout *layout, Error **errp)
 {
     if (layout->no_memory) {
-        error_setg(errp, "dump: no memory to plan the file");
+        dump_no_memory(errp, "to plan the file");
     }
     return !layout->no_memory;
 }
@@ -168,7 +169,7 @@ static bool extent_fill_gap(const DumpLayout *layout, unsigned extent,
     }
     zero = g_try_malloc0(gap);
     if (!zero) {
-        error_setg(errp, "dump: no memory to write %s", e->name);
+        dump_no_memory(errp, "to write %s", e->name);
         return false;
     }
     return dump_sink_write(sink, e->offset - gap, zero, gap, e->name, errp);

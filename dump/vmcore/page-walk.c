@@ -16,6 +16,7 @@
 #include "linux-page.h"
 #include "page-walk.h"
 #include "pipeline.h"
+#include "spare.h"
 
 /* Page frames per work item. */
 #define WALK_PIECE      4096u
@@ -57,7 +58,7 @@ typedef struct WalkSlot {
 
 static bool no_memory(Error **errp)
 {
-    error_setg(errp, "dump: no memory to find pages to exclude");
+    dump_no_memory(errp, "to find pages to exclude");
     return false;
 }
 

@@ -13,6 +13,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "pages-live.h"
+#include "spare.h"
 
 /* Host addresses [start, end). */
 typedef struct HostSpan {
@@ -189,7 +190,7 @@ static DumpPagesReader *live_reader_new(DumpPages *pages, Error **errp)
     LiveReader *r = g_try_new0(LiveReader, 1);
 
     if (!r) {
-        error_setg(errp, "dump: no memory to read guest memory");
+        dump_no_memory(errp, "to read guest memory");
         return NULL;
     }
     r->still = dump_pages_reader_new(l->still, errp);

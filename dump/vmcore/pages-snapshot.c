@@ -23,6 +23,7 @@
 #include "qemu/units.h"
 #include "page-store.h"
 #include "pages-snapshot.h"
+#include "spare.h"
 #include "thread.h"
 #include "write-watch.h"
 
@@ -231,6 +232,7 @@ bool dump_snapshot_add(DumpSnapshot *s, const DumpSnapshotRange *range,
     }
     r = region_new(s, range);
     if (!r || !r->states || !r->copies || !r->dirty || !r->given) {
+        dump_spare_free();
         error_setg(errp, "no memory to track pages");
     } else if (write_watch_register(&s->watch, range->start, range->len,
                                     range->anon || range->fd >= 0, errp)) {
@@ -414,6 +416,7 @@ static void watch_save(DumpSnapshot *s, Region *r, uint64_t at)
 
     region_piece_bounds(r, at, ample ? r->piece : r->range.page, &from, &to);
     if (!region_save(s, r, from, to) || !region_save_fault(s, r, at)) {
+        dump_spare_free();
         snapshot_break(s, "no memory to save pages of the guest");
     } else if (!region_let_go(s, r, from, to)) {
         watch_failed(s);

@@ -28,6 +28,7 @@
 #include "qemu/compiler.h"
 #include "qemu/units.h"
 #include "pages.h"
+#include "spare.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ  22
@@ -345,7 +346,7 @@ static DumpPagesReader *still_reader_new(DumpPages *pages, Error **errp)
         }
     }
     if (!r) {
-        error_setg(errp, "dump: no memory to read guest memory");
+        dump_no_memory(errp, "to read guest memory");
         return NULL;
     }
     return &r->parent;

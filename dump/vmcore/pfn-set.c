@@ -9,6 +9,7 @@
 #include "qemu/bswap.h"
 #include "qemu/host-utils.h"
 #include "pfn-set.h"
+#include "spare.h"
 
 #define BLOCK_BYTES     (PFN_SET_BLOCK / 8)
 #define WORD            64u     /* bits per access */
@@ -28,7 +29,7 @@ struct PfnSet {
 
 static bool no_memory(Error **errp)
 {
-    error_setg(errp, "dump: no memory for a set of page frames");
+    dump_no_memory(errp, "for a set of page frames");
     return false;
 }
 

@@ -9,6 +9,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "ram-copy.h"
+#include "spare.h"
 
 /* Large enough for efficient writes, small enough for smooth progress. */
 #define COPY_CHUNK      MiB
@@ -235,7 +236,7 @@ bool dump_ram_copy(const DumpRamCopy *copy, unsigned extent, uint64_t pos,
     if (dump_pages_may_change(copy->pages)) {
         bounce = live.bounce = g_try_malloc(COPY_BOUNCE);
         if (!bounce) {
-            error_setg(errp, "dump: no memory to read guest memory");
+            dump_no_memory(errp, "to read guest memory");
             return false;
         }
     }

@@ -11,6 +11,7 @@
 #include "qemu/iov.h"
 #include "kdump-format.h"
 #include "sink-flat.h"
+#include "spare.h"
 
 typedef struct FlatSink {
     DumpSink parent;
@@ -169,7 +170,7 @@ static bool flat_complete_record(FlatSink *s, Error **errp)
     }
     zero = g_try_malloc0(s->owed);
     if (!zero) {
-        error_setg(errp, "dump: no memory to complete a record");
+        dump_no_memory(errp, "to complete a record");
         return false;
     }
     memcpy(zero, s->record + FLAT_RECORD_SIZE - head, head);

@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/iov.h"
 #include "sink.h"
+#include "spare.h"
 
 void dump_sink_init(DumpSink *sink, const DumpSinkOps *ops,
                     DumpProgress *progress)
@@ -104,7 +105,7 @@ static bool sink_keep_seal(DumpSink *sink, uint64_t offset, const void *buf,
     sink_drop_seal(sink);
     sink->seal.buf = g_try_malloc(len);
     if (!sink->seal.buf) {
-        error_setg(errp, "dump: no memory to write %s", what);
+        dump_no_memory(errp, "to write %s", what);
         return false;
     }
     memcpy(sink->seal.buf, buf, len);

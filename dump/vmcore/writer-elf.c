@@ -26,6 +26,7 @@
 #include "qemu/units.h"
 #include "elf-core.h"
 #include "ram-copy.h"
+#include "spare.h"
 #include "writer.h"
 
 /* Alignment of memory in the file. */
@@ -59,7 +60,7 @@ typedef struct ElfWriter {
 /* Returns false. */
 static bool elf_no_memory(Error **errp)
 {
-    error_setg(errp, "dump: no memory to plan an ELF core");
+    dump_no_memory(errp, "to plan an ELF core");
     return false;
 }
 
@@ -488,7 +489,7 @@ static bool elf_write_phdrs(ElfWriter *w, DumpSink *sink, Error **errp)
     g_autofree uint8_t *phdrs = g_try_malloc_n(batch, size);
 
     if (!phdrs) {
-        error_setg(errp, "dump: no memory to write the program headers");
+        dump_no_memory(errp, "to write the program headers");
         return false;
     }
     for (size_t first = 0; first < w->nr_segments; first += batch) {
@@ -550,8 +551,8 @@ static bool elf_write_sections(ElfWriter *w, DumpSink *sink, Error **errp)
     if (extra) {
         data = g_try_malloc0(extra->data_size);
         if (!data && extra->data_size) {
-            error_setg(errp, "dump: no memory for %" PRIu64 " bytes of the "
-                       "target's sections", extra->data_size);
+            dump_no_memory(errp, "for %" PRIu64 " bytes of the target's "
+                           "sections", extra->data_size);
             return false;
         }
         if (!extra->data(extra->opaque, data, extra->data_size, errp) ||

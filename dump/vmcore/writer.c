@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "writer.h"
+#include "spare.h"
 
 static const DumpWriterOps *const dump_writers[] = {
     &dump_writer_elf,
@@ -44,7 +45,7 @@ static DumpWriter *writer_new(const DumpWriterOps *ops,
     DumpWriter *w = g_try_malloc0(ops->size);
 
     if (!layout || !w) {
-        error_setg(errp, "dump: no memory to plan the file");
+        dump_no_memory(errp, "to plan the file");
         dump_layout_free(layout);
         g_free(w);
         return NULL;

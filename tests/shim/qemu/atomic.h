@@ -18,6 +18,7 @@ typedef uint64_t aligned_uint64_t __attribute__((aligned(8)));
 #define qatomic_store_release(ptr, v) __atomic_store_n(ptr, v, __ATOMIC_RELEASE)
 #define qatomic_inc(ptr) ((void)__atomic_fetch_add(ptr, 1, __ATOMIC_SEQ_CST))
 
+#define qatomic_xchg(ptr, v) __atomic_exchange_n(ptr, v, __ATOMIC_SEQ_CST)
 #define qatomic_add_fetch(ptr, n) __atomic_add_fetch(ptr, n, __ATOMIC_SEQ_CST)
 #define qatomic_cmpxchg(ptr, old, new) \
     __sync_val_compare_and_swap(ptr, old, new)
