@@ -69,8 +69,10 @@ static bool check_net(Error **errp)
     for (int i = 0; i < MIN(n, (int)ARRAY_SIZE(clients)); i++) {
         NetClientDriver driver = clients[i]->info->type;
 
+        /* passt, new in QEMU 10.1, may use vhost-user. */
         if (driver == NET_CLIENT_DRIVER_VHOST_USER ||
-            driver == NET_CLIENT_DRIVER_VHOST_VDPA) {
+            driver == NET_CLIENT_DRIVER_VHOST_VDPA ||
+            g_str_equal(NetClientDriver_str(driver), "passt")) {
             error_setg(errp, "the network backend '%s' is of type '%s', "
                        "which writes to guest memory directly",
                        clients[i]->name, NetClientDriver_str(driver));
