@@ -459,8 +459,14 @@ static void read_back(const Case *c, const Sink *s, bool ok, uint64_t size)
         return;
     }
     if (c->format.flat) {
-        /* There are no holes; old data may follow. */
-        img.len = ok ? MIN(img.len, fuzz_faults.written) : img.len;
+        /*
+         * There are no holes; old data may follow. The header is written twice
+         * if it can be overwritten.
+         */
+        if (ok) {
+            img.len = MIN(img.len, fuzz_faults.written -
+                          (c->output < OUT_APPEND ? 4096 : 0));
+        }
         inner = fuzz_unflatten(&img, FILE_LIMIT, !ok);
         if (!inner) {
             return;

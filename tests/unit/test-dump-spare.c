@@ -9,8 +9,7 @@
 #include "qemu/units.h"
 #include "spare.h"
 
-#if defined(CONFIG_LINUX) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
+#ifdef CONFIG_LINUX
 #include <sys/resource.h>
 
 /* More than the unused heaps of two threads. */
@@ -21,13 +20,18 @@ static bool limit_memory(struct rlimit *old)
 {
     g_autofree char *text = NULL;
     struct rlimit limit;
+    uint64_t size;
 
     if (!g_file_get_contents("/proc/self/statm", &text, NULL, NULL) ||
         getrlimit(RLIMIT_AS, old) < 0) {
         return false;
     }
+    size = g_ascii_strtoull(text, NULL, 10) * qemu_real_host_page_size();
+    if (size / GiB > 1024) {
+        return false;           /* a sanitizer */
+    }
     limit = *old;
-    limit.rlim_cur = strtoull(text, NULL, 10) * getpagesize();
+    limit.rlim_cur = size;
     return setrlimit(RLIMIT_AS, &limit) == 0;
 }
 
