@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -21,33 +22,39 @@ def machine(demo, folder):
     """The folder of the demo's machine, once its QEMU accepts commands."""
     while demo.poll() is None:
         for name in os.listdir(folder):
-            if os.path.exists(folder / name / 'qmp'):
-                return folder / name
+            if os.path.exists(f'{folder}/{name}/qmp'):
+                return f'{folder}/{name}'
         time.sleep(0.05)
     raise AssertionError(demo.stderr.read())
 
 
+@pytest.fixture
+def short():
+    """A temporary folder whose path leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory(prefix='demo-') as folder:
+        yield folder
+
+
 @pytest.mark.parametrize('number, code', [
     (signal.SIGINT, 1), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_interrupted(tmp_path, number, code):
+def test_interrupted(tmp_path, short, number, code):
     """QEMU ends, and its files are removed; no traceback."""
     image()
     cache = os.environ.get('XDG_CACHE_HOME') or \
         os.path.expanduser('~/.cache')
-    home, tmp = tmp_path / 'cache', tmp_path / 'tmp'
+    home = tmp_path / 'cache'
     home.mkdir()
-    tmp.mkdir()
     (home / 'qemu-guest-memory-dump').mkdir()
     (home / 'qemu-guest-memory-dump/guest').symlink_to(
         os.path.join(cache, 'qemu-guest-memory-dump/guest'))
     demo = subprocess.Popen(
         [sys.executable, DEMO], stderr=subprocess.PIPE, text=True,
-        env={**os.environ, 'XDG_CACHE_HOME': str(home), 'TMPDIR': str(tmp)})
-    folder = machine(demo, tmp)
+        env={**os.environ, 'XDG_CACHE_HOME': str(home), 'TMPDIR': short})
+    folder = machine(demo, short)
     demo.send_signal(number)
     _, said = demo.communicate(timeout=60)
     assert demo.returncode == code, said
     assert 'Traceback' not in said
     assert not os.path.exists(folder)
-    assert subprocess.run(['pgrep', '-f', str(folder)],
+    assert subprocess.run(['pgrep', '-f', folder],
                           capture_output=True).returncode == 1
