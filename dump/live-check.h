@@ -13,7 +13,7 @@
 /* Returns false, with @errp set, if not. No side effects. */
 bool live_check_guest(Error **errp);
 
-/* From begin to end, a device of which that is not true cannot be added. */
+/* From begin to end, device_add refuses what live_check_guest does. */
 void live_check_begin(void);
 void live_check_end(void);
 

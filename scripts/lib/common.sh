@@ -15,7 +15,8 @@ die() {
     exit 1
 }
 
-# help_wanted ARGUMENT: for -h or --help, print the script's first comment, and exit.
+# help_wanted ARGUMENT: for -h or --help, print the script's first comment, and
+# exit.
 help_wanted() {
     case $1 in
     -h | --help) sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit 0 ;;

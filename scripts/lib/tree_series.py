@@ -114,8 +114,8 @@ class Cutter:
 
     def __init__(self, tree, plan, patches):
         self.plan = {p: t for p, t in plan.items() if t is not None}
-        self.base = {p: content(tree, p) for p in plan
-                     if content(tree, p) is not None}
+        self.base = {p: text for p in plan
+                     if (text := content(tree, p)) is not None}
         if VMCORE_BUILD in self.base:
             raise Failure(f"'{tree}' already has the subsystem")
         self.arrives = assign(self.plan, self.base, patches)
