@@ -25,7 +25,6 @@
 #include "qobject/qstring.h"
 #include "dump-job.h"
 #include "vmcoreinfo-query.h"
-#include "vmcore/pipeline.h"
 
 /*
  * Flags that select a format, and the corresponding raw format (-R). Formats
@@ -91,23 +90,17 @@ static bool hmp_get_format(const QDict *qdict, DumpGuestMemoryArguments *args,
     return !chosen || hmp_find_format(name, &args->format, errp);
 }
 
-static bool hmp_get_threads(const QDict *qdict, DumpGuestMemoryArguments *args,
-                            Error **errp)
+/* 0, which the command refuses, for all that is not a number of 8 bits. */
+static void hmp_get_threads(const QDict *qdict, DumpGuestMemoryArguments *args)
 {
     const char *text = qdict_get_try_str(qdict, "threads");
     unsigned value;
 
-    if (!text) {
-        return true;
+    args->has_threads = text;
+    if (text && qemu_strtoui(text, NULL, 10, &value) == 0 &&
+        value <= UINT8_MAX) {
+        args->threads = value;
     }
-    if (qemu_strtoui(text, NULL, 10, &value) < 0 || value > UINT8_MAX) {
-        error_setg(errp, "Parameter 'threads' expects a number from 1 to %d",
-                   DUMP_PIPELINE_MAX_THREADS);
-        return false;
-    }
-    args->has_threads = true;
-    args->threads = value;
-    return true;
 }
 
 /*
@@ -285,8 +278,8 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
     args->live = ON_OFF_AUTO_ON;
     args->has_direct = args->direct = hmp_has_flag(qdict, "direct");
     hmp_get_range(qdict, args);
+    hmp_get_threads(qdict, args);
     if (hmp_get_format(qdict, args, errp) &&
-        hmp_get_threads(qdict, args, errp) &&
         hmp_get_exclude(qdict, args, errp) &&
         hmp_get_bandwidth(qdict, args, errp)) {
         qmp_dump_guest_memory(args, errp);
