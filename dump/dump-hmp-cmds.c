@@ -287,15 +287,21 @@ static bool hmp_dump_start(const QDict *qdict, bool detach, Error **errp)
     return !*errp;
 }
 
+/* Returns false if the monitor cannot be suspended (human-monitor-command). */
+static bool hmp_suspend(Monitor *mon)
+{
+    return monitor_suspend(mon) == 0;
+}
+
 /*
  * Without -d the dump is detached, too, but the monitor is suspended until its
  * end, and displays the progress on a terminal. Other monitors can be used. If
- * the monitor cannot be suspended (human-monitor-command), QEMU is blocked.
+ * the monitor cannot be suspended, QEMU is blocked.
  */
 void hmp_dump_guest_memory(Monitor *mon, const QDict *qdict)
 {
     bool detach = qdict_get_try_bool(qdict, "detach", false);
-    bool wait = !detach && monitor_suspend(mon) == 0;
+    bool wait = !detach && hmp_suspend(mon);
     Error *err = NULL;
 
     if (hmp_dump_start(qdict, detach || wait, &err) && wait) {
@@ -581,7 +587,7 @@ static void hmp_info_vmcoreinfo(Monitor *mon, const QDict *qdict)
         hmp_handle_error(mon, err);
         return;
     }
-    if (monitor_suspend(mon) < 0) {
+    if (!hmp_suspend(mon)) {
         vmcoreinfo_query_run(query);
         hmp_print_vmcoreinfo(mon, query);
         return;

@@ -3,7 +3,7 @@
 # The body of scripts/qemu-tree. Cache layout:
 #
 #   CACHE/apt/SUITE/             private package lists and archives
-#   CACHE/tools/meson/           a meson new enough for QEMU 10
+#   CACHE/tools/PACKAGE/         Python packages that QEMU's configure needs
 #   CACHE/VERSION/src/           pristine source, never built in
 #   CACHE/VERSION/{stock,ours}/  copies that are built; ours has been applied
 #     build/, build-TARGETS/     x86_64 with all devices; others with few
@@ -34,7 +34,7 @@ from debian import Archive, own_codename  # noqa: E402
 
 # Base -> (suite, version prefix of its source package).
 BASES = {'7.2': ('bookworm', '1:7.2'), '10.0': ('trixie', '1:10.0'),
-         '10.2': ('sid', '1:10.2')}
+         '10.2': ('sid', '1:10.2'), '11.1': ('sid', '1:11.1')}
 DEFAULT_TARGETS = 'x86_64'
 # Target -> the devices enabled in its build, apart from their dependencies.
 # With several targets, boards and devices would take most of the build time.
@@ -55,7 +55,11 @@ DEVICES = {
     'm68k': 'M68K_VIRT SEMIHOSTING',
     'or1k': 'OR1K_SIM',
 }
-MESON_MIN_10 = (1, 5)
+# First QEMU version -> Python packages, and their suites, that configure needs
+# and Debian 12 does not have.
+PYTHON_PACKAGES = {(10, 0): {'meson': 'trixie'},
+                   (11, 0): {'python3-pycotap': 'trixie',
+                             'python3-qemu-qmp': 'trixie-backports'}}
 
 # No C++ is compiled. 7.2 turns _FORTIFY_SOURCE off if c++, its default, is
 # clang's, as it is once scripts/fuzz has installed clang and g++ is missing.
@@ -144,8 +148,11 @@ class Tree:
         env = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR='1',
                    CCACHE_DIR=f'{self.cache}/ccache', CCACHE_MAXSIZE='4G')
         # Also for ninja, which reruns meson when its input has changed.
-        if tree_apply.version_of(self.src) >= (10, 0):
-            env.update(new_meson(self.cache))
+        env['PYTHONPATH'] = ':'.join(
+            python_package(self.cache, name, suite)
+            for since, packages in PYTHON_PACKAGES.items()
+            if tree_apply.version_of(self.src) >= since
+            for name, suite in packages.items())
         return env
 
     def configure(self, stock, targets):
@@ -198,19 +205,13 @@ def build_packages():
                           capture_output=True, text=True).stdout
 
 
-def new_meson(cache):
-    """Environment variables by which Python finds a meson that QEMU 10
-    accepts."""
-    version = subprocess.run(['/usr/bin/meson', '--version'],
-                             capture_output=True, text=True).stdout
-    if tuple(map(int, re.findall(r'\d+', version)[:2])) >= MESON_MIN_10:
-        return {}
-    tool = os.path.join(cache, 'tools', 'meson')
+def python_package(cache, name, suite):
+    """The folder for PYTHONPATH of a package of another suite."""
+    folder = f'{cache}/tools/{name}'
     with locked(cache):
-        if not os.path.isdir(tool):
-            Archive(f'{own_codename()}-backports', 'deb').unpack_package(
-                'meson', tool)
-    return {'PYTHONPATH': os.path.join(tool, 'usr/lib/python3/dist-packages')}
+        if not os.path.isdir(folder):
+            Archive(suite, 'deb').unpack_package(name, folder)
+    return f'{folder}/usr/lib/python3/dist-packages'
 
 
 def execute(args):

@@ -4,7 +4,7 @@
 """Dumps of a guest that runs its firmware under TCG: compare the memory and
 registers in ELF cores, made in several ways, with those of the guest.
 
-The other formats are read back by tests/qtest/dump-test.c.
+The other formats are read back by tests/qtest/dump-vmcore-test.c.
 """
 
 import os

@@ -140,8 +140,8 @@ def test_unknown_version(tree, version):
 
 
 @pytest.mark.parametrize('version,warned', [
-    ('7.2.22', False), ('10.2.2', False), ('10.3.0', True),
-    ('11.1.0', True)])
+    ('7.2.22', False), ('10.2.2', False), ('11.1.3', False),
+    ('11.2.0', True)])
 def test_newer_version(tree, version, warned):
     """It is accepted, with a warning that it is not tested. From 11.0 on,
     the tree's Kconfig reads a file in dump/."""
@@ -157,9 +157,9 @@ def test_newer_version(tree, version, warned):
 
 
 def test_monitor_of_its_own(tree):
-    """From 11.x on, commands of the human monitor are passed a MonitorHMP."""
+    """After 11.1, commands of the human monitor are passed a MonitorHMP."""
     with open(os.path.join(tree, 'VERSION'), 'w') as f:
-        f.write('11.1.0\n')
+        f.write('11.2.0\n')
     os.makedirs(os.path.join(tree, 'include/monitor'))
     with open(os.path.join(tree, 'include/monitor/hmp.h'), 'w') as f:
         f.write('int monitor_hmp_printf(MonitorHMP *mon, ...);\n')
@@ -197,7 +197,7 @@ def test_missing_anchor(tree, path, old, new):
     assert digest(tree) == before
 
 
-REWRITES = [(folder, path) for folder in ('7.2', '11.x') for path in
+REWRITES = [(folder, path) for folder in ('7.2', '11.2') for path in
             sorted(runpy.run_path(os.path.join(
                 REPO, 'backports', folder, 'rewrite.py'))['REWRITE'])]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Replacements for QEMU 11.x that macros cannot make, as in
+# Replacements for QEMU after 11.1 that macros cannot make, as in
 # backports/7.2/rewrite.py; see also dump/monitor/hmp.h. Not tested, as its
 # source was not available.
 
