@@ -156,7 +156,7 @@ void block_queue_free(BlockQueue *q)
 }
 
 /* Yank all nodes of a tree that support it. */
-static void queue_break_node(BlockDriverState *bs)
+static void GRAPH_RDLOCK queue_break_node(BlockDriverState *bs)
 {
     YankInstance instance = {
         .type = YANK_INSTANCE_TYPE_BLOCK_NODE,

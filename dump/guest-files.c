@@ -176,7 +176,8 @@ static bool check_node_file(const BlockDriverState *bs, Error **errp)
            check_memory(&st, errp);
 }
 
-static bool check_node_and_children(BlockDriverState *bs, Error **errp)
+static bool GRAPH_RDLOCK
+check_node_and_children(BlockDriverState *bs, Error **errp)
 {
     BdrvChild *child;
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The #includes in dump/ match the layers in docs/devel/dump.rst, and only one
-place loads from guest memory."""
+place loads from guest memory. Functions that use the block graph say so."""
 
 import fnmatch
 import functools
@@ -175,3 +175,30 @@ def test_load_is_seen(line):
         texts = sources()
         texts[path] += f'\n{line}\n'
         assert len(loads(texts)) == 1
+
+
+def unlocked(texts):
+    """Functions that use links of the block graph and neither take its lock
+    nor say that their callers do: clang 18 and later, as QEMU calls it,
+    rejects them."""
+    return [f'{path}: {head.split("(")[0].split()[-1]}'
+            for path, text in texts.items()
+            for head, body in re.findall(
+                r'(?m)^(\w[^;{}]*\([^;{}]*\))\n\{\n((?:.*\n)*?)\}$', text)
+            if re.search(r'\bbs->(?:children|parents|backing|file)\b', body)
+            and 'GRAPH_RDLOCK' not in head + body]
+
+
+def test_graph_lock():
+    assert unlocked(sources()) == []
+
+
+@pytest.mark.parametrize('path,text', [
+    ('dump/block-queue.c', 'GRAPH_RDLOCK '),
+    ('dump/output-block.c', '    GRAPH_RDLOCK_GUARD_MAINLOOP();\n'),
+])
+def test_missing_graph_lock_is_seen(path, text):
+    texts = sources()
+    assert texts[path].count(text) == 1
+    texts[path] = texts[path].replace(text, '')
+    assert len(unlocked(texts)) == 1

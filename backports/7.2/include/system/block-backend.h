@@ -13,6 +13,7 @@
 #include "block/block.h"
 #include "sysemu/block-backend.h"
 
+#define GRAPH_RDLOCK
 #define GRAPH_RDLOCK_GUARD_MAINLOOP()
 
 static inline BlockBackend *backport_blk_new_with_bs(BlockDriverState *bs,
