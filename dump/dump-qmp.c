@@ -59,7 +59,6 @@ static const struct {
       { DUMP_KIND_WINDMP } },
 };
 
-/* The format may be one that this build cannot write. */
 static const DumpFormat *dump_find_format(DumpGuestMemoryFormat qapi)
 {
     for (size_t i = 0; i < ARRAY_SIZE(dump_formats); i++) {

@@ -278,7 +278,10 @@ static void dump_job_set_flag(bool *flag)
     g_mutex_unlock(&dump_lock);
 }
 
-/* The guest is no longer needed: free its state, and resume it. */
+/*
+ * The guest is no longer needed: free its state, resume it, and allow migration
+ * again. Sets job->error if an event has made the dump inconsistent.
+ */
 static void dump_job_release_guest(DumpJob *job)
 {
     const char *spoilt;
@@ -319,8 +322,8 @@ static void dump_job_release(DumpJob *job)
 }
 
 /*
- * End the dump and free @job. @published: the guest was stopped, so query-dump
- * reports the outcome. @event: also emit DUMP_COMPLETED.
+ * End the dump and free @job. @published: the dump was not refused, so
+ * query-dump reports the outcome. @event: also emit DUMP_COMPLETED.
  */
 static void dump_job_finish(DumpJob *job, bool published, bool event,
                             Error **errp)

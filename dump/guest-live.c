@@ -30,9 +30,9 @@
 #define LIVE_PAGE_MAX       (2 * MiB)
 
 /*
- * The dump fails if saved pages exceed the limit by this, or four times the
- * limit if that is more: the guest is stopped when the limit is exceeded, so
- * then something else must be writing to its memory.
+ * The dump fails if saved pages exceed the limit by this number of bytes or by
+ * three times the limit, whichever is larger. As the guest is stopped when the
+ * limit is exceeded, something else must then be writing to its memory.
  */
 #define LIVE_SLACK          (256 * MiB)
 

@@ -8,9 +8,9 @@
  * debugged. So the steps of vm_stop() that are needed are done here.
  *
  * While stopped, the guest is in RUN_STATE_SAVE_VM, as during a snapshot. QEMU
- * has no transitions from there to PRELAUNCH, SUSPENDED or SHUTDOWN: a reset or
- * a suspend would abort QEMU, and a shutdown would be lost. These cases are
- * handled here.
+ * has no transitions from there to PRELAUNCH or SHUTDOWN, and older versions
+ * none to SUSPENDED: a reset or a suspend would abort QEMU, and a shutdown
+ * would be lost. These cases are handled here.
  */
 
 #include "qemu/osdep.h"
@@ -116,7 +116,7 @@ static void guest_pause_wakeup(Notifier *notifier, void *data)
     guest_pause_run_state(pause, runstate_is_running(), RUN_STATE_RUNNING);
 }
 
-/* All QEMU versions allow these transitions from SUSPENDED to SAVE_VM. */
+/* Older versions of QEMU have no direct transition from SUSPENDED to SAVE_VM. */
 static void guest_pause_hold_suspended(GuestPause *pause)
 {
     pause->was_suspended = true;

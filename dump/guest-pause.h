@@ -57,8 +57,9 @@ typedef struct GuestPause {
 
 /*
  * Stop the guest if it runs, or is suspended and could wake up. @pause must not
- * be moved. With GUEST_PAUSE_STILL, wait for disk requests in flight, but not
- * longer than about a second.
+ * be moved. With GUEST_PAUSE_STILL, wait for disk requests in flight, for about
+ * a second at most, before devices are notified of the stop and once more
+ * afterwards.
  *
  * @progress: cancellation ends the wait; cancelled if guest_pause_spoilt
  * @report: receives warnings about possible inconsistencies of the dump

@@ -10,7 +10,6 @@
 #include "guest-memory.h"
 #include "guest-notes.h"
 #include "guest-x86.h"
-#include "trace.h"
 #include "vmcore/elf-notes.h"
 #include "x86-cpu.h"
 

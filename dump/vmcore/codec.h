@@ -30,10 +30,10 @@ typedef struct DumpCodec {
 
     /*
      * Compress @len bytes of @src to @dst, which has bound(len) bytes.
-     * Returns the size of the result in bytes, or 0 if the codec failed or
-     * found that the result is no shorter. @src may change during the call
-     * (a device may write to guest memory): the result may then be garbage,
-     * but nothing outside the buffers is accessed.
+     * Returns the size of the result in bytes; 0 or @len or more if the codec
+     * failed or the data does not shrink. @src may change during the call (a
+     * device may write to guest memory): the result may then be garbage, but
+     * nothing outside the buffers is accessed.
      */
     size_t (*compress)(void *state, const uint8_t *src, size_t len,
                        uint8_t *dst);

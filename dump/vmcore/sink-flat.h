@@ -11,9 +11,10 @@
 #include "sink.h"
 
 /*
- * Create a flattened sink, which takes ownership of @base. The flat header is
- * written with the first record. Each write makes one record; consecutive
- * writes are not merged, so callers should write large pieces.
+ * Create a flattened sink, which takes ownership of @base. Each write makes one
+ * record; consecutive writes are not merged, so callers should write large
+ * pieces. If @base rewinds, the flattened header is zero until finish, so that
+ * an incomplete file is not taken for a dump.
  */
 DumpSink *dump_sink_flat_new(DumpSink *base);
 

@@ -127,7 +127,8 @@ bool dump_sink_rewinds(const DumpSink *sink);
 /*
  * Write @len bytes at @offset; 0 does nothing. @what names the part of the
  * dump in error messages ("dump: writing page data: No space left on
- * device"). A byte may be written twice to a file sink only.
+ * device"). A byte may be written twice only if the sink rewinds and is not
+ * flattened.
  *
  * Returns false, with @errp set, on failure or if cancelled while waiting
  * ("dump: cancelled").
