@@ -74,7 +74,6 @@ static void assert_fails(Guest *g, const char *why, const char *arguments)
     QObject *args = qobject_from_json(arguments, &error_abort);
     QDict *rsp = qtest_qmp(g->qts, "{ 'execute': 'dump-guest-memory', "
                            "'arguments': %p }", args);
-
     const char *desc;
 
     g_assert_true(qdict_haskey(rsp, "error"));
