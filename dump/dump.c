@@ -284,7 +284,7 @@ static void dump_job_set_flag(bool *flag)
  */
 static void dump_job_release_guest(DumpJob *job)
 {
-    const char *spoilt;
+    const char *broken;
 
     dump_writer_free(job->writer);
     job->writer = NULL;
@@ -298,11 +298,11 @@ static void dump_job_release_guest(DumpJob *job)
         job->live_info->held = 0;
     }
     migrate_del_blocker(&job->blocker);
-    spoilt = guest_pause_spoilt(&job->pause);
-    if (spoilt) {
+    broken = guest_pause_broken(&job->pause);
+    if (broken) {
         error_free(job->error);
         job->error = NULL;
-        error_setg(&job->error, "dump: %s", spoilt);
+        error_setg(&job->error, "dump: %s", broken);
     }
 }
 

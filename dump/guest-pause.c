@@ -26,9 +26,9 @@
 #include "trace.h"
 
 /* Poll interval for busy disks after the first second. */
-#define TELL_PERIOD_MS  50
+#define NOTIFY_PERIOD_MS  50
 
-const char *guest_pause_spoilt(const GuestPause *pause)
+const char *guest_pause_broken(const GuestPause *pause)
 {
     if (pause->kind != GUEST_PAUSE_STILL) {
         return NULL;
@@ -50,7 +50,7 @@ const char *guest_pause_spoilt(const GuestPause *pause)
 /* Cancel the dump if it has become inconsistent. */
 static void guest_pause_check(GuestPause *pause)
 {
-    if (guest_pause_spoilt(pause)) {
+    if (guest_pause_broken(pause)) {
         dump_progress_cancel(pause->progress);
     }
 }
@@ -93,8 +93,8 @@ static void guest_pause_run_state(void *opaque, bool running, RunState state)
     if (running) {
         pause->ran = true;
         /* Do not notify devices of a stop that is over. */
-        if (pause->tell_timer) {
-            timer_del(pause->tell_timer);
+        if (pause->notify_timer) {
+            timer_del(pause->notify_timer);
         }
         guest_pause_check(pause);
     }
@@ -116,7 +116,7 @@ static void guest_pause_wakeup(Notifier *notifier, void *data)
     guest_pause_run_state(pause, runstate_is_running(), RUN_STATE_RUNNING);
 }
 
-/* Older versions of QEMU have no direct transition from SUSPENDED to SAVE_VM. */
+/* Older versions of QEMU have no transition from SUSPENDED to SAVE_VM. */
 static void guest_pause_hold_suspended(GuestPause *pause)
 {
     pause->was_suspended = true;
@@ -170,7 +170,7 @@ static void guest_pause_stop(GuestPause *pause)
     cpu_disable_ticks();
     pause_all_vcpus();
     /* A stop was already requested, for example by a guest panic. */
-    pause->stop_asked = qemu_vmstop_requested(&pause->asked);
+    pause->stop_requested = qemu_vmstop_requested(&pause->requested);
     qapi_event_send_stop();
 }
 
@@ -178,21 +178,21 @@ static void guest_pause_stop(GuestPause *pause)
  * Devices block QEMU until their disk requests are complete when they are
  * notified of a stop. So they are notified when no request is in flight.
  */
-static void guest_pause_tell(GuestPause *pause)
+static void guest_pause_notify(GuestPause *pause)
 {
     vm_state_notify(false, RUN_STATE_SAVE_VM);
-    pause->told = true;
+    pause->notified = true;
 }
 
-static void guest_pause_tell_late(void *opaque)
+static void guest_pause_notify_late(void *opaque)
 {
     GuestPause *pause = opaque;
 
     if (!guest_disks_busy()) {
-        guest_pause_tell(pause);
+        guest_pause_notify(pause);
     } else {
-        timer_mod(pause->tell_timer,
-                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + TELL_PERIOD_MS);
+        timer_mod(pause->notify_timer,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + NOTIFY_PERIOD_MS);
     }
 }
 
@@ -202,7 +202,7 @@ static unsigned guest_pause_settle(GuestPause *pause)
     unsigned busy = guest_disks_settle(pause->progress);
 
     if (!busy) {
-        guest_pause_tell(pause);
+        guest_pause_notify(pause);
         /* A device that stops may start requests that the guest has queued. */
         busy = guest_disks_settle(pause->progress);
     }
@@ -216,25 +216,25 @@ static unsigned guest_pause_settle(GuestPause *pause)
 }
 
 /* Notify devices of the stop, now or when no disk request is in flight. */
-static void guest_pause_tell_devices(GuestPause *pause)
+static void guest_pause_notify_devices(GuestPause *pause)
 {
     unsigned busy = pause->kind == GUEST_PAUSE_STILL ?
                     guest_pause_settle(pause) : guest_disks_busy();
 
-    if (!pause->told && !busy) {
-        guest_pause_tell(pause);
+    if (!pause->notified && !busy) {
+        guest_pause_notify(pause);
     }
-    if (pause->told) {
+    if (pause->notified) {
         return;
     }
-    pause->tell_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
-                                     guest_pause_tell_late, pause);
-    timer_mod(pause->tell_timer,
-              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + TELL_PERIOD_MS);
+    pause->notify_timer = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                     guest_pause_notify_late, pause);
+    timer_mod(pause->notify_timer,
+              qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + NOTIFY_PERIOD_MS);
 }
 
 /* Start the guest without notifying devices, which do not know of the stop. */
-static void guest_pause_start_untold(void)
+static void guest_pause_start_unnotified(void)
 {
     bool suspended = vm_get_suspended();
 
@@ -252,14 +252,14 @@ static void guest_pause_start_untold(void)
 static void guest_pause_start(GuestPause *pause)
 {
     trace_dump_resume_guest();
-    if (pause->kind != GUEST_PAUSE_MOMENT && !pause->told &&
+    if (pause->kind != GUEST_PAUSE_MOMENT && !pause->notified &&
         !guest_disks_busy()) {
-        guest_pause_tell(pause);
+        guest_pause_notify(pause);
     }
-    if (pause->told) {
+    if (pause->notified) {
         vm_start();
     } else {
-        guest_pause_start_untold();
+        guest_pause_start_unnotified();
     }
 }
 
@@ -294,7 +294,7 @@ static void guest_pause_listen(GuestPause *pause)
 
 static void guest_pause_unlisten(GuestPause *pause)
 {
-    timer_free(pause->tell_timer);
+    timer_free(pause->notify_timer);
     qemu_bh_delete(pause->later_bh);
     notifier_remove(&pause->suspend);
     notifier_remove(&pause->wakeup);
@@ -321,7 +321,7 @@ void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
     }
     guest_pause_stop(pause);
     if (pause->stopped && kind != GUEST_PAUSE_MOMENT) {
-        guest_pause_tell_devices(pause);
+        guest_pause_notify_devices(pause);
     }
 }
 
@@ -353,12 +353,12 @@ void guest_pause_end(GuestPause *pause)
     if (pause->was_shut_down) {
         runstate_set(RUN_STATE_RUNNING);
         runstate_set(RUN_STATE_SHUTDOWN);
-    } else if (pause->stop_asked && !pause->was_reset) {
-        if (!pause->told) {
-            guest_pause_tell(pause);
+    } else if (pause->stop_requested && !pause->was_reset) {
+        if (!pause->notified) {
+            guest_pause_notify(pause);
         }
         runstate_set(RUN_STATE_RUNNING);
-        runstate_set(pause->asked);
+        runstate_set(pause->requested);
     } else {
         guest_pause_start(pause);
     }

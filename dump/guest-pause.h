@@ -34,21 +34,21 @@ typedef struct GuestPause {
     GuestPauseKind kind;
     bool active;                /* between begin and end */
     bool stopped;               /* it ran or was suspended at begin */
-    bool told;                  /* devices were notified of the stop */
+    bool notified;              /* devices were notified of the stop */
     unsigned resets;            /* resets of any kind during the pause */
     unsigned system_resets;     /* resets other than for loading a snapshot */
     bool suspending;            /* QEMU is about to set RUN_STATE_SUSPENDED */
     bool was_suspended;         /* at begin, or since */
     bool was_reset;             /* a reset replaced RUN_STATE_SAVE_VM */
     bool was_shut_down;         /* a shutdown was requested meanwhile */
-    bool stop_asked;            /* another stop was requested before begin */
-    RunState asked;             /* the run state requested by that */
+    bool stop_requested;        /* another stop was requested before begin */
+    RunState requested;         /* the run state requested by that */
     bool ran;                   /* the guest was started meanwhile */
     bool lost_memory;           /* guest memory was unplugged meanwhile */
     DumpProgress *progress;
     DumpReport *report;
     QEMUBH *later_bh;
-    QEMUTimer *tell_timer;      /* NULL unless devices are notified later */
+    QEMUTimer *notify_timer;    /* NULL unless devices are notified later */
     GuestDiscardWatch *watch;
     VMChangeStateEntry *vmsh;
     Notifier suspend, wakeup, shutdown;
@@ -61,7 +61,7 @@ typedef struct GuestPause {
  * a second at most, before devices are notified of the stop and once more
  * afterwards.
  *
- * @progress: cancellation ends the wait; cancelled if guest_pause_spoilt
+ * @progress: cancellation ends the wait; cancelled if guest_pause_broken
  * @report: receives warnings about possible inconsistencies of the dump
  * @on_exit: called when QEMU is about to exit; it may end the pause. NULL is
  *           allowed
@@ -74,7 +74,7 @@ void guest_pause_begin(GuestPause *pause, GuestPauseKind kind,
  * The event during the pause that made the dump inconsistent, as text, or
  * NULL. Still valid after the end.
  */
-const char *guest_pause_spoilt(const GuestPause *pause);
+const char *guest_pause_broken(const GuestPause *pause);
 
 /*
  * Give the guest the run state that it would have had without the dump. Does

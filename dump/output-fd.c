@@ -37,7 +37,7 @@ static bool output_is_fifo(const char *path)
 }
 
 /* The effect of O_NONBLOCK on writes to other devices is not known. */
-static void output_block_device(int fd)
+static void output_set_blocking(int fd)
 {
     struct stat st;
 
@@ -76,7 +76,7 @@ static bool output_open_path(FdOutput *out, const char *path, Error **errp)
         error_setg_errno(errp, errno, "Could not open '%s'", path);
         return false;
     }
-    output_block_device(out->fd);
+    output_set_blocking(out->fd);
     out->truncate = true;
     return true;
 }

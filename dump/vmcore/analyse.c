@@ -53,7 +53,7 @@ static GuestRamBacking judge_huge_pages(const DumpUntouched *u, int fd,
 /* Judge each file once: this examines all of its pages. */
 void dump_guest_judge_huge_pages(DumpGuest *guest)
 {
-    GuestRamBacking told = GUEST_RAM_OTHER;
+    GuestRamBacking backing = GUEST_RAM_OTHER;
     int fd = -1;
 
     for (size_t i = 0; i < guest_ram_nr_runs(&guest->all); i++) {
@@ -68,10 +68,10 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
 
             fd = run->fd;
             find_file(&guest->all, fd, &start, &end);
-            told = judge_huge_pages(guest->untouched, fd, start, end - start,
-                                    shared);
+            backing = judge_huge_pages(guest->untouched, fd, start,
+                                       end - start, shared);
         }
-        run->backing = told;
+        run->backing = backing;
     }
 }
 
@@ -101,14 +101,15 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Sources, sources_deinit)
 static bool is_idle(const DumpGuest *guest, const DumpFindings *findings,
                     DumpPagesReader *mem, const VmcoreInfoNote *note)
 {
-    return vmcoreinfo_cpus_can_tell(guest, findings->paging) &&
+    return vmcoreinfo_can_check_cpus(guest, findings->paging) &&
            !vmcoreinfo_get(note->info, "CRASHTIME") &&
-           vmcoreinfo_ask_cpus(guest, mem, findings->paging, note) !=
+           vmcoreinfo_check_cpus(guest, mem, findings->paging, note) !=
            VMCOREINFO_RUNS;
 }
 
-static void ask_driver(const DumpGuest *guest, const DumpFindings *findings,
-                       DumpPagesReader *mem, Sources *s)
+static void check_driver_note(const DumpGuest *guest,
+                              const DumpFindings *findings,
+                              DumpPagesReader *mem, Sources *s)
 {
     const GByteArray *note = findings->guest_note;
     LinuxKernelTrace trace;
@@ -128,7 +129,7 @@ static void ask_driver(const DumpGuest *guest, const DumpFindings *findings,
 
 /*
  * Reuse the result of an earlier search if the note is still there and a CPU
- * runs its kernel. The latter can only be told from page tables of x86_64.
+ * runs its kernel. The latter is known from page tables of x86_64 only.
  */
 static bool confirm_note(const DumpGuest *guest, const DumpFindings *findings,
                          DumpPagesReader *mem, Sources *s)
@@ -138,7 +139,7 @@ static bool confirm_note(const DumpGuest *guest, const DumpFindings *findings,
     if (findings->has_place) {
         note = vmcoreinfo_note_at(guest, mem, findings->place);
     }
-    if (!note || vmcoreinfo_ask_cpus(guest, mem, findings->paging, note) !=
+    if (!note || vmcoreinfo_check_cpus(guest, mem, findings->paging, note) !=
         VMCOREINFO_RUNS) {
         return false;
     }
@@ -178,7 +179,7 @@ static bool find_sources(DumpGuest *guest, const DumpFindings *findings,
                          DumpPagesReader *mem, DumpProgress *progress,
                          Sources *s, Error **errp)
 {
-    ask_driver(guest, findings, mem, s);
+    check_driver_note(guest, findings, mem, s);
     if (findings->want_search &&
         (!s->driver || s->driver_gone || s->driver_idle) &&
         !search_note(guest, findings, mem, progress, s, errp)) {

@@ -36,7 +36,7 @@ struct LinuxMemMap {
 static bool get_bits(const DumpGuest *guest, const VmcoreInfo *info,
                      int64_t *section, int64_t *all, Error **errp)
 {
-    int64_t five = 0, told;
+    int64_t five = 0, bits;
 
     if (guest->abi.elf_machine == EM_X86_64 &&
         !vmcoreinfo_get(info, "NUMBER(SECTION_SIZE_BITS)")) {
@@ -44,8 +44,8 @@ static bool get_bits(const DumpGuest *guest, const VmcoreInfo *info,
         *section = 27;
         *all = five ? 52 : 46;
         if (vmcoreinfo_get_in_range(info, "NUMBER(MAX_PHYSMEM_BITS)",
-                                    *section, 52, &told, NULL)) {
-            *all = told;
+                                    *section, 52, &bits, NULL)) {
+            *all = bits;
         }
         return true;
     }

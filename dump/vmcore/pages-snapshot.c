@@ -827,12 +827,13 @@ void dump_snapshot_give(DumpSnapshot *s, const uint8_t *host, uint64_t len)
     }
 }
 
-static bool sees_pages(const DumpUntouched *u)
+/* Can pagemap be read? Tried with a page that is certainly present. */
+static bool can_read_pagemap(const DumpUntouched *u)
 {
-    uint8_t here = 1;
+    const uint8_t byte = 1;
     uint64_t len = 1;
 
-    return here && dump_untouched_mapped(u, &here, &len);
+    return dump_untouched_mapped(u, &byte, &len);
 }
 
 DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
@@ -854,7 +855,7 @@ DumpSnapshot *dump_snapshot_new(int device, uint64_t limit,
     if (!write_watch_open(&s->watch, device, errp)) {
         return NULL;
     }
-    if (!sees_pages(untouched)) {
+    if (!can_read_pagemap(untouched)) {
         error_setg(errp, "/proc/self/pagemap cannot be read");
         return NULL;
     }

@@ -14,36 +14,37 @@
  */
 #define X86_PTI_USER_TABLE  0x1000
 
-static VmcoreInfoWord ask_table(const X86Paging *paging, DumpPagesReader *mem,
-                                uint64_t vaddr, uint64_t paddr)
+static VmcoreInfoMatch check_table(const X86Paging *paging,
+                                   DumpPagesReader *mem, uint64_t vaddr,
+                                   uint64_t paddr)
 {
     uint64_t at, left;
 
     if (!x86_paging_translate(paging, mem, vaddr, &at, &left)) {
         return VMCOREINFO_UNKNOWN;
     }
-    return at == paddr ? VMCOREINFO_RUNS : VMCOREINFO_DENIED;
+    return at == paddr ? VMCOREINFO_RUNS : VMCOREINFO_MISMATCH;
 }
 
-static VmcoreInfoWord ask_cpu(const X86Paging *paging, DumpPagesReader *mem,
-                              uint64_t vaddr, uint64_t paddr)
+static VmcoreInfoMatch check_cpu(const X86Paging *paging, DumpPagesReader *mem,
+                                 uint64_t vaddr, uint64_t paddr)
 {
     X86Paging kernel = *paging;
-    VmcoreInfoWord word = ask_table(paging, mem, vaddr, paddr);
+    VmcoreInfoMatch match = check_table(paging, mem, vaddr, paddr);
 
     kernel.root &= ~(uint64_t)X86_PTI_USER_TABLE;
-    if (word == VMCOREINFO_UNKNOWN && kernel.root != paging->root) {
-        word = ask_table(&kernel, mem, vaddr, paddr);
+    if (match == VMCOREINFO_UNKNOWN && kernel.root != paging->root) {
+        match = check_table(&kernel, mem, vaddr, paddr);
     }
-    return word;
+    return match;
 }
 
-VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
-                                   DumpPagesReader *mem,
-                                   const GArray *paging,
-                                   const VmcoreInfoNote *note)
+VmcoreInfoMatch vmcoreinfo_check_cpus(const DumpGuest *guest,
+                                      DumpPagesReader *mem,
+                                      const GArray *paging,
+                                      const VmcoreInfoNote *note)
 {
-    VmcoreInfoWord said = VMCOREINFO_UNKNOWN;
+    VmcoreInfoMatch result = VMCOREINFO_UNKNOWN;
     uint64_t vaddr, paddr;
 
     if (!paging || guest->abi.elf_machine != EM_X86_64 ||
@@ -53,23 +54,23 @@ VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
     paddr = linux_guest_kernel_to_phys(guest, note->info, vaddr);
     for (guint i = 0; i < paging->len; i++) {
         const X86Paging *p = &g_array_index(paging, X86Paging, i);
-        VmcoreInfoWord word = x86_paging_is64(p->mode) ?
-                              ask_cpu(p, mem, vaddr, paddr) :
-                              VMCOREINFO_UNKNOWN;
+        VmcoreInfoMatch match = x86_paging_is64(p->mode) ?
+                                check_cpu(p, mem, vaddr, paddr) :
+                                VMCOREINFO_UNKNOWN;
 
-        if (word == VMCOREINFO_RUNS) {
-            return word;
+        if (match == VMCOREINFO_RUNS) {
+            return match;
         }
-        if (word == VMCOREINFO_DENIED) {
-            said = word;
+        if (match == VMCOREINFO_MISMATCH) {
+            result = match;
         }
     }
-    return said;
+    return result;
 }
 
 typedef struct Choice {
     const VmcoreInfoNote *best;     /* NULL: none yet */
-    VmcoreInfoWord word;            /* result for best */
+    VmcoreInfoMatch match;          /* result for best */
     unsigned rivals;                /* number of others as good as best */
 } Choice;
 
@@ -82,11 +83,11 @@ static bool is_prefix(const VmcoreInfoNote *shorter,
 }
 
 static void consider(Choice *c, const VmcoreInfoNote *note,
-                     VmcoreInfoWord word)
+                     VmcoreInfoMatch match)
 {
-    if (!c->best || word > c->word) {
-        *c = (Choice) { .best = note, .word = word };
-    } else if (word < c->word || is_prefix(note, c->best)) {
+    if (!c->best || match > c->match) {
+        *c = (Choice) { .best = note, .match = match };
+    } else if (match < c->match || is_prefix(note, c->best)) {
         return;
     } else if (is_prefix(c->best, note)) {
         c->best = note;
@@ -95,7 +96,7 @@ static void consider(Choice *c, const VmcoreInfoNote *note,
     }
 }
 
-bool vmcoreinfo_cpus_can_tell(const DumpGuest *guest, const GArray *paging)
+bool vmcoreinfo_can_check_cpus(const DumpGuest *guest, const GArray *paging)
 {
     return guest->abi.elf_machine == EM_X86_64 && paging && paging->len;
 }
@@ -108,7 +109,7 @@ static Choice choose(const DumpGuest *guest, DumpPagesReader *mem,
     for (guint i = 0; i < notes->len; i++) {
         const VmcoreInfoNote *note = g_ptr_array_index(notes, i);
 
-        consider(&c, note, vmcoreinfo_ask_cpus(guest, mem, paging, note));
+        consider(&c, note, vmcoreinfo_check_cpus(guest, mem, paging, note));
     }
     return c;
 }
@@ -120,7 +121,7 @@ const VmcoreInfoNote *vmcoreinfo_pick_running(const DumpGuest *guest,
 {
     Choice c = choose(guest, mem, paging, notes);
 
-    return c.best && c.word == VMCOREINFO_RUNS && !c.rivals ? c.best : NULL;
+    return c.best && c.match == VMCOREINFO_RUNS && !c.rivals ? c.best : NULL;
 }
 
 const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
@@ -133,7 +134,7 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
     if (!c.best) {
         return NULL;
     }
-    if (c.word == VMCOREINFO_DENIED) {
+    if (c.match == VMCOREINFO_MISMATCH) {
         dump_report_warn(guest->report, "VMCOREINFO in guest memory is left "
                          "out: no CPU runs its kernel");
         return NULL;
@@ -144,8 +145,8 @@ const VmcoreInfoNote *vmcoreinfo_pick(const DumpGuest *guest,
                          "known which one runs", c.rivals + 1);
         return NULL;
     }
-    if (c.word == VMCOREINFO_UNKNOWN &&
-        vmcoreinfo_cpus_can_tell(guest, paging)) {
+    if (c.match == VMCOREINFO_UNKNOWN &&
+        vmcoreinfo_can_check_cpus(guest, paging)) {
         dump_report_warn(guest->report, "VMCOREINFO was found in guest "
                          "memory, but no CPU's page tables map its kernel, "
                          "which may no longer run");

@@ -19,23 +19,26 @@
 #include "x86-paging.h"
 
 /* State of a note's kernel according to the CPUs. */
-typedef enum VmcoreInfoWord {
-    VMCOREINFO_DENIED,          /* another kernel is mapped there */
+typedef enum VmcoreInfoMatch {
+    VMCOREINFO_MISMATCH,        /* another kernel is mapped there */
     VMCOREINFO_UNKNOWN,         /* not mapped by any CPU, or other target */
     VMCOREINFO_RUNS,            /* a CPU runs it */
-} VmcoreInfoWord;
+} VmcoreInfoMatch;
 
 /*
+ * Compare the CPUs' page tables with the addresses that follow from @note. One
+ * CPU that runs its kernel is enough.
+ *
  * @mem: all memory of @guest
  * @paging: X86Paging of its CPUs; may be NULL
  */
-VmcoreInfoWord vmcoreinfo_ask_cpus(const DumpGuest *guest,
-                                   DumpPagesReader *mem,
-                                   const GArray *paging,
-                                   const VmcoreInfoNote *note);
+VmcoreInfoMatch vmcoreinfo_check_cpus(const DumpGuest *guest,
+                                      DumpPagesReader *mem,
+                                      const GArray *paging,
+                                      const VmcoreInfoNote *note);
 
-/* Can vmcoreinfo_ask_cpus give a result for this guest? */
-bool vmcoreinfo_cpus_can_tell(const DumpGuest *guest, const GArray *paging);
+/* Can vmcoreinfo_check_cpus give a result for this guest? */
+bool vmcoreinfo_can_check_cpus(const DumpGuest *guest, const GArray *paging);
 
 /*
  * The one of @notes whose kernel is known to run on a CPU; NULL if there is
@@ -48,9 +51,9 @@ const VmcoreInfoNote *vmcoreinfo_pick_running(const DumpGuest *guest,
 
 /*
  * The one of @notes (a result of vmcoreinfo_scan) whose kernel runs on a CPU;
- * if there is none, the only one that is not VMCOREINFO_DENIED. If one note is
- * a prefix of another, the longer one is used: a kernel that panics appends the
- * time of the crash.
+ * if there is none, the only one that is not VMCOREINFO_MISMATCH. If one note
+ * is a prefix of another, the longer one is used: a kernel that panics appends
+ * the time of the crash.
  *
  * Returns NULL if there is none or more than one. In this case, unless @notes
  * is empty, a warning is added to @guest->report; also if the result is

@@ -302,11 +302,11 @@ static bool kdump_close_at(KdumpWriter *w, const KdumpMark *mark)
  */
 static void kdump_close_incomplete(KdumpWriter *w)
 {
-    bool well;
+    bool flushed;
 
     dump_progress_set_grace(w->parent.progress, KDUMP_GRACE_MS);
-    well = kdump_marks_last(&w->marks) && !w->closing && kdump_sync(w, NULL);
-    if (!well || !kdump_close_at(w, kdump_marks_last(&w->marks))) {
+    flushed = kdump_marks_last(&w->marks) && !w->closing && kdump_sync(w, NULL);
+    if (!flushed || !kdump_close_at(w, kdump_marks_last(&w->marks))) {
         kdump_close_at(w, kdump_marks_with_room(&w->marks));
     }
 }
