@@ -257,7 +257,10 @@ static void snapshot_let_go(DumpSnapshot *s)
     }
 }
 
-/* Give up the snapshot, without effect on the guest. Any thread. */
+/*
+ * Give up the snapshot, without effect on the guest. Any thread; with the lock
+ * held as long as memory may be added.
+ */
 static void snapshot_break(DumpSnapshot *s, const char *why)
 {
     if (!qatomic_cmpxchg(&s->broken, NULL, why)) {
@@ -517,7 +520,9 @@ static void *watch_thread(void *opaque)
         watch_answer_all(s, faults, n);
     }
     if (n < 0) {
-        snapshot_break(s, "failed to read who writes to guest memory");
+        qemu_mutex_lock(&s->lock);
+        snapshot_break(s, "failed to read write faults of guest memory");
+        qemu_mutex_unlock(&s->lock);
     }
     return NULL;
 }
