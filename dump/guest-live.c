@@ -224,7 +224,7 @@ bool guest_live_take(GuestLive *live, GuestState *state, Error **errp)
         return false;
     }
     /* Untouched pages of hugetlbfs cannot be recognized later. */
-    dump_guest_judge_huge_pages(guest);
+    dump_guest_classify_huge_pages(guest);
     guest->pages = dump_pages_live_new(guest->pages, &guest->all,
                                        live->snapshot);
     return dump_snapshot_take(live->snapshot, errp);

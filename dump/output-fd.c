@@ -235,7 +235,7 @@ static DumpSink *output_begin(DumpOutput *parent, DumpProgress *progress,
     sink = out->fifo ? dump_sink_stream_new_fifo(out->fifo, progress) :
                        dump_sink_fd_new(out->fd, progress);
     if (out->direct) {
-        dump_sink_file_spare_cache(sink);
+        dump_sink_file_bypass_cache(sink);
     }
     out->fd = -1;
     return sink;

@@ -39,9 +39,9 @@ static void find_file(const GuestRam *ram, int fd, const uint8_t **start,
     }
 }
 
-static GuestRamBacking judge_huge_pages(const DumpUntouched *u, int fd,
-                                        const uint8_t *host, uint64_t len,
-                                        bool shared)
+static GuestRamBacking classify_huge_pages(const DumpUntouched *u, int fd,
+                                           const uint8_t *host, uint64_t len,
+                                           bool shared)
 {
     if (!dump_untouched_maps_all(u, fd, host, len, shared)) {
         return GUEST_RAM_OTHER;
@@ -50,8 +50,8 @@ static GuestRamBacking judge_huge_pages(const DumpUntouched *u, int fd,
                                                       GUEST_RAM_ANON;
 }
 
-/* Judge each file once: this examines all of its pages. */
-void dump_guest_judge_huge_pages(DumpGuest *guest)
+/* Classify each file once: this examines all of its pages. */
+void dump_guest_classify_huge_pages(DumpGuest *guest)
 {
     GuestRamBacking backing = GUEST_RAM_OTHER;
     int fd = -1;
@@ -68,8 +68,8 @@ void dump_guest_judge_huge_pages(DumpGuest *guest)
 
             fd = run->fd;
             find_file(&guest->all, fd, &start, &end);
-            backing = judge_huge_pages(guest->untouched, fd, start,
-                                       end - start, shared);
+            backing = classify_huge_pages(guest->untouched, fd, start,
+                                          end - start, shared);
         }
         run->backing = backing;
     }
@@ -274,7 +274,7 @@ bool dump_guest_find_vmcoreinfo(DumpGuest *guest,
     if (!mem) {
         return false;
     }
-    dump_guest_judge_huge_pages(guest);
+    dump_guest_classify_huge_pages(guest);
     if (!find_sources(guest, findings, mem, progress, &s, errp)) {
         return false;
     }
@@ -460,7 +460,7 @@ bool dump_guest_analyse(DumpGuest *guest, const DumpFindings *findings,
     if (!mem) {
         return false;
     }
-    dump_guest_judge_huge_pages(guest);
+    dump_guest_classify_huge_pages(guest);
     if (!analyse_notes(guest, findings, mem, progress, &info, errp)) {
         return false;
     }

@@ -40,7 +40,7 @@ void dump_findings_deinit(DumpFindings *findings);
  * not mapped are known to be untouched. dump_guest_analyse does this too; if
  * the guest is to run before the analysis, call it while it is still stopped.
  */
-void dump_guest_judge_huge_pages(DumpGuest *guest);
+void dump_guest_classify_huge_pages(DumpGuest *guest);
 
 /*
  * Complete @guest, whose memory, CPU notes and general values are set: add

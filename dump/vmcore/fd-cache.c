@@ -23,9 +23,9 @@ void fd_cache_init(FdCache *c)
     *c = (FdCache) { .direct = -1 };
 }
 
-void fd_cache_spare(FdCache *c, int direct)
+void fd_cache_bypass(FdCache *c, int direct)
 {
-    c->spare = true;
+    c->bypass = true;
     c->direct = direct;
 }
 
@@ -94,12 +94,12 @@ ssize_t fd_cache_pwritev(FdCache *c, int fd, const struct iovec *iov,
         return n;
     }
     n = fd_host_pwritev(fd, iov, niov, at);
-    return n > 0 && c->spare && !cache_wrote(c, fd, at + n) ? -1 : n;
+    return n > 0 && c->bypass && !cache_wrote(c, fd, at + n) ? -1 : n;
 }
 
 void fd_cache_drop(FdCache *c, int fd)
 {
-    if (c->spare) {
+    if (c->bypass) {
         fd_host_drop_cache(fd, 0, 0);
     }
 }

@@ -13,20 +13,20 @@
 #define FD_CACHE_DIRECT     (64 * 1024)
 
 typedef struct FdCache {
-    bool spare;                 /* keep data out of the cache */
+    bool bypass;                /* keep data out of the cache */
     int direct;                 /* descriptor for direct I/O, or -1 */
     off_t begun;                /* write-out was started below this */
     off_t dropped;              /* dropped from the cache below this */
 } FdCache;
 
-/* The cache is used normally until fd_cache_spare(). */
+/* The cache is used normally until fd_cache_bypass(). */
 void fd_cache_init(FdCache *c);
 
 /*
  * Keep data out of the cache from now on. @direct: the file opened with
  * O_DIRECT, or -1 if that failed; ownership is taken.
  */
-void fd_cache_spare(FdCache *c, int direct);
+void fd_cache_bypass(FdCache *c, int direct);
 
 /*
  * Write some of @iov to @fd at @at, like pwritev(). Large pieces that are

@@ -13,7 +13,7 @@
 
 /* How to write to a descriptor without blocking. */
 typedef enum FdKind {
-    FD_PLAIN,                   /* plain writes: a file, or our O_NONBLOCK */
+    FD_PLAIN,                   /* writev(): a file, or opened O_NONBLOCK */
     FD_PIPE,                    /* RWF_NOWAIT */
     FD_OLD_PIPE,                /* poll(), then PIPE_BUF bytes at most */
     FD_SOCKET,                  /* MSG_DONTWAIT */

@@ -37,9 +37,9 @@ void fd_writer_init_fifo(FdWriter *w, const char *path,
     fd_cache_init(&w->cache);
 }
 
-void fd_writer_spare_cache(FdWriter *w)
+void fd_writer_bypass_cache(FdWriter *w)
 {
-    fd_cache_spare(&w->cache, fd_host_reopen_direct(w->fd));
+    fd_cache_bypass(&w->cache, fd_host_reopen_direct(w->fd));
 }
 
 static bool fd_cancelled(const FdWriter *w, Error **errp)

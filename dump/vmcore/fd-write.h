@@ -40,7 +40,7 @@ void fd_writer_init_fifo(FdWriter *w, const char *path,
  * Keep data written at given offsets out of the page cache; see fd-cache.h.
  * Called before the first write.
  */
-void fd_writer_spare_cache(FdWriter *w);
+void fd_writer_bypass_cache(FdWriter *w);
 
 /*
  * Write all of @iov at @at, or at the file position if @at is negative.

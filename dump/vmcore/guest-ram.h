@@ -20,7 +20,7 @@ typedef enum GuestRamBacking {
     GUEST_RAM_SHARED_FILE,      /* shared mapping of fd */
     GUEST_RAM_PRIVATE_FILE,     /* private mapping of fd */
     GUEST_RAM_SHARED_HUGE,      /* the same on hugetlbfs; undecided until */
-    GUEST_RAM_PRIVATE_HUGE,     /* dump_guest_judge_huge_pages is called */
+    GUEST_RAM_PRIVATE_HUGE,     /* dump_guest_classify_huge_pages is called */
     GUEST_RAM_HUGE,             /* like ANON; mincore() also finds pages */
 } GuestRamBacking;
 

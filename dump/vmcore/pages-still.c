@@ -203,13 +203,14 @@ static bool still_populate_some(const StillPages *s, const uint8_t *host,
 static bool still_readable(const StillPages *s, const uint8_t *host,
                            uint64_t *len)
 {
-    bool believe = still_may_read(s, host, *len);
+    bool trust_pagemap = still_may_read(s, host, *len);
 
     for (uint64_t done = 0; done < *len; ) {
         uint64_t n = *len - done;
         bool ok;
 
-        if (believe && dump_untouched_mapped(s->untouched, host + done, &n)) {
+        if (trust_pagemap &&
+            dump_untouched_mapped(s->untouched, host + done, &n)) {
             done += n;
             continue;
         }

@@ -164,11 +164,11 @@ static const DumpSinkOps file_ops = {
     .free = file_free,
 };
 
-void dump_sink_file_spare_cache(DumpSink *sink)
+void dump_sink_file_bypass_cache(DumpSink *sink)
 {
     FileSink *s = container_of(sink, FileSink, parent);
 
-    fd_writer_spare_cache(&s->out);
+    fd_writer_bypass_cache(&s->out);
     sink->grain = FD_CACHE_DIRECT;
 }
 

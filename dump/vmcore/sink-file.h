@@ -12,7 +12,7 @@
 /* Called by dump_sink_fd_new(), which selects the kind of sink. */
 DumpSink *dump_sink_file_new(int fd, DumpProgress *progress);
 
-/* Keep data out of the page cache; see fd_writer_spare_cache(). */
-void dump_sink_file_spare_cache(DumpSink *sink);
+/* Keep data out of the page cache; see fd_writer_bypass_cache(). */
+void dump_sink_file_bypass_cache(DumpSink *sink);
 
 #endif

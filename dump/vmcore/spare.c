@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Memory for reporting that there is none. It is mapped, and not taken from
+ * Memory set aside for out-of-memory errors. It is mapped, and not taken from
  * the heap, because malloc() cannot use freed memory of another thread's arena
  * in a thread that has none, and maps each block there.
  */

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A little memory for reporting that there is none: an Error is allocated by
+ * Memory set aside for out-of-memory errors: an Error is allocated by
  * g_malloc(), which terminates the process if it fails.
  */
 

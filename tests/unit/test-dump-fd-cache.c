@@ -70,7 +70,7 @@ typedef struct Test {
     uint8_t *p;                 /* aligned buffer */
 } Test;
 
-static void test_begin(Test *t, bool spare)
+static void test_begin(Test *t, bool bypass)
 {
     g_autofree char *path = NULL;
 
@@ -85,8 +85,8 @@ static void test_begin(Test *t, bool spare)
         t->p[i] = i * 7 + (i >> 12);
     }
     fd_cache_init(&t->c);
-    if (spare) {
-        fd_cache_spare(&t->c, fd_reopen(t->fd, O_WRONLY | O_DIRECT));
+    if (bypass) {
+        fd_cache_bypass(&t->c, fd_reopen(t->fd, O_WRONLY | O_DIRECT));
     }
 }
 

@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Reporting that there is no memory, without memory.
+ * Out-of-memory errors, set while no memory is available.
  */
 
 #include "qemu/osdep.h"
