@@ -63,7 +63,8 @@ static bool job_view_cancel(Job *job, bool force)
     if (view->progress) {
         view->cancel();
     }
-    return true;
+    /* The dump may still succeed, or have done so: its result is the job's. */
+    return false;
 }
 
 static void job_view_free(Job *job)

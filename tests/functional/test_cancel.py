@@ -324,6 +324,18 @@ def test_job_paused(full):
     full.qmp.cmd('job-dismiss', id='j')
 
 
+def test_job_cancelled_too_late(full):
+    """The result of the job is that of the dump."""
+    dump = Stalled(full, job_id='j')
+    full.qmp.cmd('job-pause', id='j')
+    full.qmp.events = []
+    assert dump.drain()['data']['result']['status'] == 'completed'
+    full.qmp.cmd('job-cancel', id='j')
+    job_states(full, 'j', 'concluded')
+    assert 'error' not in job(full, 'j')
+    full.qmp.cmd('job-dismiss', id='j')
+
+
 @pytest.mark.parametrize('arguments,text', [
     ({'job_id': 'j', 'detach': False}, "'job-id' requires 'detach'"),
     ({'job_id': '9 lives'}, 'Invalid job ID'),
