@@ -42,3 +42,6 @@ _replace(r'= hmp_cmds;', '= hmp_cmds_for_target(false);',
 _replace('( +)MemoryRegionSection \\*section\\)',
          r'\1const MemoryRegionSection *section)', 'dump/guest-discard.c')
 _replace(r'watch_discard, true\)', 'watch_discard)', 'dump/guest-discard.c')
+
+_replace('migration_incoming_colo_enabled', 'migration_incoming_in_colo_state',
+         'dump/live-check.c')
