@@ -11,6 +11,7 @@
 #include "exec/cpu-common.h"
 #include "qemu/cutils.h"
 #include "system/block-backend.h"
+#include "system/ramblock.h"
 #include "guest-files.h"
 
 /* Different device nodes may refer to the same block device. */

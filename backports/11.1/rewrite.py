@@ -30,7 +30,7 @@ _replace(r'qatomic_(read|set)_u64', r'qatomic_\1',
 
 # monitor_suspend() does not check whether the monitor can be suspended.
 _replace(r'    return monitor_suspend\(mon\) == 0;\n',
-         '    if (!MONITOR_HMP(mon)->use_readline) {\n'
+         '    if (!MONITOR_HMP(mon)->rs) {\n'
          '        return false;\n'
          '    }\n'
          '    monitor_suspend(mon);\n'

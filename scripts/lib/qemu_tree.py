@@ -194,6 +194,9 @@ class Tree:
                 f'({os.path.basename(work)} of {self.base})',
                 ['ninja', '-C', self.build_dir(stock, targets), *programs],
                 f'{work}-build.log', env=self.environment(work))
+            for warning in re.findall(r'(?m)^\S*\bdump/.*: warning: .*',
+                                      tree_apply.read(f'{work}-build.log')):
+                say(warning)
         return self.binary(stock, targets)
 
 
