@@ -12,7 +12,7 @@
  * After the moment, a page is unprotected only when it is no longer KEPT. Where
  * missing pages are registered, an absent page is zero: in private memory
  * without a file, one that is absent according to pagemap; in shared memory of
- * a file, a hole, unless all of the file was allocated in advance. Other
+ * a file, a hole, unless pages of the file were allocated in advance. Other
  * processes must not fill holes.
  */
 
@@ -163,8 +163,7 @@ static bool region_hole(const DumpSnapshot *s, const Region *r, uint64_t at,
 {
     uint64_t n = *len;
 
-    if (r->range.fd < 0 || dump_untouched_allocated(r->range.fd) ||
-        !dump_untouched_hole(r->range.fd, r->range.fd_offset + at,
+    if (!dump_untouched_hole(r->range.fd, r->range.fd_offset + at,
                              SNAPSHOT_GRAIN, &n)) {
         *len = QEMU_ALIGN_UP(n, s->page);
         return false;
@@ -598,12 +597,16 @@ static uint64_t snapshot_dirty_runs(DumpSnapshot *s)
 static bool region_arm(DumpSnapshot *s, Region *r,
                        const DumpProgress *progress, Error **errp)
 {
+    bool holes = r->range.fd >= 0 &&
+                 !dump_untouched_allocated(r->range.fd, r->range.fd_offset,
+                                           r->range.start, r->range.len);
+
     for (uint64_t at = 0, n; at < r->range.len; at += n) {
         if (progress && dump_progress_cancelled(progress)) {
             return true;
         }
         n = MIN(SNAPSHOT_STEP, r->range.len - at);
-        if (!region_hole(s, r, at, &n) &&
+        if (!(holes && region_hole(s, r, at, &n)) &&
             !write_watch_protect(&s->watch, r->range.start + at, n, errp)) {
             return false;
         }

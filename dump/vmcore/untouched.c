@@ -20,6 +20,10 @@
 /* Bytes of a file that are treated as data if the first byte is data. */
 #define FILE_GRAIN      (64 * KiB)
 
+/* The same when data is counted; and how often, if it grows meanwhile. */
+#define COUNT_GRAIN     (2 * MiB)
+#define COUNT_TRIES     3
+
 /* Maximum number of bytes of one scan, as the kernel holds locks meanwhile. */
 #define SCAN_BYTES      GiB
 
@@ -412,15 +416,80 @@ bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
     return false;
 }
 
-bool dump_untouched_allocated(int fd)
-{
 #ifdef CONFIG_LINUX
+/*
+ * Number of the @len bytes at @host, whole pages, for which the file has data
+ * in memory. Unlike lseek(), mincore() is limited to a range.
+ */
+static uint64_t bytes_in_core(const uint8_t *host, uint64_t len)
+{
+    size_t page = qemu_real_host_page_size();
+    unsigned char in_core[PAGEMAP_BATCH];
+    uint64_t found = 0;
+
+    for (uint64_t at = 0, n; at < len; at += n) {
+        n = MIN(len - at, PAGEMAP_BATCH * page);
+        if (mincore((void *)(host + at), n, in_core) < 0) {
+            return 0;
+        }
+        for (uint64_t i = 0; i < n / page; i++) {
+            found += in_core[i] & 1 ? page : 0;
+        }
+    }
+    return found;
+}
+
+/*
+ * Number of bytes of data in memory that is mapped from a file. 0 if not known:
+ * mincore() reports all pages if this process may not write to the file.
+ */
+static uint64_t bytes_of_data(int fd, uint64_t offset, const uint8_t *host,
+                              uint64_t len)
+{
+    size_t page = qemu_real_host_page_size();
+    uint64_t found = 0;
+
+    for (uint64_t at = 0, n; at < len; at += n) {
+        n = len - at;
+        if (!dump_untouched_hole(fd, offset + at, COUNT_GRAIN, &n)) {
+            n = ROUND_UP(n, page);
+            found += bytes_in_core(host + at, n);
+            continue;
+        }
+        if (bytes_in_core(host + at, page)) {
+            return 0;
+        }
+        n = MAX(QEMU_ALIGN_DOWN(n, page), page);
+    }
+    return found;
+}
+
+static uint64_t bytes_of_file(int fd)
+{
     struct stat st;
 
-    return fstat(fd, &st) == 0 && st.st_blocks >= st.st_size / 512;
-#else
-    return false;
+    return fstat(fd, &st) == 0 ? st.st_blocks * UINT64_C(512) : UINT64_MAX;
+}
 #endif
+
+bool dump_untouched_allocated(int fd, uint64_t offset, const uint8_t *host,
+                              uint64_t len)
+{
+#ifdef CONFIG_LINUX
+    for (unsigned tries = 0; tries < COUNT_TRIES; tries++) {
+        uint64_t before = bytes_of_file(fd);
+        uint64_t data = before < len ? bytes_of_data(fd, offset, host, len) :
+                                       0;
+
+        if (before > data) {
+            return true;
+        }
+        if (bytes_of_file(fd) <= data) {
+            return false;
+        }
+    }
+#endif
+    return true;
 }
 
 static bool probe_file(int fd, uint64_t offset, uint64_t *len)

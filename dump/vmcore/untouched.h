@@ -92,10 +92,15 @@ bool dump_untouched_hole(int fd, uint64_t offset, uint64_t grain,
                          uint64_t *len);
 
 /*
- * Does the file have space for all of its pages? On tmpfs, those allocated by
- * fallocate() are reported as holes until they are written to.
+ * May the file have pages that are holes according to dump_untouched_hole? On
+ * tmpfs, those allocated by fallocate() are, until they are used. Takes some
+ * milliseconds per gigabyte of data, unless there is a page for all memory.
+ * Also true if not known, for example since pages are being added.
+ *
+ * @offset: of the @len bytes, whole pages, in the file that are mapped at @host
  */
-bool dump_untouched_allocated(int fd);
+bool dump_untouched_allocated(int fd, uint64_t offset, const uint8_t *host,
+                              uint64_t len);
 
 /*
  * Is the memory at @host in the page tables of this process, so that it can

@@ -683,10 +683,12 @@ static void test_sparse(gconstpointer opaque)
 }
 
 /*
- * A file whose pages were allocated in advance, but never written to: tmpfs
- * reports holes, but access to them is not a fault of a missing page.
+ * A file of which some pages were allocated in advance, but never written to:
+ * tmpfs reports holes, but access to them is not a fault of a missing page.
+ *
+ * @part: MiB that are allocated, of 8
  */
-static void test_allocated(void)
+static void test_allocated(gconstpointer part)
 {
     const size_t size = 8 * MiB;
     Live t = { .untouched = dump_untouched_new() };
@@ -695,17 +697,22 @@ static void test_allocated(void)
 
     range.page = qemu_real_host_page_size();
     range.fd = memfd_create("memory", 0);
-    g_assert_cmpint(fallocate(range.fd, 0, 0, size), ==, 0);
+    g_assert_cmpint(ftruncate(range.fd, size), ==, 0);
+    g_assert_cmpint(fallocate(range.fd, 0, 0, GPOINTER_TO_SIZE(part) * MiB),
+                    ==, 0);
     host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, range.fd, 0);
     g_assert_true(host != MAP_FAILED);
     range.start = host;
+    host[0] = host[size - 1] = 1;
     t.snapshot = snapshot_new(&t, 1 * GiB);
     if (t.snapshot) {
         dump_snapshot_add(t.snapshot, &range, &error_abort);
         dump_snapshot_take(t.snapshot, &error_abort);
-        host[size / 2] = 2;
-        check_saved(t.snapshot, host + size / 2, 0);
-        g_assert_cmpuint(host[size / 2], ==, 2);
+        host[0] = host[3 * MiB] = host[6 * MiB] = 2;
+        check_saved(t.snapshot, host, 1);
+        check_saved(t.snapshot, host + 3 * MiB, 0);
+        check_saved(t.snapshot, host + 6 * MiB, 0);
+        g_assert_cmpuint(host[3 * MiB] + host[6 * MiB], ==, 4);
     }
     dump_snapshot_free(t.snapshot);
     munmap(host, size);
@@ -836,7 +843,10 @@ int main(int argc, char **argv)
     g_test_add_data_func("/dump/pages-live/sparse", &alone, test_sparse);
     g_test_add_data_func("/dump/pages-live/sparse-file", &swept_file,
                          test_sparse);
-    g_test_add_func("/dump/pages-live/allocated", test_allocated);
+    g_test_add_data_func("/dump/pages-live/allocated",
+                         GSIZE_TO_POINTER(8), test_allocated);
+    g_test_add_data_func("/dump/pages-live/allocated-half",
+                         GSIZE_TO_POINTER(4), test_allocated);
     g_test_add_func("/dump/pages-live/cut", test_cut);
     g_test_add_func("/dump/pages-live/ended-at-once", test_ended_at_once);
     g_test_add_func("/dump/pages-live/full", test_full);
