@@ -11,6 +11,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/units.h"
@@ -551,6 +552,57 @@ static void test_never_taken(void)
     live_close(&t);
 }
 
+/* Write to the second page, which is untouched, when asked to. */
+static gpointer touch_main(gpointer opaque)
+{
+    Live *t = opaque;
+
+    while (!qatomic_read(&t->stop)) {
+        g_usleep(100);
+    }
+    stamp(t, 1, 1);
+    return NULL;
+}
+
+static const Kind half = { "half", .half = true };
+
+/*
+ * The watch thread fails while memory is added: poll() of two descriptors does
+ * if only one is allowed.
+ */
+static void test_watch_fails(void)
+{
+    struct rlimit old, one;
+    Live t;
+
+    live_open(&t, &half);
+    t.snapshot = snapshot_new(&t, 1 * GiB);
+    if (t.snapshot) {
+        GThread *writer = g_thread_new("writer", touch_main, &t);
+        DumpSnapshotRange range = { t.host, t.page, t.page, true, -1 };
+
+        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+        one = old;
+        one.rlim_cur = 1;
+        for (unsigned i = 0; i < PAGES; i++, range.start += t.page) {
+            dump_snapshot_add(t.snapshot, &range, &error_abort);
+            if (i == 1) {
+                g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &one), ==, 0);
+                qatomic_set(&t.stop, true);
+            }
+        }
+        g_thread_join(writer);
+        wait_for_broken(&t);
+        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+        g_assert_nonnull(strstr(dump_snapshot_broken(t.snapshot),
+                                "failed to read write faults"));
+        dump_snapshot_end(t.snapshot);
+        /* No writer waits. */
+        overwrite(&t);
+    }
+    live_close(&t);
+}
+
 /* Two regions with an unwatched one in between. */
 static void test_regions(void)
 {
@@ -832,6 +884,7 @@ int main(int argc, char **argv)
 #ifdef DUMP_UNDER_TSAN
     /* Guest memory is read while it is written to, on purpose. */
     g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
+    g_test_add_func("/dump/pages-live/watch-fails", test_watch_fails);
     return g_test_run();
 #endif
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -853,6 +906,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/pages-live/much-too-full", test_much_too_full);
     g_test_add_func("/dump/pages-live/protection-lost", test_protection_lost);
     g_test_add_func("/dump/pages-live/never-taken", test_never_taken);
+    g_test_add_func("/dump/pages-live/watch-fails", test_watch_fails);
     g_test_add_func("/dump/pages-live/examined-once", test_examined_once);
     g_test_add_func("/dump/pages-live/regions", test_regions);
     g_test_add_func("/dump/pages-live/refused", test_refused);
