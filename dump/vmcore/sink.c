@@ -151,6 +151,23 @@ static bool sink_flush(DumpSink *sink, Error **errp)
     return !sink->ops->flush || sink->ops->flush(sink, errp);
 }
 
+/*
+ * If this fails, readers take the dump for complete, which it is. To write the
+ * seal back is not possible if the disk hangs.
+ */
+static bool sink_flush_seal(DumpSink *sink, Error **errp)
+{
+    Error *err = NULL;
+
+    if (!sink_flush(sink, &err)) {
+        error_setg(errp, "%s; the output is complete, but may not be on "
+                   "stable storage", error_get_pretty(err));
+        error_free(err);
+        return false;
+    }
+    return true;
+}
+
 bool dump_sink_settle(DumpSink *sink, Error **errp)
 {
     assert(sink->durable && sink->finished);
@@ -159,7 +176,7 @@ bool dump_sink_settle(DumpSink *sink, Error **errp)
     }
     return sink_flush(sink, errp) &&
            (!sink->seal.buf ||
-            (sink_write_seal(sink, errp) && sink_flush(sink, errp))) &&
+            (sink_write_seal(sink, errp) && sink_flush_seal(sink, errp))) &&
            (!sink->ops->close || sink->ops->close(sink, errp));
 }
 

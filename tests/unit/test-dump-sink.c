@@ -300,6 +300,27 @@ static void test_settle_fails(gconstpointer opaque)
                                  "bodyhalf\0\0\0\0", 12);
 }
 
+/* The sync of the seal fails: the error says that the file is complete. */
+static void test_seal_fails(gconstpointer opaque)
+{
+    const Kind *kind = opaque;
+    g_autoptr(GByteArray) got = NULL;
+    Error *err = NULL;
+    Output o;
+
+    output_open_durable(&o, kind);
+    disk.fails_at = 2;
+    g_assert_true(dump_sink_settle(o.sink, &err) == kind->pipe);
+    if (err) {
+        g_assert_nonnull(strstr(error_get_pretty(err), strerror(EIO)));
+        g_assert_nonnull(strstr(error_get_pretty(err), "is complete, but"));
+        error_free(err);
+        g_byte_array_unref(disk.seen);
+    }
+    got = output_close_durable(&o);
+    g_assert_cmpmem(got->data, got->len, "bodySEAL\0\0\0\0", 12);
+}
+
 /* No settle, as for a dump that became inconsistent: no seal. */
 static void test_unsettled(gconstpointer opaque)
 {
@@ -1141,6 +1162,7 @@ int main(int argc, char **argv)
         { "long-vector", test_long_vector }, { "nothing", test_nothing },
         { "abandon", test_abandon }, { "settle", test_settle },
         { "settle-fails", test_settle_fails },
+        { "seal-fails", test_seal_fails },
         { "unsettled", test_unsettled },
         { "seal-at-once", test_seal_at_once },
     };
