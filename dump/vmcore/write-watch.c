@@ -76,7 +76,9 @@ static void watch_explain(int device, int err, Error **errp)
                    "of that, or set the sysctl vm.unprivileged_userfaultfd "
                    "to 1");
     } else {
-        error_setg_errno(errp, err, "this host has no userfaultfd");
+        error_setg_errno(errp, err, err == ENOSYS ?
+                         "this host has no userfaultfd" :
+                         "failed to open userfaultfd");
     }
 }
 

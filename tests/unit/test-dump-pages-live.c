@@ -636,6 +636,28 @@ static void test_regions(void)
     live_close(&t);
 }
 
+/* The error is not that the host has no userfaultfd. */
+static void test_no_descriptor(void)
+{
+    const DumpSnapshotEvents events = { 0 };
+    g_autoptr(DumpUntouched) untouched = dump_untouched_new();
+    struct rlimit old, none;
+    Error *err = NULL;
+
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    none = old;
+    none.rlim_cur = 0;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    g_assert_null(dump_snapshot_new(-1, GiB, GiB, untouched, &events, &err));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
+    if (strstr(error_get_pretty(err), strerror(EMFILE))) {
+        g_assert_null(strstr(error_get_pretty(err), "has no userfaultfd"));
+    } else {
+        g_test_skip(error_get_pretty(err));
+    }
+    error_free(err);
+}
+
 /* Memory on ext4 cannot be watched. */
 static void test_refused(void)
 {
@@ -909,6 +931,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dump/pages-live/watch-fails", test_watch_fails);
     g_test_add_func("/dump/pages-live/examined-once", test_examined_once);
     g_test_add_func("/dump/pages-live/regions", test_regions);
+    g_test_add_func("/dump/pages-live/no-descriptor", test_no_descriptor);
     g_test_add_func("/dump/pages-live/refused", test_refused);
     return g_test_run();
 }
