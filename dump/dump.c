@@ -710,9 +710,13 @@ static bool dump_job_admit(DumpJob *job, Error **errp)
     job->out = dump_output_open(&job->opts.output,
                                 dump_writer_must_seek(&job->opts.format),
                                 errp);
-    if (!job->out || !dump_job_check_size(job, errp) ||
+    if (!job->out ||
+        (job->opts.job_id &&
+         !dump_job_view_check(job->opts.job_id, errp)) ||
         (job->opts.live != ON_OFF_AUTO_OFF &&
-         !dump_job_admit_live(job, errp))) {
+         !dump_job_admit_live(job, errp)) ||
+        /* Last, as it may change the length of a block node. */
+        !dump_job_check_size(job, errp)) {
         return false;
     }
     if (job->opts.job_id) {

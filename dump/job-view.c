@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "block/aio.h"
 #include "qemu/coroutine.h"
+#include "qemu/id.h"
 #include "qemu/job.h"
 #include "qemu/main-loop.h"
 #include "job-view.h"
@@ -81,6 +82,23 @@ static const JobDriver job_view_driver = {
     .cancel = job_view_cancel,
     .free = job_view_free,
 };
+
+bool dump_job_view_check(const char *id, Error **errp)
+{
+    bool used;
+
+    if (!id_wellformed(id)) {
+        error_setg(errp, "Invalid job ID '%s'", id);
+        return false;
+    }
+    WITH_JOB_LOCK_GUARD() {
+        used = job_get_locked(id);
+    }
+    if (used) {
+        error_setg(errp, "Job ID '%s' already in use", id);
+    }
+    return !used;
+}
 
 DumpJobView *dump_job_view_new(const char *id, const DumpProgress *progress,
                                void (*cancel)(void), Error **errp)

@@ -16,6 +16,9 @@
 
 typedef struct DumpJobView DumpJobView;
 
+/* Can a job @id be created? Not if it is in use or not well-formed. */
+bool dump_job_view_check(const char *id, Error **errp);
+
 /*
  * Create the job @id, owned by the job layer. Returns NULL, with @errp set, if
  * the id is in use or not well-formed. Otherwise dump_job_view_end must be

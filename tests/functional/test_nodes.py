@@ -271,12 +271,19 @@ def test_too_small(vm, node, kind):
     assert os.path.getsize(back) == SIZE - 4096
 
 
-def test_refused_later(vm, node):
-    """The test growth of the node is undone."""
-    made = node(nodes.Qcow2, 1 << 20)
-    refused(vm, 'Invalid job ID', job_id='1 bad', detach=True)
+@pytest.mark.parametrize('text,arguments', [
+    ('Invalid job ID', {'job_id': '1 bad'}),
+    ("Job ID 'used' already in use", {'job_id': 'used'}),
+    ("named 'x'", {'live': 'on', 'live_fd': 'x'})])
+def test_refused_later(vm, node, text, arguments):
+    """It was not tried whether the node can grow: QEMU could not restore a
+    length that is not a multiple of 512."""
+    made = node(nodes.File, 1000)
+    vm.dump(made.path + '.other', detach=True, job_id='used')
+    vm.qmp.wait_event('DUMP_COMPLETED')
+    refused(vm, text, detach=True, **arguments)
     nodes.delete(vm)
-    assert os.path.getsize(made.read()) == 1 << 20
+    assert os.path.getsize(made.path) == 1000
 
 
 def test_nobody_gets_in(vm, node, tmp_path):
