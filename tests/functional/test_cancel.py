@@ -445,7 +445,7 @@ def test_shutdown_without_exit():
             pass
         dump = Stalled(vm)
         # Write to the chipset's register that powers the machine off.
-        vm.qmp.hmp('o /w 0x604 0x2000')
+        vm.qmp.hmp('o /h 0x604 0x2000')
         vm.qmp.wait_event('SHUTDOWN')
         assert dump.drain()['data']['result']['status'] == 'completed'
         assert vm.status() == 'shutdown'

@@ -107,7 +107,7 @@ def wait_for_chipset(vm):
 
 
 def suspend(vm):
-    vm.qmp.hmp('o /w 0x604 0x2400')
+    vm.qmp.hmp('o /h 0x604 0x2400')
     vm.qmp.wait_event('SUSPEND')
 
 
