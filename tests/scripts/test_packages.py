@@ -2,11 +2,13 @@
 """install_packages installs only missing packages."""
 
 import os
+import re
 import subprocess
 
 from conftest import REPO
 
 COMMON = os.path.join(REPO, 'scripts', 'lib', 'common.sh')
+LIST = os.path.join(REPO, 'scripts', 'packages')
 
 
 def install(tmp_path, packages, uid):
@@ -43,3 +45,13 @@ def test_not_root(tmp_path):
     r = install(tmp_path, 'bash no-such-package', 1000)
     assert r.returncode == 1
     assert r.stderr == 'error: run as root, or install: no-such-package\n'
+
+
+def test_compilers_of_every_release():
+    """Debian 12 and 13 have different versions of compilers: the packages
+    are those whose names have no version."""
+    with open(LIST) as f:
+        names = re.sub(r'(?m)^#.*|^[\w-]+:', '', f.read()).split()
+    assert 'libclang-rt-dev' in names
+    assert [n for n in names if re.search(
+        r'^(clang|gcc|llvm)-\d|-\d\d+-dev$', n)] == []
