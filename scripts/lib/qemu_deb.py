@@ -28,11 +28,16 @@ CONTROL = ('debian/control', 'debian/control-in')
 BEFORE = '# --enable-zstd\n'
 CODECS = ('# --enable-lzo\n liblzo2-dev,\n'
           '# --enable-snappy\n libsnappy-dev,\n')
-# qemu-system-x86 and the packages that must have the same version. (Building
-# qemu-system makes debian/rules build them.)
+# qemu-system-x86 and the packages that must have the same version, as far as
+# the release has them. (Building qemu-system makes debian/rules build them.)
 BINARY = ('qemu-system-x86', 'qemu-system-common', 'qemu-system-gui',
+          'qemu-system-modules-opengl', 'qemu-system-modules-spice',
           'qemu-block-extra', 'qemu-utils')
 X86 = 'i386-softmmu,x86_64-softmmu'
+# Values of make's variables with which debian/rules builds only these: where
+# there is no control.mk (Debian 12), and where there is.
+VARIABLES = 'systems=x86 qemu-builds=qemu\\ microvm'
+VARIABLES_MK = 'system-packages=x86'
 
 
 def read(path):
@@ -131,33 +136,44 @@ def make_source(dsc, tree, out, identity):
     return os.path.join(out, made[0]), top
 
 
+def packages(top):
+    """The names of the binary packages to build, and of all others."""
+    names = re.findall(r'(?m)^Package: (\S+)',
+                       read(os.path.join(top, 'debian/control')))
+    built = [name for name in BINARY if name in names]
+    return built, [n for n in names if n not in ('qemu-system', *built)]
+
+
+def build_environment(top):
+    # -p would not leave others out where debian/rules has -a.
+    options = ' '.join(f'-N{name}' for name in packages(top)[1])
+    new = os.path.exists(os.path.join(top, 'debian/control.mk'))
+    env = dict(os.environ, QEMU_CONFIGURE_OPTIONS=f'--target-list={X86}',
+               DH_OPTIONS=options,
+               MAKEFLAGS=f'-- {VARIABLES_MK if new else VARIABLES}')
+    env.setdefault('DEB_BUILD_OPTIONS', 'nocheck noautodbgsym '
+                   f'parallel={os.cpu_count()}')
+    return env
+
+
 def build_binary(top):
     """Build the packages BINARY in the folder above @top. The package's build
     dependencies must be installed. Returns the paths of the packages."""
     out = os.path.dirname(top)
-    # -p would not leave others out where debian/rules has -a.
-    others = [name for name in
-              re.findall(r'(?m)^Package: (\S+)',
-                         read(os.path.join(top, 'debian/control')))
-              if name not in ('qemu-system', *BINARY)]
-    env = dict(os.environ, QEMU_CONFIGURE_OPTIONS=f'--target-list={X86}',
-               DH_OPTIONS=' '.join(f'-N{name}' for name in others),
-               MAKEFLAGS='-- systems=x86 qemu-builds=qemu\\ microvm')
-    env.setdefault('DEB_BUILD_OPTIONS', 'nocheck noautodbgsym '
-                   f'parallel={os.cpu_count()}')
     run('building the packages (takes a long time)',
         ['dpkg-buildpackage', '-B', '-uc', '-us'],
-        os.path.join(out, 'build.log'), cwd=top, env=env)
+        os.path.join(out, 'build.log'), cwd=top, env=build_environment(top))
+    built = packages(top)[0]
     debs = []
     for name in sorted(n for n in os.listdir(out) if n.endswith('.deb')):
         path = os.path.join(out, name)
-        if name.split('_')[0] in BINARY:
+        if name.split('_')[0] in built:
             debs.append(path)
         else:
             os.unlink(path)     # qemu-system depends on packages not built
-    if len(debs) != len(BINARY):
+    if len(debs) != len(built):
         raise Failure('some of these packages were not built: '
-                       f'{", ".join(BINARY)}; see {out}/build.log')
+                       f'{", ".join(built)}; see {out}/build.log')
     return debs
 
 

@@ -82,6 +82,57 @@ def test_codecs_are_turned_on(package):
     assert 'liblzo2-dev' in control and 'libsnappy-dev' in control
 
 
+def test_packages_of_one_version(package):
+    """The packages that are built do not require the same version of others,
+    as apt could not install them then."""
+    top = os.path.join(package[1], 'qemu')
+    built, others = qemu_deb.packages(top)
+    control = tree_apply.read(os.path.join(top, 'debian/control'))
+    needed = set()
+    for paragraph in control.split('\n\n'):
+        name = re.search(r'(?m)^Package: (\S+)', paragraph)
+        if name and name[1] in built:
+            # The first of alternatives; ignoring virtual packages.
+            needed |= set(re.findall(
+                r'(?<!\|)\b(qemu-[\w-]+) \(= \$\{binary:Version\}\)',
+                paragraph))
+    assert 'qemu-system-common' in needed
+    assert needed.isdisjoint(others), needed
+
+
+# What debhelper's program does, as far as debian/rules uses it.
+LISTPACKAGES = '''#!/bin/sh
+sed -n 's/^Package: //p' debian/control | while read name; do
+    case " $DH_OPTIONS " in
+    *" -N$name "*) ;;
+    *) echo $name ;;
+    esac
+done
+'''
+
+
+def test_packages_of_x86(package, tmp_path):
+    """debian/rules installs the binaries of x86, as others are not built, and
+    builds the documentation that the packages contain."""
+    top = os.path.join(package[1], 'qemu')
+    (tmp_path / 'dh_listpackages').write_text(LISTPACKAGES)
+    (tmp_path / 'dh_listpackages').chmod(0o755)
+    env = qemu_deb.build_environment(top)
+    said = subprocess.run(
+        ['make', '-s', '-f', 'debian/rules', '--eval',
+         'show: ; @echo $(system-packages) $(systems), $(qemu-builds)',
+         'show'], cwd=top, capture_output=True, text=True,
+        env=dict(env, PATH=f'{tmp_path}:{env["PATH"]}'))
+    systems, builds = map(str.split, said.stdout.split(','))
+    assert systems == ['x86'], said
+    install = ''.join(
+        tree_apply.read(path) for path in
+        (os.path.join(top, f'debian/{name}.install')
+         for name in qemu_deb.packages(top)[0]) if os.path.exists(path))
+    docs = ['man', 'html'] if 'b/docs/' in install else []
+    assert builds == ['qemu', 'microvm', *docs]
+
+
 def test_folder_of_somebody(tmp_path):
     (tmp_path / 'precious').write_text('mine')
     r = tool('7.2', '-o', str(tmp_path), '--author', AUTHOR)
