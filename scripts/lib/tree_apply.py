@@ -42,11 +42,9 @@ WHOLE = ['dump/**/*.[ch]', 'dump/**/meson.build', 'dump/trace-events',
          'docs/interop/vmcore-formats.rst',
          'docs/system/guest-memory-dump.rst', 'tests/unit/test-dump-*.c',
          'tests/unit/dump-test-*.h', 'tests/qtest/dump-vmcore-test.c']
-# Our QEMU functional test: source and destination. Only trees with this other
-# test have such tests in that folder.
-FUNCTIONAL = ('tests/qemu-functional/test_dump.py',
-              'tests/functional/test_dump.py')
-HAS_FUNCTIONAL = 'tests/functional/test_vnc.py'
+# Our QEMU functional test, and the folders for it in newer and older trees.
+FUNCTIONAL = 'tests/qemu-functional/test_dump.py'
+FUNCTIONAL_FOLDERS = ('tests/functional/x86_64', 'tests/functional')
 # The folder of the tree from which other files are removed, except this one,
 # which the tree's Kconfig reads from 11.0 on.
 OWNED, STAYS = 'dump', 'dump/Kconfig'
@@ -239,15 +237,23 @@ def with_piece(tree, path):
     return text
 
 
+def functional_folder(tree):
+    """The folder of QEMU's functional tests, if @tree has any."""
+    return next((f for f in FUNCTIONAL_FOLDERS
+                 if has(tree, f, 'meson.build')), None)
+
+
 def splices(tree):
     """The patch for @tree, with all unit tests listed."""
     tests = sorted(name.removesuffix('.c') for name in glob.glob(
         'test-dump-*.c', root_dir=os.path.join(REPO, 'tests/unit')))
     patch = read(REPO, SPLICES).replace(
         '+@unit-tests@\n', ''.join(f"+    '{t}': [vmcore],\n" for t in tests))
-    if not has(tree, HAS_FUNCTIONAL):
-        patch = patch[:patch.index('diff --git a/tests/functional/')]
-    return patch
+    rest, functional = re.split(r'(?m)^(?=diff --git a/tests/functional/)',
+                                patch)
+    folder = functional_folder(tree)
+    return rest + (functional.replace(FUNCTIONAL_FOLDERS[-1], folder)
+                   if folder else '')
 
 
 def with_splices(tree):
@@ -286,8 +292,8 @@ def plan(tree, say=lambda text: None):
     new = rewritten(whole_files(folders), folders)
     new.update((path, with_piece(tree, path)) for path in PIECES)
     new.update(with_splices(tree))
-    if has(tree, HAS_FUNCTIONAL):
-        new[FUNCTIONAL[1]] = read(REPO, FUNCTIONAL[0])
+    if functional_folder(tree):
+        new[f'{functional_folder(tree)}/test_dump.py'] = read(REPO, FUNCTIONAL)
     for sub in walk(os.path.join(tree, OWNED)):
         new.setdefault(os.path.join(OWNED, sub), None)
     new.pop(STAYS, None)
