@@ -58,7 +58,7 @@ static const DumpAbi windmp_abi = { ELFCLASS64, ELFDATA2LSB, EM_X86_64 };
 bool windmp_header_read(WinDmpHeader *hdr, const uint8_t *buf, size_t len,
                         Error **errp)
 {
-    uint32_t machine;
+    uint32_t machine, expected;
 
     if (len < 8 || (memcmp(buf, "PAGEDU64", 8) &&
                     memcmp(buf, "PAGEDUMP", 8))) {
@@ -75,11 +75,13 @@ bool windmp_header_read(WinDmpHeader *hdr, const uint8_t *buf, size_t len,
     }
     memcpy(hdr->bytes, buf, len);
     machine = windmp_get(hdr, WINDMP_MACHINE_TYPE);
-    if (machine != (hdr->is64 ? WINDMP_MACHINE_AMD64 : WINDMP_MACHINE_I386)) {
+    expected = hdr->is64 ? WINDMP_MACHINE_AMD64 : WINDMP_MACHINE_I386;
+    if (machine && machine != expected) {
         error_setg(errp, "the guest's crash dump header is for a machine of "
                    "type 0x%" PRIx32, machine);
         return false;
     }
+    windmp_put(hdr, WINDMP_MACHINE_TYPE, expected);
     return true;
 }
 

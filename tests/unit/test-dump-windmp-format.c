@@ -50,6 +50,13 @@ static void check_read(bool is64)
                                      &error_abort));
     g_assert_true(hdr.is64 == is64);
     g_assert_cmpmem(hdr.bytes, hdr.size, buf, header_size(is64));
+
+    /* The machine type is set if it is missing. */
+    put(buf + (is64 ? 0x30 : 0x20), 0, 4);
+    g_assert_true(windmp_header_read(&hdr, buf, header_size(is64),
+                                     &error_abort));
+    make_header(buf, is64);
+    g_assert_cmpmem(hdr.bytes, hdr.size, buf, header_size(is64));
 }
 
 static void test_read(void)
