@@ -197,7 +197,7 @@ def test_missing_anchor(tree, path, old, new):
     assert digest(tree) == before
 
 
-REWRITES = [(folder, path) for folder in ('7.2', '11.2') for path in
+REWRITES = [(folder, path) for folder in ('7.2', '11.1', '11.2') for path in
             sorted(runpy.run_path(os.path.join(
                 REPO, 'backports', folder, 'rewrite.py'))['REWRITE'])]
 
