@@ -56,8 +56,9 @@ typedef struct WinDmpHeader {
 
 /*
  * Copy the guest's header from @buf[0..@len). Only signature, size and machine
- * type are checked; the latter is set if it is 0, as in QEMU's own test. No other
- * field is trusted. Returns false, with @errp set, if it is not a valid header.
+ * type are checked; the latter is set if it is 0, as in QEMU's own test. Other
+ * fields are not trusted. Returns false, with @errp set, if it is not a valid
+ * header.
  */
 bool windmp_header_read(WinDmpHeader *hdr, const uint8_t *buf, size_t len,
                         Error **errp);
