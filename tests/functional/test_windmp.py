@@ -434,11 +434,21 @@ LINUX = b'OSRELEASE=6.1.0\nPAGESIZE=4096\n'
     ('8 bytes instead of 8192', note(b'PAGEDU64')),
     ('4096 bytes instead of 8192', note(b'PAGEDU64' + bytes(0xff8))),
     ('8192 bytes instead of 4096', note(b'PAGEDUMP' + bytes(0x1ff8))),
-    ('type 0x0', note(b'PAGEDU64' + bytes(0x1ff8))),
+    ('type 0x1', note(b'PAGEDU64' + bytes(0x28) + b'\1' + bytes(0x1fcf))),
 ])
 def test_note_of_another_kind(one, tmp_path, text, data):
     one.publish_raw(data)
     not_windows(one, text, tmp_path)
+
+
+def test_nothing_but_signatures(one, out):
+    """The machine type follows from them, and a dump is made."""
+    one.publish_raw(note(b'PAGEDU64' + bytes(0x1ff8)))
+    assert listed(one)
+    one.dump(out, format='win-dmp')
+    with open(out, 'rb') as f:
+        head = f.read(0x34)
+    assert head[:8] == b'PAGEDU64' and head[0x30:] == b'\x64\x86\0\0'
 
 
 @pytest.mark.parametrize('machine', [0xaa64, 0x1c0, 0x200, 0xffffffff])
