@@ -43,5 +43,6 @@ _replace('( +)MemoryRegionSection \\*section\\)',
          r'\1const MemoryRegionSection *section)', 'dump/guest-discard.c')
 _replace(r'watch_discard, true\)', 'watch_discard)', 'dump/guest-discard.c')
 
+# Whether this guest is the secondary one of COLO.
 _replace('migration_incoming_colo_enabled', 'migration_incoming_in_colo_state',
          'dump/live-check.c')
