@@ -38,7 +38,6 @@ REPLACED = f'{STATE}/replaced-'
 WHOLE = ['dump/**/*.[ch]', 'dump/**/meson.build', 'dump/trace-events',
          'include/system/dump.h', 'include/system/dump-arch.h',
          'qapi/dump.json', 'docs/devel/dump.rst',
-         'docs/devel/dump-faults.rst.inc',
          'docs/interop/vmcore-formats.rst',
          'docs/system/guest-memory-dump.rst', 'tests/unit/test-dump-*.c',
          'tests/unit/dump-test-*.h', 'tests/qtest/dump-vmcore-test.c']

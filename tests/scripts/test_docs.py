@@ -147,6 +147,20 @@ def test_every_file_has_a_layer():
     assert [n for n in named if not fnmatch.filter(files, n)] == []
 
 
+def test_named_files_exist(source):
+    """What goes into QEMU's tree does not name files that stay here."""
+    if not tree_apply.functional_folder(source):
+        pytest.skip('the texts are for newer trees')
+    plan = tree_apply.plan(source)
+    named = {(path, name) for path, text in tree_apply.whole_files([]).items()
+             for name in re.findall(r'(?<![\w./-])(?:tests|scripts|backports|'
+                                    r'docs)/[\w./*-]*\w', text)}
+    assert len(named) > 5
+    assert [(path, name) for path, name in sorted(named)
+            if not fnmatch.filter(plan, name.replace('NAME', '*'))
+            and not os.path.exists(os.path.join(source, name))] == []
+
+
 def test_schema_is_narrow():
     """QEMU 10.2 limits documentation to column 70, except in examples; the
     bases used here do not."""
