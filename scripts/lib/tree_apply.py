@@ -316,12 +316,18 @@ def undo(tree):
     return bool(old)
 
 
+def ours(tree):
+    """The files that an earlier apply wrote, and that are unchanged."""
+    written = json.loads(content(tree, WRITTEN) or '{}')
+    return [p for p, of in written.items()
+            if has(tree, p) and digest(read(tree, p)) == of]
+
+
 def only_here(tree, paths):
     """Those of @paths that neither an earlier apply wrote nor the user's git,
     if the tree is in one, can restore."""
-    ours = json.loads(content(tree, WRITTEN) or '{}')
-    paths = [p for p in paths if has(tree, p) and
-             digest(read(tree, p)) != ours.get(p)]
+    known = ours(tree)
+    paths = [p for p in paths if has(tree, p) and p not in known]
     if not paths:
         return []
     try:
@@ -363,7 +369,7 @@ def apply(tree, say):
     with locked(tree):
         if undo(tree):
             say('undid an interrupted run')
-        new = plan(tree, say)
+        new = {**dict.fromkeys(ours(tree)), **plan(tree, say)}
         changes = differing(tree, new)
         if changes:
             kept = only_here(tree, sorted(changes))
