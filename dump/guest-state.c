@@ -64,7 +64,7 @@ static bool check_classes(const ArchDumpInfo *info, unsigned dump_level,
         return true;
     }
     error_setg(errp, "page classes other than 'zero' can only be excluded for "
-               "x86_64 and aarch64 guests");
+               "aarch64 guests and for x86_64 guests in 64-bit mode");
     return false;
 }
 

@@ -249,7 +249,8 @@ REFUSED = [
     ({'format': 'win-dmp'}, "'exclude' cannot be used with"),
     ({'vmcoreinfo': 'off'}, "'exclude' requires VMCOREINFO"),
     # The CPU runs firmware, which is 32-bit code.
-    ({}, 'only be excluded for x86_64 and aarch64 guests'),
+    ({}, 'only be excluded for aarch64 guests and for x86_64 guests in '
+         '64-bit mode'),
 ]
 
 
