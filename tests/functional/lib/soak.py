@@ -32,6 +32,9 @@ FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy', 'kdump-zstd']
 RAW = ['kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy',
        'kdump-raw-zstd']
 UNLIMITED = resource.RLIM_INFINITY
+CANCELLED = 'dump: cancelled'
+# Added to it during the last flush.
+WHOLE = '; the output is complete, but may not be on stable storage'
 
 # Limit for the growth of QEMU's memory by the end of the run.
 GROWTH = 48 << 20
@@ -181,8 +184,8 @@ class Soak:
                 self.need(str(e) == 'There is no dump in progress', str(e))
 
         failed = self.dump(cancel, protocol='file:' + path, **args)
-        self.need(failed in (None, 'dump: cancelled'), failed)
-        (self.not_whole if failed else self.whole)(path)
+        self.need(failed in (None, CANCELLED, CANCELLED + WHOLE), failed)
+        (self.not_whole if failed == CANCELLED else self.whole)(path)
 
     def do_full_device(self):
         failed = self.dump(protocol='file:/dev/full',
@@ -238,7 +241,7 @@ class Soak:
         failed = self.dump(meanwhile, protocol='fd:soak', **args)
         if stall:
             os.close(r)
-        allowed = ('Broken pipe', 'dump: cancelled')
+        allowed = ('Broken pipe', CANCELLED)
         self.need(failed is None or any(a in failed for a in allowed), failed)
         self.need(after is not None or failed is None, failed)
 
