@@ -16,14 +16,22 @@ pytestmark = [pytest.mark.guest, pytest.mark.once]
 MiB = 1 << 20
 
 
-def keep(answer):
-    """Arguments that keep the second kernel from overwriting the note and the
-    utsname of the first one."""
+def places(answer):
+    """Physical address and size of the kernel's note and utsname."""
     info = dict(line.split('=', 1) for line in answer['text'].split())
     uts = int(info['SYMBOL(init_uts_ns)'], 16) - 0xffffffff80000000 + \
         int(info['NUMBER(phys_base)'])
+    return (answer['address'], answer['size']), (uts, 6 * 65)
+
+
+def keep(answer):
+    """Arguments that keep the second kernel from overwriting them."""
     return ' '.join(f'memmap=64K${at & ~0xffff:#x}'
-                    for at in (answer['address'], uts))
+                    for at, _ in places(answer))
+
+
+def contents(path, answer):
+    return [open_dump(path).read(*place) for place in places(answer)]
 
 
 def log_of(path, tmp_path):
@@ -55,6 +63,7 @@ def test_kexec(tmp_path, memory, kept):
         guest.dump(path, format='kdump-raw-lzo')
         assert source(guest) == 'device'
         assert ' second ' not in log_of(path, tmp_path)
+        old = contents(path, before)
 
         guest.kexec('module_blacklist=qemu_fw_cfg ' +
                     (keep(before) if kept else ''))
@@ -70,6 +79,8 @@ def test_kexec(tmp_path, memory, kept):
         assert run('crash', '--osrelease', path).strip() == guest.release()
         assert ' second ' in log_of(path, tmp_path)
         warnings = guest.qmp.cmd('query-dump').get('warnings', [])
+        if kept and contents(path, before) != old:
+            pytest.skip("the loader has overwritten the first kernel's note")
         if kept:
             assert len(warnings) == 1
             assert 'no CPU runs its kernel' in warnings[0]
