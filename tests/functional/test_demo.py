@@ -49,7 +49,9 @@ def test_interrupted(tmp_path, short, number, code):
         os.path.join(cache, 'qemu-guest-memory-dump/guest'))
     demo = subprocess.Popen(
         [sys.executable, DEMO], stderr=subprocess.PIPE, text=True,
-        env={**os.environ, 'XDG_CACHE_HOME': str(home), 'TMPDIR': short})
+        env={**os.environ, 'XDG_CACHE_HOME': str(home), 'TMPDIR': short},
+        # A background job of a shell ignores it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     folder = machine(demo, short)
     demo.send_signal(number)
     _, said = demo.communicate(timeout=60)
