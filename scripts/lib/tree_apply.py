@@ -320,13 +320,12 @@ def ours(tree):
     """The files that an earlier apply wrote, and that are unchanged."""
     written = json.loads(content(tree, WRITTEN) or '{}')
     return [p for p, of in written.items()
-            if has(tree, p) and digest(read(tree, p)) == of]
+            if (text := content(tree, p)) is not None and digest(text) == of]
 
 
-def only_here(tree, paths):
-    """Those of @paths that neither an earlier apply wrote nor the user's git,
-    if the tree is in one, can restore."""
-    known = ours(tree)
+def only_here(tree, paths, known):
+    """Those of @paths that are not @known, and that the user's git, if the tree
+    is in one, cannot restore."""
     paths = [p for p in paths if has(tree, p) and p not in known]
     if not paths:
         return []
@@ -369,10 +368,11 @@ def apply(tree, say):
     with locked(tree):
         if undo(tree):
             say('undid an interrupted run')
-        new = {**dict.fromkeys(ours(tree)), **plan(tree, say)}
+        known = ours(tree)
+        new = {**dict.fromkeys(known), **plan(tree, say)}
         changes = differing(tree, new)
         if changes:
-            kept = only_here(tree, sorted(changes))
+            kept = only_here(tree, sorted(changes), known)
             aside = next(f'{REPLACED}{n}' for n in itertools.count(1)
                          if not has(tree, f'{REPLACED}{n}'))
             hashes = {p: digest(t) for p, t in new.items() if t is not None}

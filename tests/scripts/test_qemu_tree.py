@@ -481,11 +481,16 @@ def test_no_right_to_write(tree, tmp_path, path):
 
 @pytest.mark.parametrize('way', ['include/system', 'dump/vmcore',
                                  'tests/unit/test-dump-layout.c'])
-def test_something_in_the_way(tree, way):
+@pytest.mark.parametrize('earlier', [False, True])
+def test_something_in_the_way(tree, way, earlier):
     """A file in place of one of our folders, or a folder in place of a
     file."""
     full = os.path.join(tree, way)
+    if earlier:
+        assert tool('apply', tree).returncode == 0
     if way.endswith('.c'):
+        if earlier:
+            os.unlink(full)
         os.mkdir(full)
     else:
         shutil.rmtree(full, ignore_errors=True)
