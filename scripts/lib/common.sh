@@ -5,6 +5,9 @@
 # The system's Python and meson must come before those of a version manager.
 export PATH="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
 export DEBIAN_FRONTEND=noninteractive
+# Otherwise, ccache runs the preprocessor, too, for each file that it does not
+# have, which takes half as long as compiling.
+export CCACHE_DEPEND=1
 
 say() {
     printf '== %s\n' "$*" >&2
