@@ -110,7 +110,7 @@ def test_quit(tmp_path):
     with VM('-m', '64M') as vm:
         vm.dump(str(tmp_path / 'dump'), detach=True, max_bandwidth=CRAWL)
         vm.qmp.cmd('quit')
-        assert vm.proc.wait(10) == 0
+        assert vm.wait_exit() == 0
 
 
 def test_none(running, out):

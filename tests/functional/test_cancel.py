@@ -12,6 +12,7 @@ from qmp import QMPError
 from test_lifecycle import Stalled, collected
 from vm import VM
 from vmcore import open_dump
+from wait import HANGS, wait_until
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy', 'kdump-zstd']
 NONE = 'There is no dump in progress'
@@ -98,8 +99,7 @@ def test_to_a_file(tmp_path):
     with VM('-m', '1G') as vm:
         vm.dump(path, detach=True, format='kdump-raw-zlib')
         # Before that there is nothing to close.
-        while not vm.qmp.cmd('query-dump')['written']:
-            pass
+        wait_until(lambda: vm.qmp.cmd('query-dump')['written'], interval=0)
         try:
             vm.qmp.cmd('dump-cancel')
         except QMPError as e:
@@ -142,7 +142,7 @@ class Human:
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(path)
-        self.sock.settimeout(60)
+        self.sock.settimeout(HANGS)
         self.text = ''
         self.until('(qemu) ')
 
@@ -419,7 +419,7 @@ def test_exit(tmp_path, how, job_id):
         else:
             vm.proc.terminate()
         event = vm.qmp.wait_event('DUMP_COMPLETED')
-        assert vm.proc.wait(30) == 0
+        assert vm.wait_exit() == 0
     if event['data']['result']['status'] == 'failed':
         cancelled(event)
         # QEMU may have exited before anything was written.
@@ -434,15 +434,14 @@ def test_exit_with_stalled_reader():
         dump = Stalled(vm, format='kdump-zlib')
         vm.proc.terminate()
         cancelled(vm.qmp.wait_event('DUMP_COMPLETED'))
-        assert vm.proc.wait(30) == 0
+        assert vm.wait_exit() == 0
         os.close(dump.r)
 
 
 def test_shutdown_without_exit():
     """With -no-shutdown the end of the dump does not resume the guest."""
     with VM('-m', '16M', '-no-shutdown') as vm:
-        while '0000604-' not in vm.qmp.hmp('info mtree'):
-            pass
+        vm.wait_chipset()
         dump = Stalled(vm)
         # Write to the chipset's register that powers the machine off.
         vm.qmp.hmp('o /h 0x604 0x2000')

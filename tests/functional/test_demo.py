@@ -12,6 +12,7 @@ import pytest
 
 from guest import image
 from vm import REPO
+from wait import HANGS
 
 pytestmark = [pytest.mark.guest, pytest.mark.once]
 
@@ -54,7 +55,7 @@ def test_interrupted(tmp_path, short, number, code):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     folder = machine(demo, short)
     demo.send_signal(number)
-    _, said = demo.communicate(timeout=60)
+    _, said = demo.communicate(timeout=HANGS)
     assert demo.returncode == code, said
     assert 'Traceback' not in said
     assert not os.path.exists(folder)

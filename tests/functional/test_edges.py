@@ -3,7 +3,6 @@
 
 import re
 import struct
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from readers import run
 from test_targets import qemu_major
 from vm import VM
 from vmcore import open_dump
+from wait import wait_until
 
 MiB = 1 << 20
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-lzo']
@@ -177,9 +177,8 @@ def in_user_mode(tmp_path_factory):
                   mappings=[(TEXT & ~0xfff, TEXT_AT & ~0xfff, 4096, USER),
                             (STACK, 9 * MiB, 4096, USER)]) as vm:
         vm.code, vm.rips = code, rips
-        deadline = time.monotonic() + 30
-        while vm.qmp.hmp('info registers -a').count('CPL=3') < 2:
-            assert time.monotonic() < deadline, vm.stderr()
+        wait_until(lambda: vm.qmp.hmp('info registers -a').count('CPL=3') >= 2,
+                   vm.stderr)
         yield vm
 
 
@@ -220,15 +219,14 @@ def busy_guest():
     """A stopped Linux guest, both CPUs of which run loops of a shell."""
     with Guest('-append', 'console=ttyS0 quiet panic=-1 '
                f'rdinit=/bin/busybox -- sh -c "{BUSY}"') as g:
-        for _ in range(100):
+        def stopped():
             g.qmp.cmd('stop')
             text = g.qmp.hmp('info registers -a')
             if re.findall(r'CPL=(\d)', text) == ['3', '3']:
-                break
+                return text
             g.qmp.cmd('cont')
-            time.sleep(0.05)
-        else:
-            raise AssertionError('the CPU never was in user mode: ' + text)
+
+        text = wait_until(stopped, 'a CPU never was in user mode', 0.05)
         g.registers = [
             {n.lower(): int(v, 16) for n, v in
              re.findall(r'\b([A-Z][A-Z0-9]{1,2}) ?=([0-9a-f]+)', part)}

@@ -18,9 +18,9 @@ import nodes
 import ram
 from conftest import SIZE
 from qmp import QMPError
-from test_lifecycle import Stalled
 from vm import VM
 from vmcore import Bad, ElfDump, open_dump
+from wait import HANGS, wait_until
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 STREAMS = ['elf', 'kdump-zlib']
@@ -100,15 +100,14 @@ def state_of_file(path, ram_file):
 def state_of_guest(vm):
     """Returns the guest's state; no resource of the dump is left."""
     assert 'blocked-reasons' not in vm.qmp.cmd('query-migrate')
-    assert vm.threads_end('dump')
+    vm.wait_threads_end('dump')
     return vm.status()
 
 
 def descriptors(vm):
     """QEMU's open descriptors, except those of monitors."""
-    links = [os.readlink(f'/proc/{vm.proc.pid}/fd/{fd}')
-             for fd in os.listdir(f'/proc/{vm.proc.pid}/fd')]
-    return sorted(link for link in links if not link.startswith('socket:'))
+    return sorted(link for link in vm.open_files().values()
+                  if not link.startswith('socket:'))
 
 
 def dump(vm, detach=True, **arguments):
@@ -381,7 +380,7 @@ class Reader:
         os.close(self.r)
 
     def join(self):
-        self.thread.join(60)
+        self.thread.join(HANGS)
         assert not self.thread.is_alive()
 
 
@@ -550,11 +549,12 @@ def test_node_server(full, tmp_path, ram_file, fault, name):
 
     def work():
         other = full.second()
-        while True:
+
+        def begun():
             q = other.cmd('query-dump')
-            if q['status'] == 'active' and q['completed'] > 1 << 20:
-                break
-            time.sleep(0.02)
+            return q['status'] == 'active' and q['completed'] > 1 << 20
+
+        wait_until(begun)
         if 'dies' in fault:
             server.close()
         else:
@@ -708,7 +708,7 @@ def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
         vm = paused.vm
         if how == 'SIGKILL':
             vm.proc.kill()
-            vm.proc.wait(30)
+            vm.wait_exit()
             answer = '--'
         else:
             if how == 'quit':
@@ -720,7 +720,7 @@ def test_end_of_qemu(ram_file, faults_so, tmp_path, how, name):
             event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
             answer = event['error']
             assert answer == 'dump: cancelled'
-            assert vm.proc.wait(30) == 0
+            assert vm.wait_exit() == 0
         left = state_of_file(path, ram_file)
         fault_table.record(f'{how} of QEMU', 'file', name, answer, '--', left)
         assert left.startswith('no dump' if how == 'SIGKILL' and name != 'elf'
@@ -748,7 +748,7 @@ def test_no_thread(ram_file, tmp_path, faults_so, name):
 
 
 def address_space(vm):
-    with open(f'/proc/{vm.proc.pid}/status') as f:
+    with open(vm.proc_path('status')) as f:
         return int(re.search(r'VmSize:\s+(\d+)', f.read())[1]) << 10
 
 

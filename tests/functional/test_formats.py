@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-import ram
 from conftest import SIZE
 from qmp import QMPError
 from vm import VM
 from vmcore import ElfDump, open_dump
+from wait import HANGS
 
 KDUMP = ['kdump-zlib', 'kdump-lzo', 'kdump-snappy']
 RAW = ['kdump-raw-zlib', 'kdump-raw-lzo', 'kdump-raw-snappy']
@@ -204,7 +204,7 @@ def test_stream(still, ram_file, saved, out, name, kind, detach):
                   format=name, detach=detach)
     event = still.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed'
-    thread.join(60)
+    thread.join(HANGS)
     check_all(out, ram_file, saved)
 
 
@@ -260,7 +260,7 @@ def test_file_protocol_to_fifo(still, ram_file, saved, tmp_path, out):
         still.dump(fifo, format='kdump-zlib', detach=True)
         assert still.qmp.wait_event('DUMP_COMPLETED')['data']['result'][
             'status'] == 'completed'
-        assert cat.wait(60) == 0
+        assert cat.wait(HANGS) == 0
     check_all(out, ram_file, saved)
 
 
@@ -302,7 +302,7 @@ def test_fdset_of_pipe(running, out):
     assert event['result']['status'] == 'completed'
     # QEMU closes the rest of the set while the guest runs.
     running.qmp.cmd('remove-fd', fdset_id=8)
-    thread.join(60)
+    thread.join(HANGS)
     assert not thread.is_alive()
     assert len(open_dump(out).pfns) >= (16 << 20) >> 12
 

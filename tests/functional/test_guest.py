@@ -265,8 +265,4 @@ def test_every_page(guest, tmp_path, name):
 
 
 def test_guest_lives_on(guest, dumps):
-    before = guest.ticks()
-    deadline = time.monotonic() + 60
-    while guest.ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not run'
-        time.sleep(0.2)
+    guest.check_runs()

@@ -19,6 +19,7 @@ from test_cancel import Human
 from test_lifecycle import BUSY, Stalled
 from vm import VM
 from vmcore import ElfDump, open_dump
+from wait import HANGS, wait_until
 
 FLAGS = {'': 'elf', '-z': 1, '-l': 2, '-s': 4, '-Z': 0x20}
 
@@ -268,12 +269,13 @@ def test_info(tmp_path):
 
 def wait_full(pipe):
     """Wait until the pipe is full of memory data, and the writer waits."""
-    deadline = time.monotonic() + 30
     size = array.array('i', [0])
-    while size[0] < 32768:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+
+    def full():
         fcntl.ioctl(pipe, termios.FIONREAD, size)
+        return size[0] >= 32768
+
+    wait_until(full, size)
 
 
 class Fifo:
@@ -294,15 +296,15 @@ class Fifo:
                               stdout=subprocess.DEVNULL) as cat:
             os.close(self.r)
             event = vm.qmp.wait_event('DUMP_COMPLETED')
-            assert cat.wait(60) == 0
+            assert cat.wait(HANGS) == 0
         return event
 
 
 class Client(Human):
     """A client with timeouts, so that a hang fails the test."""
 
-    def until(self, what, seconds=15):
-        deadline = time.monotonic() + seconds
+    def until(self, what):
+        deadline = time.monotonic() + HANGS
         while what not in self.text:
             assert time.monotonic() < deadline, self.text
             self.receive()
@@ -434,10 +436,7 @@ def test_standard_output_that_is_no_terminal(tmp_path, mux):
         fifo.drain(vm)
         vm.proc.stdin.write(b'info dump\n')
         vm.proc.stdin.flush()
-        deadline = time.monotonic() + 30
-        while 'Status: completed' not in vm.stderr():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: 'Status: completed' in vm.stderr(), vm.stderr)
         assert 'Dumped' not in vm.stderr()
         vm.proc.stdin.close()
 
@@ -454,7 +453,7 @@ class Terminal:
 
     def until(self, what):
         while what not in self.text:
-            assert select.select([self.fd], [], [], 30)[0], self.text
+            assert select.select([self.fd], [], [], HANGS)[0], self.text
             self.text += os.read(self.fd, 4096).decode()
         before, self.text = self.text.split(what, 1)
         return before + what

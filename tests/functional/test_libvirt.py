@@ -10,13 +10,13 @@ import glob
 import os
 import re
 import subprocess
-import time
 
 import pytest
 
 from libvirt import NAME, Libvirt
 from readers import rearranged, run
 from vmcore import open_dump
+from wait import HANGS, wait_until
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-lzo', 'kdump-snappy']
 LEVEL_31 = ['zero', 'cache', 'cache-private', 'user', 'free']
@@ -63,10 +63,7 @@ def test_domain_lives_on(domain):
     def ticks():
         return int(re.findall(r'tick (\d+)', domain.console())[-1])
     before = ticks()
-    deadline = time.monotonic() + 60
-    while ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not run'
-        time.sleep(0.2)
+    wait_until(lambda: ticks() >= before + 2, 'the guest does not run')
 
 
 def test_failure_is_told(domain):
@@ -111,11 +108,11 @@ def stalled(domain):
     os.set_blocking(r, True)
     virsh = domain.start_virsh('dump', NAME, path, '--memory-only', '--live')
     try:
-        deadline = time.monotonic() + 60
-        while (q := domain.qmp('query-dump')).get('written', 0) < 1 << 20 or \
-                q['status'] != 'active':
-            assert time.monotonic() < deadline, q
-            time.sleep(0.05)
+        def status():
+            return domain.qmp('query-dump')
+
+        wait_until(lambda: (q := status()).get('written', 0) >= 1 << 20 and
+                   q['status'] == 'active', status)
         yield virsh, r
     finally:
         os.close(r)
@@ -134,7 +131,7 @@ def test_meanwhile(live):
         test_domain_lives_on(live)
         assert virsh.poll() is None
         with subprocess.Popen(['cat'], stdin=r, stdout=subprocess.DEVNULL):
-            assert virsh.wait(60) == 0
+            assert virsh.wait(HANGS) == 0
         assert live.is_free()
     assert live.qmp('query-dump')['status'] == 'completed'
 
@@ -146,7 +143,7 @@ def test_cancel(live):
         assert 'cannot abort memory-only dump' in refused.stderr
         live.qmp('dump-cancel')
         with subprocess.Popen(['cat'], stdin=r, stdout=subprocess.DEVNULL):
-            assert virsh.wait(60) == 1
+            assert virsh.wait(HANGS) == 1
         assert 'dump: cancelled' in virsh.communicate()[1]
         assert live.is_free()
     assert live.qmp('query-dump')['status'] == 'failed'
@@ -188,11 +185,8 @@ def test_panic(live):
     live.watch()
     # Write to pvpanic's port, as a guest's driver does.
     live.virsh('qemu-monitor-command', NAME, '--hmp', 'o /1 0x505 1')
-    deadline = time.monotonic() + 60
-    while live.qmp('query-dump')['status'] != 'completed' or \
-            live.state() != 'running':
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: live.qmp('query-dump')['status'] == 'completed' and
+               live.state() == 'running', live.state)
     found = glob.glob(live.path('**/dump/*'), recursive=True)
     assert len(found) == 1, found
     # The guest was stopped already.

@@ -3,13 +3,13 @@
 
 import os
 import threading
-import time
 
 import pytest
 
 from qmp import QMPError
 from vm import VM
 from vmcore import open_dump
+from wait import HANGS, wait_until
 
 BUSY = 'There is a dump in process, please wait.'
 
@@ -22,7 +22,7 @@ def drained(vm, r):
     thread = threading.Thread(target=work)
     thread.start()
     event = vm.qmp.wait_event('DUMP_COMPLETED')
-    thread.join(60)
+    thread.join(HANGS)
     os.close(r)
     return event
 
@@ -30,9 +30,11 @@ def drained(vm, r):
 def collected(vm):
     """Wait until the dump is being written, or has ended; returns
     query-dump."""
-    while (q := vm.qmp.cmd('query-dump')).get('phase') == 'collect':
-        time.sleep(0.01)
-    return q
+    def after():
+        q = vm.qmp.cmd('query-dump')
+        return q if q.get('phase') != 'collect' else None
+
+    return wait_until(after)
 
 
 class Stalled:
@@ -159,8 +161,7 @@ def test_refused_while_migrating(tmp_path):
         vm.qmp.getfd('migration', w)
         os.close(w)
         vm.qmp.cmd('migrate', uri='fd:migration')
-        while vm.qmp.cmd('query-migrate')['status'] != 'active':
-            pass
+        vm.wait_migration('active')
         vm.qmp.event_names()
         with pytest.raises(QMPError) as e:
             vm.dump(path)
@@ -170,8 +171,7 @@ def test_refused_while_migrating(tmp_path):
         assert vm.qmp.cmd('query-dump')['status'] == 'none'
         vm.qmp.cmd('migrate_cancel')
         os.close(r)
-        while vm.qmp.cmd('query-migrate')['status'] != 'cancelled':
-            pass
+        vm.wait_migration('cancelled')
         vm.dump(path)
         open_dump(path)
         assert vm.status() == 'running'
@@ -236,7 +236,7 @@ def test_quit_during_dump():
     with VM('-m', '16M') as vm:
         Stalled(vm)
         vm.qmp.cmd('quit')
-        assert vm.proc.wait(30) == 0
+        assert vm.wait_exit() == 0
 
 
 def test_progress_of_detached_dump(running):

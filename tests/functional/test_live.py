@@ -18,6 +18,7 @@ from test_lifecycle import BUSY
 from test_untouched import huge_pages, rss  # noqa: F401
 from virtio import Balloon
 from vmcore import open_dump
+from wait import wait_until
 
 MIB = 1 << 20
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
@@ -143,11 +144,9 @@ def test_default_threads(faults_so, cpus):
     with Sweep(cpus=cpus, env=faults.processors(faults_so, 8),
                args=['-trace', 'dump_start']) as vm:
         dump = Held(vm, format='kdump-zlib', live_buffer=2 * vm.size)
-        deadline = time.monotonic() + 30
         # With one thread, there are no workers.
-        while vm.threads().count('dump-worker') != (rest if rest > 1 else 0):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: vm.threads().count('dump-worker') ==
+                   (rest if rest > 1 else 0), vm.threads)
         dump.close()
         vm.qmp.wait_event('DUMP_COMPLETED')
         for arguments in ({'live': 'on', 'threads': 5},
@@ -472,7 +471,7 @@ def test_exit(how, again):
             vm.proc.send_signal(getattr(signal, how))
         if how != 'SIGKILL':
             cancelled(vm.qmp.wait_event('DUMP_COMPLETED'))
-        assert vm.proc.wait(30) == (-signal.SIGKILL if how == 'SIGKILL'
+        assert vm.wait_exit() == (-signal.SIGKILL if how == 'SIGKILL'
                                     else 0)
         dump.close()
 
@@ -484,7 +483,7 @@ def test_exit_with_stuck_write(faults_so, out):
         dump = held(vm, out, 'file', live_buffer=2 * vm.size)
         vm.sweep_on(1)
         vm.qmp.cmd('quit')
-        assert vm.proc.wait(30) == 0
+        assert vm.wait_exit() == 0
         dump.close()
 
 

@@ -16,6 +16,7 @@ from qmp import QMPError
 from sweep import PAGE, Sweep, check
 from test_live_refused import refused, stopped
 from vmcore import open_dump
+from wait import wait_until
 
 MIB = 1 << 20
 
@@ -178,7 +179,7 @@ def test_no_memory_for_pages(out):
         before = Before(vm)
         # Their buffer may already be reserved by then.
         dump = Held(vm, live_buffer=1 << 40)
-        with open(f'/proc/{vm.proc.pid}/statm') as f:
+        with open(vm.proc_path('statm')) as f:
             size = int(f.read().split()[0]) * PAGE
         resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,
                          (size + 8 * MIB, resource.RLIM_INFINITY))
@@ -215,8 +216,7 @@ def test_protection_lost(faults_so, tmp_path, out, kind, name):
         # Near the end of memory, which is not written yet.
         path.write_text(f'{host_address(vm, vm.size - 20 * PAGE):#x}\n')
         vm.proc.send_signal(signal.SIGUSR2)
-        while path.exists():
-            time.sleep(0.01)
+        wait_until(lambda: not path.exists())
         # This write causes no fault.
         vm.overwrite([vm.size - 20 * PAGE])
         event = dump.finish(out)

@@ -20,6 +20,7 @@ from sweep import PAGE, Sweep, check
 from test_unreadable import protect
 from vm import VM, as_nobody
 from vmcore import open_dump
+from wait import wait_until
 
 MIB = 1 << 20
 
@@ -364,7 +365,7 @@ def ksm(change_host):
 
 
 def merged(vm):
-    with open(f'/proc/{vm.proc.pid}/ksm_merging_pages') as f:
+    with open(vm.proc_path('ksm_merging_pages')) as f:
         return int(f.read())
 
 
@@ -400,10 +401,7 @@ def test_merged_pages(ksm, out):
     with Idle(16 * MIB, kind='anon-4k') as vm:
         alike(vm, range(4 * MIB, 8 * MIB, PAGE))
         ksm()
-        deadline = time.monotonic() + 30
-        while not merged(vm):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: merged(vm), 'no page is merged')
         refused(vm, out, 'mem-merge')
     with Idle(16 * MIB, kind='memfd',
               args=('-machine', 'mem-merge=off')) as vm:

@@ -24,7 +24,7 @@ def limit(vm, more):
     if more is None:
         size = resource.RLIM_INFINITY
     else:
-        with open(f'/proc/{vm.proc.pid}/status') as f:
+        with open(vm.proc_path('status')) as f:
             size = more + (int(re.search(r'VmSize:\s+(\d+)', f.read())[1])
                            << 10)
     resource.prlimit(vm.proc.pid, resource.RLIMIT_AS,

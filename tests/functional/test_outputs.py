@@ -16,6 +16,7 @@ from qmp import QMPError
 from test_cancel import cancelled, nothing_left
 from vm import VM, as_nobody
 from vmcore import open_dump
+from wait import HANGS, wait_until
 
 
 def completed(vm):
@@ -30,7 +31,7 @@ def ended(vm, signal=False):
         vm.proc.terminate()
     else:
         vm.qmp.cmd('quit')
-    assert vm.proc.wait(10) == 0
+    assert vm.wait_exit() == 0
 
 
 def cancelled_out_of_band(**dump):
@@ -40,14 +41,15 @@ def cancelled_out_of_band(**dump):
         vm.qmp = vm.connect('qmp', oob=True)
         other = vm.connect('other', oob=True)
         vm.qmp.send('dump-guest-memory', paging=False, **dump)
-        # It may not have begun yet.
-        for _ in range(600):
+
+        def told():
             try:
                 other.send('dump-cancel', out_of_band=True)
-                assert other.reply() == {}
-                break
+                return other.reply() == {}
             except QMPError:
-                pass
+                return False            # it may not have begun yet
+
+        wait_until(told, 'no dump to cancel', 0.001)
         with pytest.raises(QMPError) as e:
             vm.qmp.reply()
         assert str(e.value) == 'dump: cancelled'
@@ -223,7 +225,7 @@ def test_terminal_read(full, out, how):
         term.dump(format='kdump-zlib')
         completed(full)
         os.write(term.slave, END)
-        reader.join(60)
+        reader.join(HANGS)
         assert not reader.is_alive()
         f.flush()
         open_dump(out)

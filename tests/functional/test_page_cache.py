@@ -53,12 +53,12 @@ def test_nothing_left(full, on_disk, ram_file, name):
 
 def is_direct(vm, path):
     """True if QEMU has the file open for direct I/O."""
-    for fd in os.listdir(f'/proc/{vm.proc.pid}/fd'):
-        with open(f'/proc/{vm.proc.pid}/fdinfo/{fd}') as f:
-            flags = int(f.read().split('flags:')[1].split()[0], 8)
-        if os.path.realpath(f'/proc/{vm.proc.pid}/fd/{fd}') == path and \
-                flags & os.O_DIRECT:
-            return True
+    for fd, link in vm.open_files().items():
+        if link == path:
+            with open(vm.proc_path(f'fdinfo/{fd}')) as f:
+                flags = int(f.read().split('flags:')[1].split()[0], 8)
+            if flags & os.O_DIRECT:
+                return True
     return False
 
 

@@ -158,7 +158,7 @@ def test_kdump_of_paging_guest(firmware, out):
 
 def memory_of(vm, what):
     """Memory in MiB, from /proc."""
-    with open(f'/proc/{vm.proc.pid}/status') as f:
+    with open(vm.proc_path('status')) as f:
         return int(re.search(rf'{what}:\s+(\d+)', f.read())[1]) >> 10
 
 

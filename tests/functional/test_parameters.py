@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 
 import pytest
 
@@ -17,6 +16,7 @@ from test_hmp import Client, wait_full
 from test_lifecycle import Stalled
 from vm import VM, as_nobody
 from vmcore import ElfDump, open_dump
+from wait import wait_until
 
 MIB = 1 << 20
 VALUES = {
@@ -197,9 +197,8 @@ def test_threads(full):
         dump = Stalled(full, format='kdump-zlib', **arguments)
         # Pages are written, so all threads have started and set their names.
         wait_full(dump.r)
-        deadline = time.monotonic() + 10
-        while full.threads().count('dump-worker') != threads:
-            assert time.monotonic() < deadline, full.threads()
+        wait_until(lambda: full.threads().count('dump-worker') == threads,
+                   full.threads)
         dump.drain()
     set_(full, unset=['threads'])
 

@@ -3,7 +3,6 @@
 for: the dump is refused, and works when all pages have arrived."""
 
 import os
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ import ram
 from qmp import QMPError
 from vm import VM
 from vmcore import open_dump
+from wait import wait_until
 
 SIZE = 64 << 20
 
@@ -33,22 +33,14 @@ class Pair:
                 {'capability': 'postcopy-ram', 'state': True}])
         self.limit(65536)
         self.source.qmp.cmd('migrate', uri=uri)
-        self.wait(self.source, 'active')
+        self.source.wait_migration('active')
         self.source.qmp.cmd('migrate-start-postcopy')
-        self.wait(self.source, 'postcopy-active')
-        while self.destination.status() == 'inmigrate':
-            time.sleep(0.02)
+        self.source.wait_migration('postcopy-active')
+        wait_until(lambda: self.destination.status() != 'inmigrate')
 
     def limit(self, rate):
         self.source.qmp.cmd('migrate-set-parameters', **{
             'max-bandwidth': rate, 'max-postcopy-bandwidth': rate})
-
-    @staticmethod
-    def wait(vm, status):
-        deadline = time.monotonic() + 60
-        while vm.qmp.cmd('query-migrate').get('status') != status:
-            assert time.monotonic() < deadline, vm.qmp.cmd('query-migrate')
-            time.sleep(0.02)
 
     def __enter__(self):
         return self
@@ -81,8 +73,8 @@ def test_refused_until_all_pages_have_come(pair, out):
     check_refused(vm, out, detach=True)
     check_refused(vm, out, format='kdump-zlib')
     pair.limit(0)
-    pair.wait(pair.source, 'completed')
-    pair.wait(vm, 'completed')
+    pair.source.wait_migration('completed')
+    vm.wait_migration('completed')
     vm.dump(out)
     with open(pair.memory, 'rb') as f:
         # Above the memory that the firmware may have written.
@@ -95,5 +87,5 @@ def test_refused_without_source(pair, out):
     cancelled."""
     vm = pair.destination
     pair.source.close()
-    pair.wait(vm, 'postcopy-paused')
+    vm.wait_migration('postcopy-paused')
     check_refused(vm, out, detach=True)

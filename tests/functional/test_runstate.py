@@ -22,6 +22,7 @@ from test_lifecycle import Stalled
 from virtio import CAP_NOTIFY, Balloon, VirtioDevice, VirtioMem
 from vm import VM
 from vmcore import open_dump
+from wait import HANGS, wait_until
 
 # Memory that the firmware does not use.
 MARK = 8 << 20
@@ -29,7 +30,7 @@ MARK = 8 << 20
 
 def bytes_read(vm):
     """Number of bytes that QEMU has read from files so far."""
-    with open(f'/proc/{vm.proc.pid}/io') as f:
+    with open(vm.proc_path('io')) as f:
         return int(re.search(r'rchar: (\d+)', f.read())[1])
 
 
@@ -70,8 +71,7 @@ def start_loading(vm, how):
     else:
         vm.qmp.send('snapshot-load', job_id='load', tag='s', vmstate='disk',
                     devices=['disk'])
-    while bytes_read(vm) < before + (4 << 20):
-        time.sleep(0.01)
+    wait_until(lambda: bytes_read(vm) >= before + (4 << 20))
 
 
 @pytest.mark.parametrize('end', ['cancel', 'reader gone'])
@@ -100,12 +100,6 @@ def test_end_while_snapshot_is_loaded(slow_snapshot, how, end):
 RAN = 'dump: the guest ran while its memory was being written'
 
 
-def wait_for_chipset(vm):
-    """Wait until the firmware has set up the power management registers."""
-    while '0000604-' not in vm.qmp.hmp('info mtree'):
-        time.sleep(0.01)
-
-
 def suspend(vm):
     vm.qmp.hmp('o /h 0x604 0x2400')
     vm.qmp.wait_event('SUSPEND')
@@ -115,7 +109,7 @@ def suspend(vm):
 def awake(ram_file):
     with VM(*ram.backend(ram_file, SIZE, share=False)[:-1],
             machine=None) as vm:
-        wait_for_chipset(vm)
+        vm.wait_chipset()
         vm.qmp.event_names()
         yield vm
 
@@ -218,6 +212,10 @@ DISKS = {
 }
 
 
+def reads(vm):
+    return vm.stderr().count('bdrv_co_preadv_part')
+
+
 @contextlib.contextmanager
 def waiting_for_disk(ram_file, blockdev, disk='virtio-blk', hang=False):
     """A guest whose firmware has requested the boot sector from its disk."""
@@ -229,10 +227,9 @@ def waiting_for_disk(ram_file, blockdev, disk='virtio-blk', hang=False):
         vm.qmp = vm.connect('qmp', oob=True)
         if hang:
             assert vm.qmp.hmp('qemu-io disk "break read_aio hang"') == ''
-        before = vm.stderr().count('bdrv_co_preadv_part')
+        before = reads(vm)
         vm.qmp.cmd('cont')
-        while vm.stderr().count('bdrv_co_preadv_part') == before:
-            time.sleep(0.01)
+        wait_until(lambda: reads(vm) > before)
         vm.qmp.event_names()
         yield vm
 
@@ -314,10 +311,9 @@ def test_debugger_continues_untold(ram_file, tmp_path):
             'bdrv_co_preadv_part', '-gdb', f'unix:{path},server=on,wait=off',
             machine=None) as vm:
         with contextlib.closing(GdbStub(path)) as gdb:
-            before = vm.stderr().count('bdrv_co_preadv_part')
+            before = reads(vm)
             gdb.send('c')
-            while vm.stderr().count('bdrv_co_preadv_part') == before:
-                time.sleep(0.005)
+            wait_until(lambda: reads(vm) > before, interval=0.005)
             answer = time.monotonic() + 3
             dump = Stalled(vm, format='kdump-zlib')
             # Just before the disk responds, as the dump does not end at once.
@@ -340,9 +336,12 @@ def test_disk_that_answers_late(ram_file):
         before = told(vm)
         dump = Stalled(vm)
         assert told(vm) == before
-        while told(vm) == before:
+
+        def is_told():
             assert vm.status() == 'save-vm'
-            time.sleep(0.05)
+            return told(vm) != before
+
+        wait_until(is_told)
         assert dump.drain()['data']['result']['status'] == 'completed'
         assert told(vm) == before + [False, True]
         assert vm.status() == 'running'
@@ -489,7 +488,7 @@ def stored(vm, dump, path):
     thread = threading.Thread(target=work)
     thread.start()
     event = vm.qmp.wait_event('DUMP_COMPLETED')
-    thread.join(60)
+    thread.join(HANGS)
     os.close(dump.r)
     return event['data']
 
@@ -603,7 +602,7 @@ def end(vm, how):
         vm.qmp.cmd('quit')
     else:
         vm.proc.terminate()
-    assert vm.proc.wait(30) == 0
+    assert vm.wait_exit() == 0
 
 
 @pytest.mark.parametrize('how', ['quit', 'SIGTERM'])

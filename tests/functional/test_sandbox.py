@@ -29,7 +29,7 @@ FILTERED = 2            # Seccomp in /proc/PID/status
 def vm(ram_file):
     """Shared by the tests, none of which terminates it."""
     with VM(*ram.backend(ram_file, SIZE), *SANDBOX, machine=None) as vm:
-        with open(f'/proc/{vm.proc.pid}/status') as f:
+        with open(vm.proc_path('status')) as f:
             assert f'Seccomp:\t{FILTERED}\n' in f.read()
         yield vm
 
@@ -56,7 +56,7 @@ def test_sandbox_denies():
         except QMPError as e:
             assert 'Operation not permitted' in str(e)
         except ConnectionError:
-            assert vm.proc.wait(30) == -signal.SIGSYS
+            assert vm.wait_exit() == -signal.SIGSYS
         else:
             pytest.fail('QEMU could start a process')
 

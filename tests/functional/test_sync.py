@@ -3,7 +3,6 @@
 
 import errno
 import os
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ from test_cancel import cancelled, job_states, nothing_left
 from test_faults import faulty, state_of_file
 from vm import VM
 from vmcore import open_dump
+from wait import wait_until
 
 FORMATS = ['elf', 'kdump-zlib', 'kdump-raw-zlib']
 
@@ -35,14 +35,6 @@ def begin(vm, **arguments):
     wait_until(lambda: os.path.exists(vm.out + '.sync'))
 
 
-def wait_until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError('timeout')
-
-
 def check_phase(vm, ram_file):
     """The guest runs, and the file is not accepted as a complete dump."""
     events = vm.qmp.event_names()
@@ -62,7 +54,7 @@ def check_end(vm, ram_file):
     event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed', event
     assert state_of_file(vm.out, ram_file) == 'complete'
-    assert vm.threads_end('dump')
+    vm.wait_threads_end('dump')
 
 
 @pytest.mark.parametrize('name', FORMATS)
@@ -155,14 +147,13 @@ def test_cancel(syncing, ram_file, tmp_path, output, name):
     assert event['result']['status'] == 'completed'
     open_dump(path)
     faults.let_go(syncing.out)
-    assert syncing.threads_end('dump')
+    syncing.wait_threads_end('dump')
     wait_until(lambda: not is_open(syncing, syncing.out) or output == 'node')
     assert state_of_file(syncing.out, ram_file) == 'incomplete, and says so'
 
 
 def is_open(vm, path):
-    return any(os.path.realpath(f'/proc/{vm.proc.pid}/fd/{fd}') == path
-               for fd in os.listdir(f'/proc/{vm.proc.pid}/fd'))
+    return path in vm.open_files().values()
 
 
 @pytest.mark.parametrize('job', [{}, {'job_id': 'j'}])
@@ -172,7 +163,7 @@ def test_quit(syncing, ram_file, job):
     syncing.qmp.cmd('quit')
     assert syncing.qmp.wait_event('DUMP_COMPLETED')['data']['error'] == \
         'dump: cancelled'
-    assert syncing.proc.wait(30) == 0
+    assert syncing.wait_exit() == 0
     assert state_of_file(syncing.out, ram_file) == 'incomplete, and says so'
 
 
@@ -188,7 +179,7 @@ def check_end_at_exit(vm, ram_file):
     faults.let_go(vm.out)
     event = vm.qmp.wait_event('DUMP_COMPLETED')['data']
     assert event['result']['status'] == 'completed', event
-    assert vm.proc.wait(30) == 0
+    assert vm.wait_exit() == 0
     assert state_of_file(vm.out, ram_file) == 'complete'
 
 

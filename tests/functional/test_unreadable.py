@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ import faults
 from ram import memfd_of
 from vm import VM, as_nobody, in_root
 from vmcore import open_any
+from wait import wait_until
 
 pytestmark = pytest.mark.once
 
@@ -195,8 +195,7 @@ def protect(vm, path, addresses):
         f.writelines(f'{host_address(vm, at):#x}\n' for at in addresses)
     os.rename(path + '.new', path)
     os.kill(vm.proc.pid, signal.SIGUSR2)
-    while os.path.exists(path):
-        time.sleep(0.01)
+    wait_until(lambda: not os.path.exists(path))
 
 
 @pytest.mark.parametrize('name', FORMATS)

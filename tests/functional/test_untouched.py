@@ -19,7 +19,7 @@ NR_HUGE = '/proc/sys/vm/nr_hugepages'
 
 
 def rss(vm, field='VmRSS'):
-    with open(f'/proc/{vm.proc.pid}/status') as f:
+    with open(vm.proc_path('status')) as f:
         for line in f:
             if line.startswith(field + ':'):
                 return int(line.split()[1]) << 10

@@ -93,7 +93,7 @@ def test_clean(watched, out):
     publish(vm, text, 0xfffffff0)
     dump_all(vm, out)
     vm.qmp.cmd('quit')
-    assert vm.proc.wait(60) == 0
+    assert vm.wait_exit() == 0
     assert report(xml) == []
 
 
@@ -116,5 +116,5 @@ def test_node(watched, out, tmp_path):
     nodes.delete_soon(vm)
     server.close()
     vm.qmp.cmd('quit')
-    assert vm.proc.wait(60) == 0
+    assert vm.wait_exit() == 0
     assert report(xml) == []

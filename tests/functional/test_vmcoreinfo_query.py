@@ -22,6 +22,7 @@ from test_vmcoreinfo_search import (KERNEL_MAP, MiB, put, source, text,
                                     text_of, uts)
 from vm import VM
 from vmcore import open_dump
+from wait import wait_until
 
 pytestmark = [pytest.mark.guest, pytest.mark.once]
 
@@ -35,11 +36,7 @@ def query(vm, **arguments):
 
 def goes_on(guest):
     """Check that the guest runs and can access its devices."""
-    before = guest.ticks()
-    deadline = time.monotonic() + 60
-    while guest.ticks() < before + 2:
-        assert time.monotonic() < deadline, 'the guest does not run'
-        time.sleep(0.1)
+    guest.check_runs()
 
 
 # -- real guests ----------------------------------------------------------------
@@ -214,10 +211,7 @@ def test_nothing_is_allocated(tmp_path):
 
 def under_way(vm):
     """Wait until a query is searching."""
-    deadline = time.monotonic() + 30
-    while 'vmcoreinfo' not in vm.threads():
-        assert time.monotonic() < deadline, 'no search was started'
-        time.sleep(0.01)
+    wait_until(lambda: 'vmcoreinfo' in vm.threads(), 'no search was started')
 
 
 def start(vm, human=False):
@@ -226,11 +220,6 @@ def start(vm, human=False):
     else:
         vm.qmp.send('query-vmcoreinfo')
     under_way(vm)
-
-
-def ended(vm):
-    """No thread of a query is left."""
-    return vm.threads_end('vmcoreinfo')
 
 
 def monitor(folder):
@@ -269,7 +258,7 @@ def test_guest_goes_on(faults_so, tmp_path):
         answer = guest.qmp.reply()
         assert answer['source'] == 'search'
         assert f'OSRELEASE={guest.release()}\n' in answer['text']
-        assert ended(guest)
+        guest.wait_threads_end('vmcoreinfo')
 
 
 def test_second_query(held):
@@ -277,7 +266,7 @@ def test_second_query(held):
     assert BUSY in held.human.ask('info vmcoreinfo')
     held.go()
     assert held.qmp.reply()['source'] == 'none'
-    assert ended(held)
+    held.wait_threads_end('vmcoreinfo')
     assert 'Source: none' in held.human.ask('info vmcoreinfo')
 
 
@@ -289,7 +278,7 @@ def test_human_waits(held):
         query(held)
     held.go()
     assert 'Source: none' in held.human.until('(qemu) ')
-    assert ended(held)
+    held.wait_threads_end('vmcoreinfo')
 
 
 def test_during_a_dump(running):
@@ -317,7 +306,7 @@ def test_cancel(held):
     held.go()
     with pytest.raises(QMPError, match='query for VMCOREINFO was cancelled'):
         held.qmp.reply()
-    assert ended(held)
+    held.wait_threads_end('vmcoreinfo')
     assert query(held)['source'] == 'none'
     with pytest.raises(QMPError, match='no dump in progress'):
         held.qmp.cmd('dump-cancel')
@@ -357,7 +346,7 @@ def test_exit(held, human, how):
     if not human:
         with pytest.raises(QMPError, match='was cancelled'):
             held.qmp.reply()
-    assert held.proc.wait(60) == 0
+    assert held.wait_exit() == 0
 
 
 def test_exit_that_cannot_wait(held):
@@ -366,7 +355,7 @@ def test_exit_that_cannot_wait(held):
     held.proc.send_signal(signal.SIGTERM)
     with pytest.raises(QMPError, match='exits before the query has ended'):
         held.qmp.reply()
-    assert held.proc.wait(60) == 0
+    assert held.wait_exit() == 0
 
 
 def test_no_thread():

@@ -6,7 +6,6 @@ import random
 import re
 import subprocess
 import tempfile
-import time
 
 import pytest
 
@@ -18,6 +17,7 @@ from test_far_memory import DATA, SLOT, move
 from test_lifecycle import Stalled, drained
 from vm import REPO, VM
 from vmcore import open_dump
+from wait import wait_until
 from windmp import LIVE_SYSTEM_DUMP, WinDump
 from windows import MiB, Windows, note
 
@@ -255,10 +255,7 @@ def test_crashed_cpu_comes_first(tmp_path_factory, out):
     with start(tmp_path_factory, 'long', then=PANIC, args=(
             '-device', 'pvpanic', '-action', 'panic=pause')) as vm:
         # Its event may have come before the test could listen.
-        deadline = time.monotonic() + 60
-        while vm.status() != 'guest-panicked':
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: vm.status() == 'guest-panicked', vm.status)
         vm.publish()
         d = dump(vm, out)
         assert [d.context(i)['rbx'] for i in range(CPUS)] == [0, 1, 2]

@@ -729,7 +729,7 @@ def runs(pid):
     try:
         with open(f'/proc/{pid}/stat') as f:
             return f.read().rpartition(')')[2].split()[0] not in 'ZX'
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

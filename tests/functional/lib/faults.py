@@ -2,7 +2,8 @@
 """Environments for a QEMU with faults.c preloaded; see there."""
 
 import os
-import time
+
+from wait import wait_until
 
 
 def environment(library, path, fault):
@@ -33,5 +34,4 @@ def let_go(path):
 
 def wait_for_pause(path, size):
     """QEMU may not have counted the last write yet."""
-    while os.stat(path).st_blocks * 512 < size:
-        time.sleep(0.01)
+    wait_until(lambda: os.stat(path).st_blocks * 512 >= size)

@@ -7,10 +7,10 @@ guest memory already: the test writes them to the file that backs it.
 
 import mmap
 import struct
-import time
 
 import ram
 from vm import VM
+from wait import wait_until
 
 BASE = 0xf0000                  # the image also appears below 1 MiB
 READY_AT, READY = 0x7000, 0x600d600d
@@ -198,11 +198,7 @@ class Firmware(VM):
             self.close()
             raise
 
-    def wait_ready(self, timeout=30):
-        deadline = time.monotonic() + timeout
+    def wait_ready(self):
         ready = struct.pack('<II', READY, self.cpus)
-        while self.memory[READY_AT:READY_AT + 8] != ready:
-            if time.monotonic() > deadline:
-                raise RuntimeError('the firmware did not complete: ' +
-                                   self.qmp.hmp('info registers'))
-            time.sleep(0.01)
+        wait_until(lambda: self.memory[READY_AT:READY_AT + 8] == ready,
+                   lambda: self.qmp.hmp('info registers'))

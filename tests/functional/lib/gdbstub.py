@@ -4,6 +4,8 @@
 import re
 import socket
 
+from wait import HANGS
+
 # Numbers in the order used by the stub of qemu-system-x86_64.
 NAMES = ('rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 '
          'rip eflags cs ss ds es fs gs fs_base gs_base k_gs_base '
@@ -22,9 +24,9 @@ class GdbStub:
     The guest is stopped while the client is connected, until detach().
     """
 
-    def __init__(self, path, timeout=60):
+    def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(HANGS)
         self.sock.connect(path)
         self.buf = b''
         self.cmd('?')
@@ -89,8 +91,8 @@ class TargetStub(GdbStub):
     """The same for any target: names, numbers and sizes of registers come from
     its description. order: 'little' or 'big'."""
 
-    def __init__(self, path, order, timeout=60):
-        super().__init__(path, timeout)
+    def __init__(self, path, order):
+        super().__init__(path)
         self.order = order
         self.registers = self.describe()
 

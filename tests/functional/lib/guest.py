@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from vm import REPO, VM, qemu_program
+from wait import wait_until
 
 
 # Kind, see scripts/guest-image -> (target, machine, console, arguments).
@@ -47,8 +48,7 @@ def restored(path, memory, **kwargs):
             f'exec:cat {path}', **kwargs)
     try:
         vm.qmp.sock.settimeout(None)
-        while vm.status() == 'inmigrate':
-            time.sleep(0.05)
+        wait_until(lambda: vm.status() != 'inmigrate')
     except BaseException:
         vm.close()
         raise
@@ -76,10 +76,7 @@ class Guest(VM):
         """Stop, and write all state to a file."""
         self.qmp.cmd('stop')
         self.qmp.cmd('migrate', uri=f'exec:cat > {path}')
-        while (status := self.qmp.cmd('query-migrate')['status']) != \
-                'completed':
-            assert status != 'failed'
-            time.sleep(0.05)
+        self.wait_migration('completed')
 
     def console(self):
         try:
@@ -100,6 +97,12 @@ class Guest(VM):
                     self.console() + self.stderr() +
                     self.qmp.hmp('info registers -a'))
             time.sleep(0.1)
+
+    def check_runs(self):
+        """Its processes are scheduled."""
+        before = self.ticks()
+        wait_until(lambda: self.ticks() >= before + 2,
+                   'the guest does not run')
 
     def ticks(self):
         found = re.findall(r'guest: tick (\d+)', self.console())

@@ -5,12 +5,12 @@ import os
 import random
 import re
 import threading
-import time
 
 import faults
 from qtest import QTest
 from sweep import PAGE, memory, no_huge_pages
 from vm import VM
+from wait import HANGS
 
 FLAGS = ('um', 'uw')            # VmFlags of memory watched by userfaultfd
 
@@ -49,7 +49,7 @@ class Held:
             thread = threading.Thread(target=self.copy, args=(f,))
             thread.start()
             event = self.vm.qmp.wait_event('DUMP_COMPLETED')['data']
-            thread.join(60)
+            thread.join(HANGS)
         return event
 
     def copy(self, f):
@@ -94,19 +94,12 @@ def held(vm, out, output, **arguments):
 
 
 def descriptors(vm):
-    """Open descriptors, except those of the monitors."""
-    folder, found = f'/proc/{vm.proc.pid}/fd', []
-    for name in os.listdir(folder):
-        try:
-            found.append(os.readlink(f'{folder}/{name}'))
-        except FileNotFoundError:
-            pass
-    return sorted(found)
+    return sorted(vm.open_files().values())
 
 
 def mappings(vm):
     """(start of a mapping, its size, VmFlags)"""
-    with open(f'/proc/{vm.proc.pid}/smaps') as f:
+    with open(vm.proc_path('smaps')) as f:
         for line in f:
             if head := re.match('([0-9a-f]+)-([0-9a-f]+) ', line):
                 start, end = (int(n, 16) for n in head.groups())
@@ -140,7 +133,7 @@ class Before:
     def nothing_left(self, status='running'):
         vm = self.vm
         assert vm.status() == status
-        assert vm.threads_end('dump')
+        vm.wait_threads_end('dump')
         assert watched(vm) == 0
         assert mergeable(vm) == self.mergeable
         assert descriptors(vm) == self.descriptors
@@ -153,9 +146,7 @@ def migrates(vm):
     """Migrate to a null device. With a guest that writes this would not
     converge, unless 'background-snapshot' is set."""
     vm.qmp.cmd('migrate', uri='exec:cat > /dev/null')
-    while (status := vm.qmp.cmd('query-migrate')['status']) != 'completed':
-        assert status != 'failed'
-        time.sleep(0.02)
+    vm.wait_migration('completed')
 
 
 # -- an idle guest ------------------------------------------------------------

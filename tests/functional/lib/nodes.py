@@ -5,11 +5,11 @@ import os
 import signal
 import socket
 import subprocess
-import time
 
 import devices
 from qmp import QMPError
 from readers import run
+from wait import wait_until
 
 # Previous contents of a node: no zeroes anywhere.
 OLD = bytes(range(1, 256)) * 257
@@ -42,19 +42,22 @@ def check_same(path, expected, wiped=True):
     assert not wiped or not any(got[len(want):])
 
 
+def wait_listening(family, address, proc):
+    def listens():
+        assert proc.poll() is None
+        with socket.socket(family) as s:
+            return s.connect_ex(address) == 0
+
+    wait_until(listens, proc.args)
+
+
 class Server:
     """A process that listens on a unix socket."""
 
     def __init__(self, argv, path):
         self.socket = path
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
-        for _ in range(500):
-            with socket.socket(socket.AF_UNIX) as s:
-                if s.connect_ex(path) == 0:
-                    return
-            assert self.proc.poll() is None
-            time.sleep(0.02)
-        raise AssertionError(f'{argv[0]} does not listen')
+        wait_listening(socket.AF_UNIX, path, self.proc)
 
     def stall(self):
         self.proc.send_signal(signal.SIGSTOP)
@@ -90,12 +93,8 @@ def qemu_nbd_tls(path, keys):
         ['qemu-nbd', '-t', '-f', 'raw', '-b', '127.0.0.1', '-p', port,
          '--object', f'tls-creds-psk,id=t,endpoint=server,dir={keys}',
          '--tls-creds', 't', path], stdin=subprocess.DEVNULL)
-    for _ in range(500):
-        with socket.socket() as s:
-            if s.connect_ex(('127.0.0.1', int(port))) == 0:
-                return proc, port
-        time.sleep(0.02)
-    raise AssertionError('qemu-nbd does not listen')
+    wait_listening(socket.AF_INET, ('127.0.0.1', int(port)), proc)
+    return proc, port
 
 
 def add(vm, **options):
@@ -116,12 +115,14 @@ def delete(vm, name='d'):
 
 def delete_soon(vm, name='d'):
     """blockdev-del after a cancel; waits for the last requests."""
-    for _ in range(500):
+    def deleted():
         try:
-            return delete(vm, name)
+            delete(vm, name)
         except QMPError:
-            time.sleep(0.02)
-    raise AssertionError('the node is still in use')
+            return False
+        return True
+
+    wait_until(deleted, 'the node is still in use')
 
 
 class Kind:

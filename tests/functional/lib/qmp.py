@@ -6,6 +6,8 @@ import json
 import socket
 import time
 
+from wait import HANGS
+
 
 class QMPError(Exception):
     """An error reply; str() is its text."""
@@ -18,10 +20,10 @@ class QMP:
     returned by wait_event and in .events.
     """
 
-    def __init__(self, path, timeout=60, oob=False):
+    def __init__(self, path, oob=False):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(path)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(HANGS)
         self.buf = b''
         self.events = []
         # A monitor that is being opened may send an event before its greeting.
@@ -75,11 +77,11 @@ class QMP:
     def getfd(self, name, fd):
         return self.cmd('getfd', [fd], fdname=name)
 
-    def wait_event(self, name, timeout=60):
+    def wait_event(self, name, timeout=HANGS):
         """Wait for the next event of that name; earlier others are dropped."""
         return self.events_to(name, timeout)[-1]
 
-    def events_to(self, name, timeout=60):
+    def events_to(self, name, timeout=HANGS):
         """All events up to the next of that name."""
         deadline = time.monotonic() + timeout
         seen = []
@@ -92,7 +94,7 @@ class QMP:
             try:
                 msg = self._read()
             finally:
-                self.sock.settimeout(timeout)
+                self.sock.settimeout(HANGS)
             if 'event' not in msg:
                 raise AssertionError(f'unexpected {msg}')
             self.events.append(msg)

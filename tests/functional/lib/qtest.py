@@ -5,6 +5,8 @@ import base64
 import socket
 import struct
 
+from wait import HANGS
+
 # The selector, data and DMA ports of fw_cfg on a PC.
 FW_CFG_DMA = 0x514
 FW_CFG_FILE_DIR = 0x19
@@ -26,9 +28,9 @@ def note(text, name=b'VMCOREINFO\0', namesz=None, descsz=None, kind=0,
 class QTest:
     """A client of '-qtest unix:PATH,server=on,wait=off'."""
 
-    def __init__(self, path, timeout=60):
+    def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(HANGS)
         self.sock.connect(path)
         self.lines = self.sock.makefile('r', encoding='ascii')
 

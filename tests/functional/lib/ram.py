@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guest memory with known content, in a file that QEMU maps."""
 
-import os
 import random
 
 PAGE = 4096
@@ -36,6 +35,6 @@ def backend(path, size, machine='pc', share=True):
 
 def memfd_of(vm):
     """Path of the memfd that backs the VM's RAM, for writing to it."""
-    fds = f'/proc/{vm.proc.pid}/fd'
-    return next(os.path.join(fds, n) for n in os.listdir(fds)
-                if 'memory-backend-memfd' in os.readlink(os.path.join(fds, n)))
+    return next(vm.proc_path(f'fd/{fd}')
+                for fd, link in vm.open_files().items()
+                if 'memory-backend-memfd' in link)

@@ -70,7 +70,7 @@ class Soak:
     # -- looking at QEMU -------------------------------------------------------
 
     def proc(self, name):
-        with open(f'/proc/{self.vm.proc.pid}/{name}') as f:
+        with open(self.vm.proc_path(name)) as f:
             return f.read()
 
     def memory(self):
@@ -86,14 +86,14 @@ class Soak:
         return total
 
     def descriptors(self):
-        return len(os.listdir(f'/proc/{self.vm.proc.pid}/fd'))
+        return len(self.vm.open_files())
 
     def check(self):
         status = self.vm.status()
         self.need(status == ('running' if self.running else 'paused'), status)
         self.need('blocked-reasons' not in self.vm.qmp.cmd('query-migrate'),
                   'a blocker is left')
-        self.need(self.vm.threads_end('dump'), 'a thread is left')
+        self.vm.wait_threads_end('dump')
 
     # -- one dump ----------------------------------------------------------------
 

@@ -15,12 +15,12 @@ makes it write to all of it.
 import ctypes
 import struct
 import tempfile
-import time
 
 from firmware import BASE, protected_mode, rom_of, word
 from qtest import QTest
 from vm import VM
 from vmcore import NT_PRSTATUS
+from wait import wait_until
 
 PAGE = 4096
 # Words of a page that the sweeps do not write to.
@@ -194,16 +194,12 @@ class Sweep(VM):
         """The counter of each CPU."""
         return [self.word(start) for start, _, _ in self.parts]
 
-    def sweep_on(self, passes, timeout=60):
+    def sweep_on(self, passes):
         """Wait until all CPUs have completed so many more passes, or begun the
         next one."""
         goal = [n + passes for n in self.passes()]
-        deadline = time.monotonic() + timeout
-        while any(n < g for n, g in zip(self.passes(), goal)):
-            if time.monotonic() > deadline:
-                raise RuntimeError('the sweep makes no progress: ' +
-                                   self.qmp.hmp('info registers -a'))
-            time.sleep(0.005)
+        wait_until(lambda: all(n >= g for n, g in zip(self.passes(), goal)),
+                   lambda: self.qmp.hmp('info registers -a'), 0.005)
 
     def go(self):
         """Write to all of memory from the next pass on."""

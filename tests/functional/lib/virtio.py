@@ -6,7 +6,8 @@ request is complete when notify() returns.
 """
 
 import struct
-import time
+
+from wait import wait_until
 
 CAP_COMMON, CAP_NOTIFY, CAP_DEVICE = 1, 2, 4
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK = 1, 2, 4, 8
@@ -171,5 +172,4 @@ class Disk(VirtioDevice):
         return struct.unpack('<H', self.qtest.read(self.memory + 0x802, 2))[0]
 
     def wait(self):
-        while self.done() != self.started:
-            time.sleep(0.001)
+        wait_until(lambda: self.done() == self.started, interval=0.001)

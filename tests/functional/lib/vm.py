@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 
 from qmp import QMP
+from wait import HANGS, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
@@ -79,17 +79,16 @@ class VM:
         return os.path.join(self.dir, name)
 
     def connect(self, name, **options):
-        deadline = time.monotonic() + 30
-        while True:
+        def connected():
             try:
                 return QMP(self.path(name), **options)
             # Refused, or QEMU exited just after it accepted the connection.
             except (FileNotFoundError, ConnectionError):
-                if self.proc.poll() is not None or \
-                        time.monotonic() > deadline:
+                if self.proc.poll() is not None:
                     raise RuntimeError('QEMU did not start: ' +
                                        self.stderr()) from None
-                time.sleep(0.02)
+
+        return wait_until(connected, self.stderr)
 
     def second(self):
         if not self.other:
@@ -104,25 +103,56 @@ class VM:
     def status(self):
         return self.qmp.cmd('query-status')['status']
 
+    def proc_path(self, name):
+        return f'/proc/{self.proc.pid}/{name}'
+
+    def open_files(self):
+        """{descriptor: link}; files may be closed meanwhile."""
+        folder, links = self.proc_path('fd'), {}
+        for fd in os.listdir(folder):
+            try:
+                links[int(fd)] = os.readlink(f'{folder}/{fd}')
+            except FileNotFoundError:
+                pass
+        return links
+
     def threads(self):
         """Names of all threads."""
-        names = []
-        for task in os.listdir(f'/proc/{self.proc.pid}/task'):
+        folder, names = self.proc_path('task'), []
+        for task in os.listdir(folder):
             try:
-                with open(f'/proc/{self.proc.pid}/task/{task}/comm') as f:
+                with open(f'{folder}/{task}/comm') as f:
                     names.append(f.read().strip())
-            except FileNotFoundError:
+            # It ended before open(), or before read().
+            except (FileNotFoundError, ProcessLookupError):
                 pass
         return names
 
-    def threads_end(self, prefix):
+    def wait_threads_end(self, prefix):
         """Wait until no thread of that name is left, as a thread that was
-        joined may still be listed for a moment. False after a timeout."""
-        for _ in range(100):
-            if not any(name.startswith(prefix) for name in self.threads()):
-                return True
-            time.sleep(0.02)
-        return False
+        joined may still be listed for a moment."""
+        wait_until(lambda: not any(name.startswith(prefix)
+                                   for name in self.threads()),
+                   lambda: f'a thread is left: {self.threads()}')
+
+    def wait_migration(self, status):
+        def current():
+            return self.qmp.cmd('query-migrate').get('status')
+
+        def reached():
+            assert (now := current()) == status or now != 'failed'
+            return now == status
+
+        wait_until(reached, current)
+
+    def wait_chipset(self):
+        """Wait until the firmware has set up the power management
+        registers."""
+        wait_until(lambda: '0000604-' in self.qmp.hmp('info mtree'))
+
+    def wait_exit(self):
+        """Wait until QEMU exits, and return its exit code."""
+        return self.proc.wait(HANGS)
 
     def dump(self, path, **arguments):
         """Dump to a file, synchronously."""
