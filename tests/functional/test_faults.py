@@ -543,7 +543,7 @@ def test_node_server(full, tmp_path, ram_file, fault, name):
     nodes.fill_old(path, 2 * SIZE)
     server = nodes.qemu_nbd(path, socket)
     full.qmp.cmd('object-add', qom_type='throttle-group', id='g',
-                 limits={'bps-write': 4 << 20})
+                 limits={'bps-write': 16 << 20})
     nodes.add_nbd(full, server, node_name='n')
     nodes.add(full, driver='throttle', throttle_group='g', file='n')
 

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from faults import pause, wait_for_pause
-from guest import Guest
+from guest import Guest, restored
 from qmp import QMPError
 from readers import rearranged, run
 from vmcore import Bad, open_dump
@@ -158,11 +158,20 @@ def test_twenty_places(stopped, tmp_path, name):
                               (256 << 20) // 4096)
 
 
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    """The state of a guest."""
+    path = str(tmp_path_factory.mktemp('saved') / 'state')
+    with Guest() as g:
+        g.save(path)
+    return path
+
+
 @pytest.mark.parametrize('name', FORMATS[:3])
-def test_killed(tmp_path, faults_so, name):
+def test_killed(saved, tmp_path, faults_so, name):
     """An ELF core is marked as incomplete; of kdump nothing is readable."""
     path = str(tmp_path / 'dump')
-    with Guest(env=pause(faults_so, path, 1 << 20)) as g:
+    with restored(saved, '256M', env=pause(faults_so, path, 1 << 20)) as g:
         g.dump(path, format=name, detach=True)
         wait_for_pause(path, 1 << 20)
         assert g.qmp.cmd('query-dump')['status'] == 'active'

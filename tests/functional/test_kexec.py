@@ -44,19 +44,21 @@ def log_of(path, tmp_path):
 
 
 def large(memory):
-    return pytest.param(memory, False, marks=pytest.mark.skipif(
+    return pytest.param('pc', memory, False, marks=pytest.mark.skipif(
         not os.environ.get('CHECK_ALL_TARGETS'),
         reason='takes a long time; set CHECK_ALL_TARGETS'))
 
 
-@pytest.mark.parametrize('memory,kept', [
-    ('512M', True), large('1G'), large('2G'), ('4G', False)])
-def test_kexec(tmp_path, memory, kept):
+@pytest.mark.parametrize('machine,memory,kept', [
+    ('pc', '512M', True), large('1G'), large('2G'), large('4G'),
+    # Also memory above 4 GiB.
+    ('pc,max-ram-below-4g=1G', '1536M', False)])
+def test_kexec(tmp_path, machine, memory, kept):
     """Whether the first kernel is still in memory or not: it does not run."""
     path = str(tmp_path / 'dump')
     # The loader and the decompressor of the second kernel do not know which
     # memory to keep, and use its end. The first kernel must not be there.
-    with KexecGuest(str(tmp_path), memory=memory,
+    with KexecGuest(str(tmp_path), machine=machine, memory=memory,
                     append='nokaslr' if kept else '') as guest:
         before = guest.qmp.cmd('query-vmcoreinfo')
         assert before['source'] == 'device'

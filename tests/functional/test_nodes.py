@@ -73,11 +73,15 @@ def dump(vm, name='elf', detach=False, **arguments):
 
 KINDS_OLD = [(kind, 2 * SIZE) for kind in nodes.KINDS]
 KINDS_EMPTY = [(kind, 0) for kind in nodes.KINDS if kind.grows]
+# Each pair of values occurs.
+SAME = [pytest.param(kind, size, name, (i + k) % 2 == 1,
+                     id=f'{kind.__name__}-{size}-{name}-'
+                        f'{["sync", "detach"][(i + k) % 2]}')
+        for i, (kind, size) in enumerate(KINDS_OLD + KINDS_EMPTY)
+        for k, name in enumerate(FORMATS)]
 
 
-@pytest.mark.parametrize('detach', [False, True], ids=['sync', 'detach'])
-@pytest.mark.parametrize('name', FORMATS)
-@pytest.mark.parametrize('kind,size', KINDS_OLD + KINDS_EMPTY)
+@pytest.mark.parametrize('kind,size,name,detach', SAME)
 def test_same(vm, node, files, kind, size, name, detach):
     """The node has the same contents as a file, whatever it had before."""
     plain = files(vm, name)
