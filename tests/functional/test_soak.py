@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 def test_soak():
     soak = Soak(1)
     try:
-        print(soak.run(30))
+        print(soak.run(15))
         assert sum(soak.done.values()) > 10
     finally:
         soak.close()
