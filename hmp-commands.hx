@@ -6,7 +6,7 @@ HXCOMM SPDX-License-Identifier: GPL-2.0-or-later
         .help       = "dump guest memory into file 'filename'.\n\t\t\t"
                       "-p: do paging to get guest's memory mapping.\n\t\t\t"
                       "-d: return immediately (do not wait for completion).\n\t\t\t"
-                      "-L: do not stop the guest while its memory is written (requires -d).\n\t\t\t"
+                      "-L: do not stop the guest while its memory is written.\n\t\t\t"
                       "-z: dump in kdump-compressed format, with zlib compression.\n\t\t\t"
                       "-l: dump in kdump-compressed format, with lzo compression.\n\t\t\t"
                       "-s: dump in kdump-compressed format, with snappy compression.\n\t\t\t"
@@ -43,8 +43,8 @@ SRST
     return immediately; ``info dump`` displays the progress.
   ``-L``
     do not stop the guest, except for a short moment; the dump contains its
-    memory at that moment. Requires ``-d``. It is an error if this is not
-    possible.
+    memory at that moment. It is an error if this is not possible, as without
+    ``-d`` through ``human-monitor-command``.
   ``-z``
     kdump-compressed format with zlib pages.
   ``-l``

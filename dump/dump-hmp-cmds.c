@@ -515,7 +515,7 @@ void hmp_info_dump(Monitor *mon, const QDict *qdict)
         monitor_printf(mon, "Rate: %.1f MiB/s\n", q->rate / (double)MiB);
     }
     if (q->has_max_bandwidth) {
-        monitor_printf(mon, "Limit: %.1f MiB/s\n",
+        monitor_printf(mon, "Limit: %g MiB/s\n",
                        q->max_bandwidth / (double)MiB);
     }
     if (q->has_remaining) {

@@ -129,7 +129,7 @@ dump-guest-memory [-p] [-d] [-L] [-z|-l|-s|-w|-Z] [-R] [-n] [-D] [-t threads] [-
 [-b bandwidth] filename [begin length] -- dump guest memory into file 'filename'.
 -p: do paging to get guest's memory mapping.
 -d: return immediately (do not wait for completion).
--L: do not stop the guest while its memory is written (requires -d).
+-L: do not stop the guest while its memory is written.
 -z: dump in kdump-compressed format, with zlib compression.
 -l: dump in kdump-compressed format, with lzo compression.
 -s: dump in kdump-compressed format, with snappy compression.

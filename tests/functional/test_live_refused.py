@@ -17,6 +17,7 @@ import faults
 from live import Before, Held, Idle, is_old, live
 from qmp import QMPError
 from sweep import PAGE, Sweep, check
+from test_hmp import Client
 from test_unreadable import protect
 from vm import VM, as_nobody
 from vmcore import open_dump
@@ -98,6 +99,18 @@ def test_monitor(out):
         ms = result['live']['standstill-us'] / 1000
         assert f'{ms:.1f}' in text or f'{ms:.0f}' in text
         assert str(result['live']['saved']) in text
+
+
+def test_interactive_monitor(tmp_path, out):
+    """It does not need -d, as it waits for the end itself."""
+    path = str(tmp_path / 'hmp')
+    with Sweep(args=('-chardev',
+                     f'socket,id=hmp,server=on,wait=off,path={path}', '-mon',
+                     'chardev=hmp,mode=readline')) as vm:
+        human = Client(path)
+        assert human.ask(f'dump-guest-memory -L {out}') == '(qemu) '
+        assert 'Live: guest was stopped for ' in human.ask('info dump')
+        check(open_dump(out), vm)
 
 
 @pytest.mark.parametrize('how', ['on', 'auto'])
