@@ -140,7 +140,8 @@ class VM:
             return self.qmp.cmd('query-migrate').get('status')
 
         def reached():
-            assert (now := current()) == status or now != 'failed'
+            now = current()
+            assert now != 'failed'
             return now == status
 
         wait_until(reached, current)
