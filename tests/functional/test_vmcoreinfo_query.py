@@ -209,17 +209,14 @@ def test_nothing_is_allocated(tmp_path):
 
 # -- during a search --------------------------------------------------------------
 
-def under_way(vm):
-    """Wait until a query is searching."""
-    wait_until(lambda: 'vmcoreinfo' in vm.threads(), 'no search was started')
-
-
 def start(vm, human=False):
+    """Begin a query, and wait until its search is held."""
     if human:
         vm.human.say('info vmcoreinfo')
     else:
         vm.qmp.send('query-vmcoreinfo')
-    under_way(vm)
+    wait_until(lambda: os.path.exists(vm.fault + '.held'),
+               'no search was started')
 
 
 def monitor(folder):
@@ -236,7 +233,7 @@ def held(faults_so, tmp_path):
             env=faults.hold(faults_so, fault)) as vm:
         vm.human = Human(str(tmp_path / 'hmp'))
         vm.oob = vm.connect('other', oob=True)
-        vm.go = lambda: faults.let_go(fault)
+        vm.fault, vm.go = fault, lambda: faults.let_go(fault)
         yield vm
 
 
@@ -246,7 +243,7 @@ def test_guest_goes_on(faults_so, tmp_path):
     fault, path = str(tmp_path / 'fault'), str(tmp_path / 'dump')
     with Guest(*monitor(tmp_path), device=False,
                env=faults.hold(faults_so, fault)) as guest:
-        human = Human(str(tmp_path / 'hmp'))
+        human, guest.fault = Human(str(tmp_path / 'hmp')), fault
         start(guest)
         goes_on(guest)
         assert 'VM status: running' in human.ask('info status')

@@ -16,8 +16,8 @@
  *     pause:N         the write that reaches a total of N bytes returns when a
  *                     file PATH.go exists
  *     open:MS         opening the file takes MS milliseconds
- *     hold            process_vm_readv() of many pages returns when a file
- *                     PATH.go exists
+ *     hold            process_vm_readv() of many pages creates a file
+ *                     PATH.held, and returns when a file PATH.go exists
  *     protect         on SIGUSR2 the pages whose addresses are in the file, in
  *                     hex, become inaccessible; the file is then removed
  *     unwatch         on SIGUSR2 the write protection of these pages by a
@@ -216,11 +216,12 @@ static void wait_to_go_on(void)
     }
 }
 
-static void tell_of_sync(void)
+/* Create a file whose name is PATH and @suffix. */
+static void tell(const char *suffix)
 {
     char path[PATH_MAX];
 
-    snprintf(path, sizeof(path), "%s.sync", getenv("DUMP_FAULT_PATH"));
+    snprintf(path, sizeof(path), "%s%s", getenv("DUMP_FAULT_PATH"), suffix);
     close(open(path, O_WRONLY | O_CREAT, 0600));
 }
 
@@ -266,6 +267,7 @@ ssize_t process_vm_readv(pid_t pid, const struct iovec *local,
     const char *fault = getenv("DUMP_FAULT");
 
     if (fault && !strcmp(fault, "hold") && nremote >= HOLD_PAGES) {
+        tell(".held");
         wait_to_go_on();
     }
     return syscall(SYS_process_vm_readv, pid, local, nlocal, remote, nremote,
@@ -296,7 +298,7 @@ int fdatasync(int fd)
         return -1;
     }
     if (is_target(fd) && fault_is_just("syncing")) {
-        tell_of_sync();
+        tell(".sync");
         wait_to_go_on();
     }
     return real_syscall(SYS_fdatasync, fd, 0, 0, 0, 0, 0);
