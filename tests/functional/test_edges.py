@@ -226,7 +226,7 @@ def busy_guest():
                 return text
             g.qmp.cmd('cont')
 
-        text = wait_until(stopped, 'a CPU never was in user mode', 0.05)
+        text = wait_until(stopped, lambda: g.qmp.hmp('info registers -a'), 0.05)
         g.registers = [
             {n.lower(): int(v, 16) for n, v in
              re.findall(r'\b([A-Z][A-Z0-9]{1,2}) ?=([0-9a-f]+)', part)}

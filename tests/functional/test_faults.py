@@ -405,7 +405,7 @@ def test_named_pipe_reader_gone(full, tmp_path, ram_file, name):
     reader = subprocess.Popen(['sh', '-c', 'exec head -c 2000000 "$0" > "$1"',
                                fifo, path])
     answer = dump(full, protocol='file:' + fifo, format=name)
-    reader.wait(60)
+    reader.wait(HANGS)
     assert 'Broken pipe' in answer
     state, left = record('reader gone', 'named pipe', name, answer, full,
                          path, ram_file)

@@ -107,7 +107,7 @@ def test_fifo_late_reader(full, fifo, out, name):
     assert full.qmp.cmd('query-dump')['status'] == 'active'
     reader = cat(fifo, out)
     completed(full)
-    assert reader.wait(60) == 0
+    assert reader.wait(HANGS) == 0
     open_dump(out)
 
 
@@ -117,7 +117,7 @@ def test_fifo_early_reader(full, fifo, out, detach):
     reader = cat(fifo, out)
     full.dump(fifo, detach=detach, format='kdump-lzo')
     completed(full)
-    assert reader.wait(60) == 0
+    assert reader.wait(HANGS) == 0
     open_dump(out)
 
 
@@ -133,7 +133,7 @@ def test_fifo_reader_leaves(full, fifo, detach):
     event = full.qmp.wait_event('DUMP_COMPLETED')
     assert 'Broken pipe' in event['data']['error']
     assert full.status() == 'running'
-    assert reader.wait(60) == 0
+    assert reader.wait(HANGS) == 0
 
 
 def test_fifo_reader_stalls(full, fifo):

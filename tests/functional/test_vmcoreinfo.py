@@ -5,7 +5,6 @@ The test acts as the guest: it stores the note in memory and passes its address
 to QEMU's vmcoreinfo device through fw_cfg.
 """
 
-
 import pytest
 
 import qtest

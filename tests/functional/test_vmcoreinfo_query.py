@@ -34,11 +34,6 @@ def query(vm, **arguments):
     return vm.qmp.cmd('query-vmcoreinfo', **arguments)
 
 
-def goes_on(guest):
-    """Check that the guest runs and can access its devices."""
-    guest.check_runs()
-
-
 # -- real guests ----------------------------------------------------------------
 
 @pytest.fixture(scope='module', params=['device', 'no driver', 'no device'])
@@ -59,7 +54,7 @@ def test_guest(guest, tmp_path):
     answer = query(guest)
     assert guest.qmp.event_names() == []        # no STOP
     assert guest.status() == 'running'
-    goes_on(guest)
+    guest.check_runs()
     assert answer['source'] == guest.want
     assert 'warnings' not in answer
     assert f'OSRELEASE={guest.release()}\n' in answer['text']
@@ -245,11 +240,11 @@ def test_guest_goes_on(faults_so, tmp_path):
                env=faults.hold(faults_so, fault)) as guest:
         human, guest.fault = Human(str(tmp_path / 'hmp')), fault
         start(guest)
-        goes_on(guest)
+        guest.check_runs()
         assert 'VM status: running' in human.ask('info status')
         assert 'rror' not in human.ask(f'dump-guest-memory {path}')
         assert open_dump(path).vmcoreinfo['OSRELEASE'] == guest.release()
-        goes_on(guest)
+        guest.check_runs()
         assert 'vmcoreinfo' in guest.threads()
         faults.let_go(fault)
         answer = guest.qmp.reply()
