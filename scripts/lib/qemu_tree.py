@@ -146,11 +146,7 @@ class Tree:
         return work
 
     def environment(self, work):
-        env = dict(os.environ, CCACHE_BASEDIR=work, CCACHE_NOHASHDIR='1',
-                   CCACHE_DIR=f'{self.cache}/ccache', CCACHE_MAXSIZE='4G',
-                   # The names of all targets' devices, for a check only.
-                   # Nothing else differs in code common to all targets.
-                   CCACHE_IGNOREHEADERS='config-poison.h')
+        env = {**os.environ, **ccache(self.cache, work)}
         # Also for ninja, which reruns meson when its input has changed.
         env['PYTHONPATH'] = ':'.join(
             python_package(self.cache, name, suite)
@@ -202,6 +198,15 @@ class Tree:
                                       tree_apply.read(f'{work}-build.log')):
                 say(warning)
         return self.binary(stock, targets)
+
+
+def ccache(cache, top):
+    """The environment in which the tree in @top is compiled."""
+    return {'CCACHE_DIR': f'{cache}/ccache', 'CCACHE_MAXSIZE': '4G',
+            'CCACHE_BASEDIR': top, 'CCACHE_NOHASHDIR': '1',
+            # The names of all targets' devices, for a check only. Nothing else
+            # differs in code common to all targets.
+            'CCACHE_IGNOREHEADERS': 'config-poison.h'}
 
 
 def build_packages():

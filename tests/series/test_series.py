@@ -25,6 +25,7 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 SCRIPT = os.path.join(REPO, 'scripts', 'qemu-tree')
 sys.path.insert(0, os.path.join(REPO, 'scripts', 'lib'))
 sys.path.insert(0, os.path.join(REPO, 'tests', 'functional'))
+import qemu_tree  # noqa: E402
 import tree_apply  # noqa: E402
 from vm import VM  # noqa: E402
 from vmcore import open_dump  # noqa: E402
@@ -175,10 +176,8 @@ class Compiler:
         self.top, self.out = series.top, out
         self.old = series.built
         self.flags = {}
-        self.env = dict(os.environ, CCACHE_BASEDIR=self.top,
-                        CCACHE_NOHASHDIR='1', CCACHE_DIR=os.path.join(
-                            self.old, '..', '..', 'ccache'),
-                        CCACHE_IGNOREHEADERS='config-poison.h')
+        self.env = {**os.environ, **qemu_tree.ccache(
+            os.path.join(self.old, '..', '..'), self.top)}
         build = os.path.join(self.old, series.build)
         with open(os.path.join(build, 'compile_commands.json')) as f:
             for c in json.load(f):
